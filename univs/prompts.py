@@ -1,0 +1,177 @@
+"""What may be asked of a video: points, a box, a mask or a scribble that says which object is meant.
+
+Coordinates are pixels of the original frame, x to the right and y down, with (0, 0) the outer corner of the first pixel;
+scribbles alone are in 0..1 of the frame, as in the DAVIS scribble files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.errors import UserError
+
+
+@dataclass(frozen=True)
+class Points:
+    """Clicks on an object (`positive`, the default) and on what does not belong to it.
+
+    xy: P pairs of pixels of the frame. positive: P flags, all true if left out.
+    """
+
+    object_id: int
+    xy: Sequence[tuple[float, float]]
+    positive: Sequence[bool] | None = None
+
+    def __post_init__(self) -> None:
+        _check_object_id(self.object_id)
+        pairs = _pairs(self.xy, f"the points of object {self.object_id}")
+        flags = (True,) * len(pairs) if self.positive is None else tuple(bool(flag) for flag in self.positive)
+        if not pairs:
+            raise UserError(f"object {self.object_id} has a point prompt without points; give at least one x,y pair")
+        if len(flags) != len(pairs):
+            raise UserError(f"object {self.object_id} has {len(pairs)} points but {len(flags)} positive/negative flags")
+        object.__setattr__(self, "xy", pairs)
+        object.__setattr__(self, "positive", flags)
+
+    @property
+    def labels(self) -> tuple[bool, ...]:
+        """P flags: true for a positive point, false for a negative one."""
+        return tuple(self.positive or ())
+
+    def validate(self, height: int, width: int) -> None:
+        """Raise UserError unless every point lies in the frame of height x width pixels."""
+        for x, y in self.xy:
+            if not (0 <= x < width and 0 <= y < height):
+                raise UserError(
+                    f"point ({x:g}, {y:g}) of object {self.object_id} lies outside the frame; "
+                    f"x must be in 0..{width - 1} and y in 0..{height - 1}"
+                )
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box around an object: xyxy = left, top, right, bottom in pixels of the frame; right and bottom are exclusive."""
+
+    object_id: int
+    xyxy: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        _check_object_id(self.object_id)
+        values = tuple(float(value) for value in self.xyxy)
+        if len(values) != 4 or not all(map(math.isfinite, values)):
+            raise UserError(f"the box of object {self.object_id} needs four finite numbers x0,y0,x1,y1")
+        if values[2] <= values[0] or values[3] <= values[1]:
+            raise UserError(
+                f"the box {_numbers(values)} of object {self.object_id} is empty; x1 must exceed x0 and y1 must exceed y0"
+            )
+        object.__setattr__(self, "xyxy", values)
+
+    def validate(self, height: int, width: int) -> None:
+        """Raise UserError unless the box lies within the frame of height x width pixels."""
+        x0, y0, x1, y1 = self.xyxy
+        if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+            raise UserError(
+                f"the box {_numbers(self.xyxy)} of object {self.object_id} reaches outside the frame; "
+                f"x must be in 0..{width} and y in 0..{height}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """The mask of an object: H x W, true (or non-zero) where the object is, of the frame's own size."""
+
+    object_id: int
+    mask: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        _check_object_id(self.object_id)
+        array = np.asarray(self.mask)
+        if array.ndim != 2:
+            raise UserError(f"the mask of object {self.object_id} has shape {array.shape}; a mask is height x width")
+        object.__setattr__(self, "mask", array.astype(bool))
+
+    def validate(self, height: int, width: int) -> None:
+        """Raise UserError unless the mask has the frame's size and marks at least one pixel."""
+        rows, columns = self.mask.shape
+        if (rows, columns) != (height, width):
+            raise UserError(
+                f"the mask of object {self.object_id} is {columns}x{rows} pixels, the frame is {width}x{height}; "
+                "give the mask at the frame's size"
+            )
+        if not self.mask.any():
+            raise UserError(f"the mask of object {self.object_id} is empty; mark at least one pixel of the object")
+
+
+@dataclass(frozen=True)
+class Scribble:
+    """Strokes drawn over an object: each stroke is a polyline of (x, y) in 0..1 of the frame."""
+
+    object_id: int
+    strokes: Sequence[Sequence[tuple[float, float]]]
+
+    def __post_init__(self) -> None:
+        _check_object_id(self.object_id)
+        name = f"the scribble of object {self.object_id}"
+        strokes = tuple(stroke for stroke in (_pairs(stroke, name) for stroke in self.strokes) if stroke)
+        if not strokes:
+            raise UserError(f"{name} is empty; draw at least one stroke of one x,y pair")
+        object.__setattr__(self, "strokes", strokes)
+
+    def validate(self, height: int, width: int) -> None:
+        """Raise UserError unless every vertex lies in the frame (its size does not matter: scribbles are relative)."""
+        for stroke in self.strokes:
+            for x, y in stroke:
+                if not (0 <= x <= 1 and 0 <= y <= 1):
+                    raise UserError(
+                        f"the scribble of object {self.object_id} reaches ({x:g}, {y:g}), outside the frame; "
+                        "scribble coordinates are fractions of the frame, 0..1"
+                    )
+
+    def rasterize(self, height: int, width: int) -> NDArray[np.bool_]:
+        """The strokes as an H x W mask of lines one pixel wide.
+
+        Vertices fall on pixels as in the DAVIS interactive tools (fraction x (size - 1), rounded down) and are joined by
+        Bresenham lines.
+        """
+        from PIL import Image, ImageDraw
+
+        canvas = Image.new("L", (width, height))
+        draw = ImageDraw.Draw(canvas)
+        for stroke in self.strokes:
+            pixels = [(int(x * (width - 1)), int(y * (height - 1))) for x, y in stroke]
+            draw.line(pixels, fill=1)
+            draw.point(pixels, fill=1)
+        return np.asarray(canvas, dtype=bool)
+
+
+Prompt = Points | Box | Mask | Scribble
+
+
+def validate_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None:
+    """Check the prompts of one frame of height x width pixels; raise UserError at the first one that cannot be used."""
+    for prompt in prompts:
+        prompt.validate(height, width)
+
+
+def _check_object_id(object_id: int) -> None:
+    if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer) or object_id < 1:
+        raise UserError(f"object id {object_id!r} is not valid; ids are whole numbers from 1")
+
+
+def _pairs(values: Sequence[tuple[float, float]], name: str) -> tuple[tuple[float, float], ...]:
+    try:
+        pairs = tuple((float(x), float(y)) for x, y in values)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} must be x,y pairs of numbers") from None
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in pairs):
+        raise UserError(f"{name} must be finite numbers")
+    return pairs
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)

@@ -1,0 +1,197 @@
+"""What is answered: the masks of one frame, the tracks of a video; run-length encoding in and out.
+
+An RLE is COCO's: `{"size": [height, width], "counts": "..."}` with the compressed counts as text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.errors import UserError
+from univs.files import atomic_path
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class RLE(TypedDict):
+    """A run-length encoded mask; `size` is [height, width] in pixels."""
+
+    size: list[int]
+    counts: str
+
+
+def encode_rle(mask: NDArray[Any]) -> RLE:
+    """The RLE of an H x W mask (non-zero is inside)."""
+    from pycocotools import mask as coco
+
+    encoded = coco.encode(np.asfortranarray(np.asarray(mask) != 0, dtype=np.uint8))
+    return {"size": [int(value) for value in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def decode_rle(rle: RLE) -> NDArray[np.bool_]:
+    """The H x W mask of an RLE."""
+    from pycocotools import mask as coco
+
+    return np.asarray(coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}), dtype=bool)
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The answer for one frame.
+
+    labels: H x W object ids at the frame's own size, 0 where there is none. object_ids: the objects followed at this
+    frame, whether visible or not. scores: object id -> confidence 0..1 of this frame.
+    """
+
+    frame_index: int
+    labels: NDArray[Any]
+    object_ids: tuple[int, ...]
+    scores: Mapping[int, float] = field(default_factory=dict)
+
+    def mask(self, object_id: int) -> NDArray[np.bool_]:
+        """H x W mask of one object; empty where it is not visible. Raises KeyError for an object that is not followed."""
+        if object_id not in self.object_ids:
+            raise KeyError(f"object {object_id} is not followed at frame {self.frame_index}")
+        return np.asarray(self.labels == object_id, dtype=bool)
+
+    def rle(self, object_id: int) -> RLE | None:
+        """RLE of the object's mask, None where it is not visible."""
+        mask = self.mask(object_id)
+        return encode_rle(mask) if mask.any() else None
+
+
+@dataclass(frozen=True)
+class Track:
+    """One object over time: an RLE for each frame of the video, None where it is absent.
+
+    score: mean confidence over the frames in which it is visible. label: best category or expression, if any was asked.
+    """
+
+    object_id: int
+    score: float
+    segmentations: Sequence[RLE | None]
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """The tracks of a video of num_frames frames of height x width pixels."""
+
+    height: int
+    width: int
+    num_frames: int
+    tracks: Sequence[Track]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Entries in the style of the YouTube-VIS results file, one for each track."""
+        return [_track_entry(track, self.height, self.width) for track in self.tracks]
+
+    @classmethod
+    def from_json(cls, entries: Sequence[Mapping[str, Any]]) -> VideoResult:
+        """The inverse of `to_json` for one video. Raises UserError for entries that lack a key or differ in size."""
+        try:
+            sizes = {(int(e["height"]), int(e["width"]), len(e["segmentations"])) for e in entries}
+            tracks = tuple(
+                Track(int(e["object_id"]), float(e["score"]), tuple(e["segmentations"]), e["label"]) for e in entries
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"not a univs results file: an entry lacks or garbles {error}") from None
+        if len(sizes) > 1:
+            raise UserError(f"the entries of one video differ in height, width or length: {sorted(sizes)}")
+        height, width, num_frames = sizes.pop() if sizes else (0, 0, 0)
+        return cls(height, width, num_frames, tracks)
+
+
+def _track_entry(track: Track, height: int, width: int) -> dict[str, Any]:
+    return {
+        "video_id": 1,
+        "object_id": track.object_id,
+        "category_id": None,
+        "label": track.label,
+        "score": track.score,
+        "height": height,
+        "width": width,
+        "segmentations": list(track.segmentations),
+    }
+
+
+class TrackSpool:
+    """Collects the results of a video on disk, so that memory does not grow with its length, and gives back its tracks.
+
+    Each visible mask is one line of an anonymous temporary file: object id, frame index, RLE counts. Kept in memory: a
+    few numbers for each object. A context manager; closing it deletes the file.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        """folder: where the temporary file lives; the system's temporary folder if None."""
+        self._file = tempfile.TemporaryFile("w+", encoding="ascii", dir=folder)  # noqa: SIM115 (closed by close)
+        self._totals: dict[int, tuple[float, int]] = {}  # id -> (sum of scores, frames in which it is visible)
+        self._size = (0, 0)
+        self.num_frames = 0
+
+    def append(self, result: FrameResult) -> None:
+        """Take in the result of one frame; frames come in order."""
+        height, width = result.labels.shape
+        self._size = (height, width)
+        self.num_frames = result.frame_index + 1
+        for object_id in result.object_ids:
+            total, count = self._totals.get(object_id, (0.0, 0))
+            rle = result.rle(object_id)
+            if rle is not None:
+                self._file.write(f"{object_id} {result.frame_index} {rle['counts']}\n")
+                total, count = total + float(result.scores.get(object_id, 1.0)), count + 1
+            self._totals[object_id] = (total, count)
+
+    def tracks(self) -> Iterator[Track]:
+        """The tracks in the order of their ids, each made when asked for."""
+        self._file.flush()
+        for object_id, (total, count) in sorted(self._totals.items()):
+            segmentations: list[RLE | None] = [None] * self.num_frames
+            prefix = f"{object_id} "
+            self._file.seek(0)
+            for line in self._file:
+                if line.startswith(prefix):
+                    _, frame_index, counts = line.split()
+                    segmentations[int(frame_index)] = {"size": list(self._size), "counts": counts}
+            yield Track(object_id, total / count if count else 0.0, segmentations)
+        self._file.seek(0, os.SEEK_END)
+
+    def result(self) -> VideoResult:
+        """Everything collected so far, in memory."""
+        height, width = self._size
+        return VideoResult(height, width, self.num_frames, tuple(self.tracks()))
+
+    def write_json(self, path: str | os.PathLike[str]) -> None:
+        """Write what `VideoResult.to_json` would give, one track at a time; the file appears whole or not at all."""
+        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            write_json_array(file, (_track_entry(track, *self._size) for track in self.tracks()))
+
+    def close(self) -> None:
+        """Delete the temporary file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_json_array(file: Any, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write entries as a JSON array, one entry a line, without holding them together."""
+    file.write("[")
+    for number, entry in enumerate(entries):
+        file.write(("\n" if number == 0 else ",\n") + json.dumps(entry))
+    file.write("\n]\n")
