@@ -1,0 +1,110 @@
+"""Video folders in the layout of DAVIS: `JPEGImages/<sequence>/*.jpg` and `Annotations/<sequence>/*.png`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from univs.data.photo import read_indices, read_names, read_rgb, require_folder, require_same_size
+from univs.data.sample import VideoSample
+from univs.errors import UserError
+
+
+@dataclass(frozen=True)
+class LabelledSequence:
+    """One video with a mask file for every frame; frames are read when asked for."""
+
+    name: str  # "folder/sequence"
+    frames: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    complete: bool = False
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frame H W 3 uint8 RGB and its labels H W uint8 (ids; a binary 0/255 mask is object 1)."""
+        image, labels = read_rgb(self.frames[index]), read_labels(self.masks[index])
+        require_same_size(image, labels, self.masks[index])
+        return image, labels
+
+    def sample(self) -> VideoSample:
+        """The whole sequence in memory."""
+        frames, labels = zip(*(self.read(index) for index in range(len(self))), strict=True)
+        return VideoSample(np.stack(frames), np.stack(labels), complete=self.complete, name=self.name)
+
+
+class DavisFolder:
+    """The sequences of a DAVIS-style folder, by index."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        exclude: str | Path | list[str] | None = None,
+        image_set: str | Path | None = None,
+        complete: bool = False,
+    ) -> None:
+        """Lists the files of every sequence; frames without a mask file are left out.
+
+        A resolution folder (`480p`) below JPEGImages and Annotations is found by itself. `image_set` is a text file with
+        the sequences to take, one a line; `exclude` names sequences as `sequence` or `folder/sequence`, folder being that
+        of `root`. Raises UserError for missing folders, and for a sequence or mask that has no partner.
+        """
+        root = Path(root)
+        images = resolution_folder(require_folder(root / "JPEGImages", "DAVIS-style folder"))
+        masks = resolution_folder(require_folder(root / "Annotations", "DAVIS-style folder"))
+        if image_set is None:
+            names = sorted(path.name for path in images.iterdir() if path.is_dir())
+        else:
+            names = sorted(read_names(image_set))
+        banned = read_names(exclude)
+        self.name = root.name
+        self.sequences = [
+            list_sequence(f"{root.name}/{name}", images / name, masks / name, complete)
+            for name in names
+            if name not in banned and f"{root.name}/{name}" not in banned
+        ]
+        if not self.sequences:
+            raise UserError(f"DAVIS-style folder {root}: no sequence left to read")
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __getitem__(self, index: int) -> LabelledSequence:
+        return self.sequences[index]
+
+
+def resolution_folder(folder: Path) -> Path:
+    """`folder/480p` (or the only other folder named like a resolution) if there is one, else the folder itself."""
+    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and (p.name == "Full-Resolution" or is_resolution(p.name))]
+    standard = [p for p in found if p.name == "480p"]
+    return (standard or found or [folder])[0]
+
+
+def is_resolution(name: str) -> bool:
+    """True for names like 480p."""
+    return name.endswith("p") and name[:-1].isdigit()
+
+
+def list_sequence(name: str, images: Path, masks: Path, complete: bool) -> LabelledSequence:
+    """Frames that have a mask, in order of their names."""
+    require_folder(images, f"sequence {name}: frames")
+    require_folder(masks, f"sequence {name}: masks")
+    frame_of = {path.stem: path for path in images.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png")}
+    mask_of = {path.stem: path for path in masks.iterdir() if path.suffix.lower() == ".png"}
+    for stem in sorted(mask_of.keys() - frame_of.keys()):
+        raise UserError(f"sequence {name}: mask {mask_of[stem]} has no frame in {images}")
+    stems = sorted(mask_of)
+    if not stems:
+        raise UserError(f"sequence {name}: no masks in {masks}")
+    return LabelledSequence(name, tuple(frame_of[s] for s in stems), tuple(mask_of[s] for s in stems), complete)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Object ids H W uint8 of a mask file: the indices as stored, or 1 where a binary mask holds 255 and nothing else."""
+    labels = read_indices(path)
+    values = np.unique(labels)
+    return (labels > 0).astype(np.uint8) if set(values.tolist()) <= {0, 255} else labels

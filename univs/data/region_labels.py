@@ -1,0 +1,39 @@
+"""Photos with a label map of regions (BSDS500 and the like): regions of a middling size stand in for objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from univs.data.photo import Photo, read_indices, read_rgb, require_same_size, shrink
+from univs.data.photo_masks import pair_files
+
+
+class RegionLabels:
+    """Regions that cover a share of the photo between `least` and `most` become objects 1.., the rest is unlabelled."""
+
+    def __init__(
+        self, images: str | Path, labels: str | Path, *, least: float = 0.01, most: float = 0.25, longest: int = 400
+    ) -> None:
+        """Pairs images with label maps of the same stem; UserError for missing folders and files without a partner."""
+        self.files = pair_files(Path(images), Path(labels), "photos with regions")
+        self.name = Path(images).parent.name
+        self.least, self.most, self.longest = least, most, longest
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def nouns(self, index: int) -> frozenset[str]:
+        return frozenset()
+
+    def __getitem__(self, index: int) -> Photo:
+        image_path, label_path = self.files[index]
+        image, regions = read_rgb(image_path), read_indices(label_path)
+        require_same_size(image, regions, label_path)
+        image, regions = shrink(image, regions, self.longest)
+        share = np.bincount(regions.ravel(), minlength=256) / regions.size
+        number = np.zeros(256, np.uint8)
+        chosen = np.flatnonzero((share >= self.least) & (share <= self.most))
+        number[chosen] = np.arange(1, len(chosen) + 1)
+        return Photo(image, number[regions], complete=False, name=f"{self.name}/{image_path.name}")
