@@ -90,7 +90,8 @@ def add_fog(frames: np.ndarray, rng: np.random.Generator) -> None:
     cv2 = opencv()
     count, size = frames.shape[:2]
     cells = int(rng.integers(5, 10))
-    noise = cv2.resize(rng.standard_normal((cells, cells), dtype=np.float32), (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC)
+    noise = rng.standard_normal((cells, cells), dtype=np.float32)
+    noise = cv2.resize(noise, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC)
     colour = np.float32(rng.uniform(110, 240)) + rng.normal(0, 8, 3).astype(np.float32)
     density = rng.uniform(0.4, 0.85)
     threshold = rng.uniform(-0.2, 0.7)

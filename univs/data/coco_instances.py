@@ -44,7 +44,7 @@ class CocoInstances:
         except OSError as error:
             raise UserError(f"COCO instances: no file {path}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is not a COCO instance file (images, annotations, categories): {error!r}") from error
+            raise UserError(f"{path} has no COCO images, annotations and categories: {error!r}") from error
         self.name = root.name
         self.complete = complete
         self.longest = longest
@@ -74,9 +74,8 @@ class CocoInstances:
         image = read_rgb(self.images / entry["file_name"])
         height, width = image.shape[:2]
         if (entry["height"], entry["width"]) != (height, width):
-            raise UserError(
-                f"{self.images / entry['file_name']} is {width}x{height}, its entry says {entry['width']}x{entry['height']}"
-            )
+            said = f"{entry['width']}x{entry['height']}"
+            raise UserError(f"{self.images / entry['file_name']} is {width}x{height}, its entry says {said}")
         labels = np.zeros((height, width), np.uint8)
         masks = [(decode(m["segmentation"], height, width), m) for m in self.masks[entry["id"]]]
         masks.sort(key=lambda pair: -int(pair[0].sum()))  # small objects lie on large ones (a cup on a table)

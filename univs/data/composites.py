@@ -1,7 +1,7 @@
 """Clips made of photos: a photo warped as a whole, and photos with cut-out objects moving over them.
 
-What static-image training of video object segmentation has done since STM (Oh et al. 2019, section 3.3), with smooth paths
-in place of independent warps, with look-alikes, fast growth and objects that leave and come back.
+What static-image training of video object segmentation has done since STM (Oh et al. 2019, section 3.3), with smooth
+paths in place of independent warps, with look-alikes, fast growth and objects that leave and come back.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def composite_scene(pool: PhotoPool, rng: np.random.Generator, frames: int, size
     actors: list[Actor] = []
     if own and rng.random() < 0.3:  # a copy of what stands in the background already
         chosen = int(rng.choice(own))
-        actors += cast_actors(rng, frames, size, [cut_out(photo.image, photo.labels == chosen)], twins=rng.random() < 0.3)
+        copy = cut_out(photo.image, photo.labels == chosen)
+        actors += cast_actors(rng, frames, size, [copy], twins=rng.random() < 0.3)
         scene.favoured.append(chosen)
     wanted = int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25])) - len(actors)
     if wanted > 0:
@@ -181,8 +182,8 @@ def moving_view(
 ) -> Scene:
     """A view of about `extent` photo pixels around `focus` (x, y) that moves, zooms and bends.
 
-    `bending` is the size of the displacements as a share of the view. Beyond the photo's border its mirror image is seen,
-    labelled 255.
+    `bending` is the size of the displacements as a share of the view. Beyond the photo's border its mirror image is
+    seen, labelled 255.
     """
     cv2 = opencv()
     height, width = photo.labels.shape
@@ -220,12 +221,13 @@ def add_actors(scene: Scene, rng: np.random.Generator, actors: list[Actor]) -> N
     scene.favoured += numbers
     for place in rng.permutation(len(actors)):
         actor, number = actors[place], numbers[place]
-        velocity = np.gradient(actor.motion.centre, axis=0)
+        centre = actor.motion.centre
+        smears = np.gradient(centre, axis=0) * actor.shutter if len(centre) > 1 else np.zeros_like(centre)
         for index, cut in enumerate(actor.cuts):
             if cut is None:
                 continue
             matrix = actor.motion.matrices(cut.origin)[index]
-            smear = velocity[index] * actor.shutter
+            smear = smears[index]
             paste(
                 scene.frames[index],
                 scene.labels[index],

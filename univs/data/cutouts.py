@@ -61,9 +61,9 @@ def paste(
 ) -> None:
     """Draws an object on frame S S 3 and its number on labels S S, in place.
 
-    A pixel gets the number where the object's alpha exceeds one half. `forward` 2 3 maps cut-out to frame pixels, `field`
-    G G 2 bends the object (cut-out pixels), `smear` x y is the way in pixels it moves while the shutter is open; `opacity`
-    fades the colours, not the label.
+    A pixel gets the number where the object's alpha exceeds one half. `forward` 2 3 maps cut-out to frame pixels,
+    `field` G G 2 bends the object (cut-out pixels), `smear` x y is the way in pixels it moves while the shutter is
+    open; `opacity` fades the colours, not the label.
     """
     cv2 = opencv()
     reach = MARGIN + (0.0 if field is None else float(np.abs(field).max())) + float(np.hypot(*smear))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 from univs.data.photo import read_indices, read_names, read_rgb, require_folder, require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+
+RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ class DavisFolder:
     ) -> None:
         """Lists the files of every sequence; frames without a mask file are left out.
 
-        A resolution folder (`480p`) below JPEGImages and Annotations is found by itself. `image_set` is a text file with
-        the sequences to take, one a line; `exclude` names sequences as `sequence` or `folder/sequence`, folder being that
-        of `root`. Raises UserError for missing folders, and for a sequence or mask that has no partner.
+        A resolution folder (`480p`) below JPEGImages and Annotations is found by itself. `image_set` is a text file
+        with the sequences to take, one a line; `exclude` names sequences as `sequence` or `folder/sequence`, folder
+        being that of `root`. Raises UserError for missing folders, and for a sequence or mask that has no partner.
         """
         root = Path(root)
         images = resolution_folder(require_folder(root / "JPEGImages", "DAVIS-style folder"))
@@ -79,14 +82,9 @@ class DavisFolder:
 
 def resolution_folder(folder: Path) -> Path:
     """`folder/480p` (or the only other folder named like a resolution) if there is one, else the folder itself."""
-    found = [p for p in sorted(folder.iterdir()) if p.is_dir() and (p.name == "Full-Resolution" or is_resolution(p.name))]
-    standard = [p for p in found if p.name == "480p"]
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and RESOLUTION.fullmatch(path.name)]
+    standard = [path for path in found if path.name == "480p"]
     return (standard or found or [folder])[0]
-
-
-def is_resolution(name: str) -> bool:
-    """True for names like 480p."""
-    return name.endswith("p") and name[:-1].isdigit()
 
 
 def list_sequence(name: str, images: Path, masks: Path, complete: bool) -> LabelledSequence:
@@ -104,7 +102,7 @@ def list_sequence(name: str, images: Path, masks: Path, complete: bool) -> Label
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """Object ids H W uint8 of a mask file: the indices as stored, or 1 where a binary mask holds 255 and nothing else."""
+    """Object ids H W uint8 of a mask file: the indices as stored, 1 where a binary mask holds 255."""
     labels = read_indices(path)
     values = np.unique(labels)
     return (labels > 0).astype(np.uint8) if set(values.tolist()) <= {0, 255} else labels

@@ -88,17 +88,15 @@ def read_indices(path: Path) -> np.ndarray:
     """Pixel values of a palette or grey PNG as stored, H W uint8. Raises UserError for any other file."""
     try:
         with Image.open(path) as image:
-            if image.mode == "1":
-                image = image.convert("L")
-            if image.mode not in ("P", "L"):
+            if image.mode not in ("P", "L", "1"):
                 raise UserError(f"mask {path} is {image.mode}: expected an indexed (palette) or grey 8-bit PNG")
-            return np.array(image)
+            return np.array(image.convert("L") if image.mode == "1" else image)
     except OSError as error:
         raise UserError(f"cannot read mask {path}: {error}") from error
 
 
 def shrink(image: np.ndarray, labels: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Photo and labels scaled down so that neither side exceeds `longest` pixels; smaller ones come back as they are."""
+    """Photo and labels scaled down so that no side exceeds `longest` pixels; smaller ones stay as they are."""
     height, width = labels.shape
     if max(height, width) <= longest:
         return image, labels

@@ -12,6 +12,7 @@ from univs.data.sample import IGNORE
 from univs.errors import UserError
 
 LEAST_OBJECT = 500  # pixels; smaller ones give no cut-out worth looking at
+TRIES = 1000
 MOST_BORDER = 0.2  # share of an object's outline that may lie on the photo's border
 
 
@@ -40,10 +41,11 @@ class PhotoPool:
 
     def draw_labelled(self, rng: np.random.Generator) -> Photo:
         """A photo with at least one object of some size."""
-        photo = self.draw(rng)
-        while not len(object_areas(photo.labels, LEAST_OBJECT)[0]):
+        for _ in range(TRIES):
             photo = self.draw(rng)
-        return photo
+            if len(object_areas(photo.labels, LEAST_OBJECT)[0]):
+                return photo
+        raise UserError(f"training photos: {TRIES} photos drawn, none with an object of {LEAST_OBJECT} pixels")
 
     def draw_object(self, rng: np.random.Generator, category: str | None = None) -> tuple[Photo, int]:
         """A photo and the id of an object on it that can be cut out; of one category if asked for and to be found."""
@@ -54,11 +56,12 @@ class PhotoPool:
             ids = [i for i in cuttable(photo.labels) if photo.categories.get(i) == category]
             if ids:
                 return photo, int(rng.choice(ids))
-        while True:
+        for _ in range(TRIES):
             photo = self.draw(rng)
             ids = cuttable(photo.labels)
             if ids:
                 return photo, int(rng.choice(ids))
+        raise UserError(f"training photos: {TRIES} photos drawn, none with an object that lies whole in the photo")
 
 
 def object_areas(labels: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -74,4 +77,4 @@ def cuttable(labels: np.ndarray) -> list[int]:
     ids, areas = object_areas(labels, LEAST_OBJECT)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     on_border = np.bincount(rim, minlength=256)[ids]
-    return [int(i) for i, area, rim in zip(ids, areas, on_border, strict=True) if rim <= MOST_BORDER * 4 * np.sqrt(area)]
+    return [int(i) for i in ids[on_border <= MOST_BORDER * 4 * np.sqrt(areas)]]

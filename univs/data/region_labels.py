@@ -9,9 +9,14 @@ import numpy as np
 from univs.data.photo import Photo, read_indices, read_rgb, require_same_size, shrink
 from univs.data.photo_masks import pair_files
 
+MOST_RIM = 1.2  # pixels on the photo's border per square root of the region's area
+
 
 class RegionLabels:
-    """Regions that cover a share of the photo between `least` and `most` become objects 1.., the rest is unlabelled."""
+    """Regions that cover a share of the photo between `least` and `most` become objects 1.., the rest is unlabelled.
+
+    Regions that mostly run along the border of the photo are left out too.
+    """
 
     def __init__(
         self, images: str | Path, labels: str | Path, *, least: float = 0.01, most: float = 0.25, longest: int = 400
@@ -32,8 +37,10 @@ class RegionLabels:
         image, regions = read_rgb(image_path), read_indices(label_path)
         require_same_size(image, regions, label_path)
         image, regions = shrink(image, regions, self.longest)
-        share = np.bincount(regions.ravel(), minlength=256) / regions.size
+        area = np.bincount(regions.ravel(), minlength=256)
+        rim = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+        inside = np.bincount(rim, minlength=256) <= MOST_RIM * np.sqrt(area)  # sky and ground run along the border
         number = np.zeros(256, np.uint8)
-        chosen = np.flatnonzero((share >= self.least) & (share <= self.most))
+        chosen = np.flatnonzero((area >= self.least * regions.size) & (area <= self.most * regions.size) & inside)
         number[chosen] = np.arange(1, len(chosen) + 1)
         return Photo(image, number[regions], complete=False, name=f"{self.name}/{image_path.name}")

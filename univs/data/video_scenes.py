@@ -41,7 +41,13 @@ class SampleVideo:
 
 
 def video_scene(
-    video: LabelledVideo, rng: np.random.Generator, frames: int, size: int, *, gaps: tuple[int, int], pool: PhotoPool | None
+    video: LabelledVideo,
+    rng: np.random.Generator,
+    frames: int,
+    size: int,
+    *,
+    gaps: tuple[int, int],
+    pool: PhotoPool | None,
 ) -> Scene:
     """Frames with a random gap (stored frames from..to, both included) and a random crop around one object.
 
