@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import torch
+
+from univs.streaming.aggregation import label_map, soft_aggregate, to_logits
+
+
+def test_joint_probabilities_are_normalised_odds() -> None:
+    probabilities = torch.tensor([0.9, 0.4, 0.2]).view(3, 1, 1)
+    absent = (1 - probabilities).prod()
+    everybody = torch.cat([absent.view(1, 1, 1), probabilities])
+    odds = everybody / (1 - everybody)
+    joint = soft_aggregate(to_logits(probabilities)).softmax(0)
+    torch.testing.assert_close(joint, odds / odds.sum())
+
+
+def test_one_object_is_decided_at_one_half() -> None:
+    logits = torch.tensor([-30.0, -0.01, 0.01, 30.0]).view(1, 1, 4)
+    log_odds = soft_aggregate(logits)
+    assert log_odds.isfinite().all()
+    assert label_map(log_odds, [9]).tolist() == [[0, 0, 9, 9]]
+
+
+def test_label_map_is_the_arg_max() -> None:
+    torch.manual_seed(0)
+    log_odds = torch.randn(4, 20, 30)
+    ids = torch.tensor([0, 3, 1, 200])
+    assert (torch.from_numpy(label_map(log_odds, [3, 1, 200])) == ids[log_odds.argmax(0)]).all()
+
+
+def test_aggregation_does_not_depend_on_the_order_of_objects() -> None:
+    torch.manual_seed(0)
+    logits = 4 * torch.randn(3, 5, 5)
+    order = [2, 0, 1]
+    torch.testing.assert_close(soft_aggregate(logits[order])[1:], soft_aggregate(logits)[1:][order])
+    torch.testing.assert_close(soft_aggregate(logits[order])[0], soft_aggregate(logits)[0])
+
+
+def test_labels_above_255_need_the_wider_type() -> None:
+    log_odds = soft_aggregate(torch.full((1, 2, 2), 3.0))
+    labels = label_map(log_odds, [1000], torch.int32)
+    assert labels.dtype == "int32" and (labels == 1000).all()

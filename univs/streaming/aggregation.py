@@ -1,0 +1,57 @@
+"""Where the objects meet: soft aggregation of their mask logits, and the label map that follows from it.
+
+Shapes: N objects, h w any map size, H W pixels of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+LOGIT_LIMIT = 16.0
+"""Probabilities are kept within 1e-7 of 0 and 1, as in STM."""
+
+
+def soft_aggregate(logits: Tensor) -> Tensor:
+    """Odds of background and objects against each other (STM, section 3.3).
+
+    The background's probability is that of no object being there, prod(1 - p_n); the odds p / (1 - p) of all
+    N + 1 are what competes.
+
+    Args:
+        logits: ... N h w, of each object on its own.
+    Returns:
+        ... N+1 h w log-odds, background first. Their soft-max over N + 1 is the joint probability.
+    """
+    clamped = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+    absent = torch.nn.functional.logsigmoid(-clamped).sum(-3, keepdim=True)  # log prod(1 - p)
+    present = torch.log(-torch.expm1(absent.clamp_max(-1e-7)))
+    return torch.cat([(absent - present).clamp(-LOGIT_LIMIT, LOGIT_LIMIT), clamped], dim=-3)
+
+
+def to_logits(masks: Tensor) -> Tensor:
+    """Shares 0..1 of given masks -> logits."""
+    return torch.logit(masks, eps=1e-7)
+
+
+def label_map(log_odds: Tensor, object_ids: Sequence[int], dtype: torch.dtype = torch.uint8) -> NDArray[Any]:
+    """The object with the largest odds at each pixel.
+
+    Args:
+        log_odds: N+1 H W from `soft_aggregate`, background first.
+        object_ids: of the N objects; `dtype` must hold them.
+    Returns:
+        H W labels, 0 for the background.
+    """
+    best = log_odds[0]
+    labels = torch.zeros(best.shape, dtype=dtype, device=best.device)
+    for row, object_id in enumerate(object_ids, start=1):
+        wins = log_odds[row] > best
+        labels.masked_fill_(wins, object_id)
+        if row < len(object_ids):
+            best = torch.maximum(best, log_odds[row])
+    return labels.cpu().numpy()

@@ -1,0 +1,224 @@
+"""The one loop: encode the frame, take in prompts, decode the objects with what is remembered, remember the answer.
+
+Shapes: N objects, H' W' padded input, Cm mask-feature channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from univs.errors import UserError
+from univs.models.dense_memory import MemoryKey
+from univs.models.features import ImageFeatures, Prediction
+from univs.models.univs import UniVS
+from univs.streaming.aggregation import soft_aggregate, to_logits
+from univs.streaming.geometry import STRIDE, Geometry
+from univs.streaming.memory import DensePool, TokenPool
+from univs.streaming.objects import ObjectTable
+from univs.streaming.prompting import ObjectPrompt, encode_prompts
+from univs.streaming.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the loop says about one frame; a task makes a result of it.
+
+    log_odds: N+1 H'/4 W'/4, background first, objects in the order of object_ids. scores: object id -> mean probability
+    inside the mask, 0 where it is not visible. given: object id -> H W mask that came as a prompt on this frame and is
+    the object's answer as it is.
+    """
+
+    frame_index: int
+    object_ids: tuple[int, ...]
+    log_odds: Tensor
+    scores: dict[int, float]
+    given: dict[int, NDArray[np.bool_]]
+    geometry: Geometry
+
+
+class Engine:
+    """The streaming loop over one video, for any number of objects that come and go.
+
+    Args:
+        model: what encodes and decodes; all that is remembered lives here.
+        geometry: sizes of the frames of this video.
+        clip_length: frames decoded together.
+        clip_stride: frames from one clip to the next.
+        initial_query: `memory`: the mean of everything remembered of the object.
+        memory_encoding: `own_frame`: a predicted mask is turned into tokens on the frame it belongs to.
+        self_attention: which queries see each other in the decoder (`UniVS.decode`).
+        token_width: prompt tokens kept of one frame.
+        token_frames: of how many of the last frames the tokens of the predicted masks are kept.
+        dense_frames: entries of the dense memory, the previous frame apart.
+        dense_interval: frames from one entry to the next.
+    """
+
+    def __init__(
+        self,
+        model: UniVS,
+        geometry: Geometry,
+        *,
+        clip_length: int = 1,
+        clip_stride: int = 1,
+        initial_query: str = "memory",
+        memory_encoding: str = "own_frame",
+        self_attention: str = "sep",
+        token_width: int = 32,
+        token_frames: int = 2,
+        dense_frames: int = 6,
+        dense_interval: int = 5,
+    ) -> None:
+        for name, value, known in (
+            ("clip_length", clip_length, 1),
+            ("clip_stride", clip_stride, 1),
+            ("initial_query", initial_query, "memory"),
+            ("memory_encoding", memory_encoding, "own_frame"),
+        ):
+            if value != known:
+                raise UserError(f"{name} is {value!r}; following objects frame by frame needs {known!r}")
+        if token_frames < 0 or dense_frames < 1 or dense_interval < 1:
+            raise UserError("token_frames must be 0 or more, dense_frames and dense_interval 1 or more")
+        self.model = model
+        self.geometry = geometry
+        self.objects = ObjectTable()
+        self.frame_index = 0
+        self._self_attention = self_attention
+        self._tokens = TokenPool(token_width, token_frames)
+        self._dense = DensePool(Schedule(dense_frames, dense_interval)) if model.dense_memory is not None else None
+        self._device = model.pixel_mean.device
+
+    @torch.inference_mode()
+    def push(self, frame: NDArray[np.uint8], prompts: dict[int, ObjectPrompt]) -> list[Answer]:
+        """Take in the next frame (H W 3 RGB) with the prompts that came on it; return the answers that became final."""
+        if not prompts and not len(self.objects):
+            return [self._nobody()]
+        model = self.model
+        features = model.encode_image(model.normalize(self.geometry.shrink_frame(frame).to(self._device)))
+        given = {
+            object_id: np.logical_or.reduce([mask.mask for mask in prompt.masks])
+            for object_id, prompt in prompts.items()
+            if prompt.masks
+        }
+        shrunk = dict(zip(given, self.geometry.shrink_masks(list(given.values())), strict=True)) if given else {}
+        shrunk = {object_id: mask.to(self._device) for object_id, mask in shrunk.items()}
+        self._take_in(features, prompts, shrunk)
+        key = None if model.dense_memory is None else model.dense_memory.memory_key(features)
+        log_odds = self._answer(features, key, shrunk)
+        scores, visible = confidence(log_odds)
+        answer = Answer(
+            self.frame_index,
+            self.objects.ids,
+            log_odds,
+            dict(zip(self.objects.ids, scores.tolist(), strict=True)),
+            given,
+            self.geometry,
+        )
+        self._remember(features, key, log_odds, visible, prompts)
+        self.frame_index += 1
+        return [answer]
+
+    def remove(self, object_id: int) -> None:
+        """Stop following an object. KeyError if it is not known."""
+        row = self.objects.remove(object_id)
+        self._tokens.remove(row)
+        if self._dense is not None:
+            self._dense.remove(row)
+
+    def _nobody(self) -> Answer:
+        """The answer while no object is known: there is nothing to look for."""
+        height, width = (side // STRIDE for side in self.geometry.padded)
+        answer = Answer(self.frame_index, (), torch.zeros(1, height, width), {}, {}, self.geometry)
+        self.frame_index += 1
+        return answer
+
+    def _take_in(self, features: ImageFeatures, prompts: dict[int, ObjectPrompt], given: dict[int, Tensor]) -> None:
+        """Make room for new objects and pin the tokens of all prompts."""
+        if not prompts:
+            return
+        tokens = encode_prompts(self.model, features, self.geometry, prompts, given, self.frame_index)
+        new = self.objects.add(list(prompts))
+        self._tokens.add(len(new))
+        if self._dense is not None:
+            self._dense.add(len(new))
+        for object_id, said in tokens.items():
+            self._tokens.pin(self.objects.row(object_id), said)
+
+    def _answer(self, features: ImageFeatures, key: MemoryKey | None, given: dict[int, Tensor]) -> Tensor:
+        """N+1 H'/4 W'/4 log-odds: given masks as they are, the other objects decoded."""
+        logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
+        for object_id, mask in given.items():
+            logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], STRIDE)[0])
+        rows = [row for row, object_id in enumerate(self.objects.ids) if object_id not in given]
+        if rows:
+            queries = self.model.prompt_queries([self._tokens.tokens(rows)])
+            prediction = self.model.decode(
+                features,
+                prompts=queries,
+                dense=self._residual(features, key, rows),
+                self_attention=self._self_attention,
+            )
+            assert isinstance(prediction, Prediction)
+            logits[rows] = prediction.mask_logits[0, :, 0]
+        return soft_aggregate(logits)
+
+    def _residual(self, features: ImageFeatures, key: MemoryKey | None, rows: list[int]) -> Tensor | None:
+        """1 n Cm H'/4 W'/4 residual on the mask features, zero for objects without an entry; None if nobody has one."""
+        dense, pool = self.model.dense_memory, self._dense
+        if dense is None or pool is None or key is None:
+            return None
+        known = [index for index, row in enumerate(rows) if pool.knows(row)]
+        if not known:
+            return None
+        residual = dense.residual(features, pool.read(dense, key, [rows[index] for index in known]))
+        if len(known) == len(rows):
+            return residual
+        full = residual.new_zeros(1, len(rows), *residual.shape[2:])
+        full[:, known] = residual
+        return full
+
+    def _remember(
+        self,
+        features: ImageFeatures,
+        key: MemoryKey | None,
+        log_odds: Tensor,
+        visible: Tensor,
+        prompts: dict[int, ObjectPrompt],
+    ) -> None:
+        """Let the answer re-enter: tokens of the masks that are not empty, and the frame as a dense entry."""
+        rows = [
+            row
+            for row, (object_id, seen) in enumerate(
+                zip(self.objects.ids, visible.flatten(1).any(1).tolist(), strict=True)
+            )
+            if seen and object_id not in prompts
+        ]
+        if rows:
+            masks = visible[rows].float().repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
+            self._tokens.write(rows, self.model.encode_masks(features, masks, self.frame_index))
+        if key is not None and self.model.dense_memory is not None and self._dense is not None:
+            value = self.model.dense_memory.memory_value(features, log_odds.softmax(0)[None, 1:])
+            keep = bool(visible.any())  # a frame that shows nobody is not worth a place
+            self._dense.write(self.frame_index, key, value, keep=keep, pinned=bool(prompts))
+
+
+def confidence(log_odds: Tensor) -> tuple[Tensor, Tensor]:
+    """Score and hard mask of every object.
+
+    Args:
+        log_odds: N+1 h w, background first.
+    Returns:
+        N mean probability inside the mask (0 where it is empty), and the N h w bool masks.
+    """
+    count = log_odds.shape[0] - 1
+    best = log_odds.argmax(0)
+    visible = best[None] == torch.arange(1, count + 1, device=best.device)[:, None, None]
+    area = visible.flatten(1).sum(1)
+    inside = torch.where(visible, log_odds.softmax(0)[1:], 0).flatten(1).sum(1)
+    return inside / area.clamp_min(1), visible

@@ -1,0 +1,99 @@
+"""From the frame's own pixels to the network's input and back.
+
+Three sizes: the frame (H W, as given), the input (the frame, perhaps resized) and the padded input (right and bottom filled up
+to a multiple of 32). Mask logits live at a quarter of the padded input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+MULTIPLE = 32
+"""The padded input is a multiple of this, so that it has whole cells at every stride."""
+STRIDE = 4
+"""Pixels of the padded input to a cell of the mask logits."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes in pixels."""
+
+    height: int
+    width: int
+    input_height: int
+    input_width: int
+
+    @classmethod
+    def fit(cls, height: int, width: int, short_side: int | None = None) -> Geometry:
+        """Sizes for a frame of height x width whose short side becomes `short_side` (None: stays as it is)."""
+        scale = 1.0 if short_side is None else short_side / min(height, width)
+        return cls(height, width, max(1, round(height * scale)), max(1, round(width * scale)))
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """(height, width) of the padded input."""
+        return (-(-self.input_height // MULTIPLE) * MULTIPLE, -(-self.input_width // MULTIPLE) * MULTIPLE)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """(height, width) in cells of stride 4 that have a pixel of the frame in them."""
+        return (-(-self.input_height // STRIDE), -(-self.input_width // STRIDE))
+
+    @property
+    def resized(self) -> bool:
+        """Whether the input differs in size from the frame."""
+        return (self.height, self.width) != (self.input_height, self.input_width)
+
+    def shrink_frame(self, frame: NDArray[np.uint8]) -> Tensor:
+        """H W 3 frame -> 1 3 h w uint8 of input size, without padding."""
+        image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        if not self.resized:
+            return image
+        size = (self.input_height, self.input_width)
+        return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+    def shrink_points(self, xy: Sequence[tuple[float, float]]) -> Tensor:
+        """P points in pixels of the frame -> P 2 in pixels of the input."""
+        return torch.tensor(xy, dtype=torch.float32).reshape(-1, 2) * self._factors()
+
+    def shrink_box(self, xyxy: Sequence[float]) -> Tensor:
+        """A box in pixels of the frame -> 4 in pixels of the input."""
+        return torch.tensor(xyxy, dtype=torch.float32) * self._factors().repeat(2)
+
+    def shrink_masks(self, masks: Sequence[NDArray[np.bool_]]) -> Tensor:
+        """N masks H W -> N H' W' 0 or 1 at the padded input; a mask that is not empty does not become so."""
+        stacked = torch.from_numpy(np.stack(masks)).float()
+        if self.resized:
+            size = (self.input_height, self.input_width)
+            share = F.interpolate(stacked[None], size=size, mode="area")[0]
+            stacked = (share >= share.amax((1, 2), keepdim=True).clamp(1e-6, 0.5)).float()
+        below, right = (outer - inner for outer, inner in zip(self.padded, stacked.shape[-2:], strict=True))
+        return F.pad(stacked, (0, right, 0, below))
+
+    def enlarge(self, logits: Tensor) -> Tensor:
+        """N H'/4 W'/4 maps over the padded input -> N H W at the frame, bilinear, in one step and without the padding."""
+        rows, columns = self.cells
+        scale = (STRIDE * self.height / self.input_height, STRIDE * self.width / self.input_width)
+        # the last output cell may come out one short by rounding; a hair more than the scale prevents that
+        needed = (math.floor(rows * scale[0]) >= self.height, math.floor(columns * scale[1]) >= self.width)
+        pad = (0, 0 if needed[1] else 1, 0, 0 if needed[0] else 1)
+        maps = (
+            F.pad(logits[None, :, :rows, :columns], pad, mode="replicate")
+            if any(pad)
+            else logits[None, :, :rows, :columns]
+        )
+        large = F.interpolate(
+            maps, scale_factor=scale, mode="bilinear", align_corners=False, recompute_scale_factor=False
+        )
+        return large[0, :, : self.height, : self.width]
+
+    def _factors(self) -> Tensor:
+        return torch.tensor([self.input_width / self.width, self.input_height / self.height])

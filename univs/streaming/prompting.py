@@ -1,0 +1,116 @@
+"""Prompts of one frame -> prompt tokens of its objects.
+
+Shapes: N objects, R prompt tokens, C channels, P points, H' W' padded input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.errors import UserError
+from univs.models.features import ImageFeatures, PromptTokens
+from univs.models.univs import UniVS
+from univs.models.visual_sampler import STRIDE
+from univs.prompts import Box, Mask, Points, Prompt, Scribble
+from univs.streaming.geometry import Geometry
+
+
+@dataclass
+class ObjectPrompt:
+    """Everything that is said about one object on one frame: it counts as one prompt."""
+
+    points: list[Points] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    masks: list[Mask] = field(default_factory=list)
+    scribbles: list[Scribble] = field(default_factory=list)
+
+
+def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
+    """Gather visual prompts by object, in the order in which the objects first come. UserError for any other kind."""
+    gathered: dict[int, ObjectPrompt] = {}
+    for prompt in prompts:
+        if not isinstance(prompt, Points | Box | Mask | Scribble):
+            raise UserError(
+                f"a {type(prompt).__name__} is not a visual prompt; give points, a box, a mask or a scribble"
+            )
+        said = gathered.setdefault(int(prompt.object_id), ObjectPrompt())
+        match prompt:
+            case Points():
+                said.points.append(prompt)
+            case Box():
+                said.boxes.append(prompt)
+            case Mask():
+                said.masks.append(prompt)
+            case Scribble():
+                said.scribbles.append(prompt)
+    return gathered
+
+
+def encode_prompts(
+    model: UniVS,
+    features: ImageFeatures,
+    geometry: Geometry,
+    prompts: dict[int, ObjectPrompt],
+    given: dict[int, Tensor],
+    frame_index: int,
+) -> dict[int, PromptTokens]:
+    """Tokens of each object's prompt: object id -> 1 R C, the tokens of all that was said about it side by side.
+
+    Args:
+        features: of this one frame.
+        given: object id -> H' W' mask at the padded input, for the objects whose prompt has a mask.
+    """
+    device = features.mask_features.device
+    tokens: dict[int, list[PromptTokens]] = {object_id: [] for object_id in prompts}
+
+    def collect(object_ids: list[int], encoded: PromptTokens) -> None:
+        for index, object_id in enumerate(object_ids):
+            row = slice(index, index + 1)
+            tokens[object_id].append(PromptTokens(encoded.features[row], encoded.positions[row], encoded.valid[row]))
+
+    if given:
+        collect(list(given), model.encode_masks(features, torch.stack(list(given.values())), frame_index))
+    scribbled = [object_id for object_id, prompt in prompts.items() if prompt.scribbles]
+    if scribbled:
+        drawn = [
+            torch.stack([_drawn(scribble, geometry) for scribble in prompts[object_id].scribbles]).amax(0)
+            for object_id in scribbled
+        ]
+        collect(scribbled, model.encode_masks(features, torch.stack(drawn).to(device), frame_index))
+    boxes = [(object_id, box) for object_id, prompt in prompts.items() for box in prompt.boxes]
+    if boxes:
+        corners = torch.stack([geometry.shrink_box(box.xyxy) for _, box in boxes])
+        collect([object_id for object_id, _ in boxes], model.encode_boxes(features, corners.to(device), frame_index))
+    clicked = [object_id for object_id, prompt in prompts.items() if prompt.points]
+    if clicked:
+        points, labels = _padded_points([prompts[object_id].points for object_id in clicked], geometry)
+        collect(clicked, model.encode_points(features, points.to(device), labels.to(device), frame_index))
+    return {object_id: PromptTokens.cat(parts) for object_id, parts in tokens.items()}
+
+
+def cover(mask: Tensor) -> Tensor:
+    """Fill every 8 x 8 block that thin lines (H' W') touch, so that the sampler misses none of them."""
+    blocks = F.max_pool2d(mask[None], STRIDE)[0]
+    return blocks.repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
+
+
+def _drawn(scribble: Scribble, geometry: Geometry) -> Tensor:
+    """The strokes as H' W' blocks. They are relative to the frame, so they can be drawn at the input's size."""
+    drawn = torch.from_numpy(scribble.rasterize(geometry.input_height, geometry.input_width).copy()).float()
+    height, width = geometry.padded
+    return cover(F.pad(drawn, (0, width - drawn.shape[1], 0, height - drawn.shape[0])))
+
+
+def _padded_points(clicks: list[list[Points]], geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """N P 2 points at the input and N P labels: 1 positive, 0 negative, -1 padding."""
+    xy = [geometry.shrink_points([pair for points in said for pair in points.xy]) for said in clicks]
+    signs = [torch.tensor([float(flag) for points in said for flag in points.labels]) for said in clicks]
+    return (
+        torch.nn.utils.rnn.pad_sequence(xy, batch_first=True),
+        torch.nn.utils.rnn.pad_sequence(signs, batch_first=True, padding_value=-1).long(),
+    )

@@ -1,0 +1,177 @@
+"""A video being answered, one frame at a time."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.errors import UserError
+from univs.models.univs import UniVS
+from univs.prompts import Prompt, validate_prompts
+from univs.results import FrameResult, TrackSpool, VideoResult
+from univs.streaming.engine import Engine
+from univs.streaming.geometry import Geometry
+from univs.streaming.tasks import TASKS
+from univs.video import Source, VideoReader, open_video
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ENGINE_OPTIONS = frozenset(inspect.signature(Engine).parameters) - {"model", "geometry"}
+
+
+class Session:
+    """The streaming loop for one video: frames and prompts in, masks out, memory use independent of the length.
+
+    Args:
+        model: from `univs.load`.
+        task: name of the task.
+        size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results always
+            have the frame's own size.
+        keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not in
+            memory; turn it off for a stream without end.
+        options: of the loop (`univs.streaming.engine.Engine`), instead of those that the model brings along.
+
+    Raises UserError for an unknown task or option.
+    """
+
+    def __init__(
+        self, model: UniVS, task: str = "vos", *, size: int | None = None, keep_results: bool = True, **options: Any
+    ) -> None:
+        if task not in TASKS:
+            raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
+        if size is not None and size < 1:
+            raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
+        unknown = sorted(set(options) - ENGINE_OPTIONS)
+        if unknown:
+            raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(ENGINE_OPTIONS))}")
+        self._model = model
+        self._task = TASKS[task]
+        self._size = size
+        self._options = {**model.config["streaming"], **options}
+        self._options.setdefault("token_width", model.config["visual_sampler"]["tokens"])
+        self._engine: Engine | None = None  # made when the size of the frames is known
+        self._spool = TrackSpool() if keep_results else None
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects that are being followed."""
+        return () if self._engine is None else self._engine.objects.ids
+
+    def step(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> FrameResult:
+        """Answer this very frame.
+
+        Args:
+            frame: H W 3 uint8 RGB, all of one size.
+            prompts: what is said about objects on this frame, in its own pixels. Ids not seen before start a new object,
+                known ones are corrected.
+        Returns:
+            Labels at the frame's own size.
+        Raises UserError for a frame or prompt that cannot be used (nothing has changed then), and for models that answer
+        late: use `push`.
+        """
+        results = self.push(frame, prompts)
+        if len(results) != 1:
+            raise UserError("this model answers clips of several frames, so results come late; use push and finish")
+        return results[0]
+
+    def push(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> list[FrameResult]:
+        """Take in a frame as `step` does and return the results that became final, in order."""
+        check_frame(frame)
+        height, width = frame.shape[:2]
+        if self._engine is not None:
+            geometry = self._engine.geometry
+            if (height, width) != (geometry.height, geometry.width):
+                raise UserError(
+                    f"the frame is {width}x{height} pixels, the frames before it {geometry.width}x{geometry.height}; "
+                    "all frames of a video must have one size"
+                )
+        validate_prompts(prompts, height, width)
+        said = self._task.prompts_in(prompts)
+        if self._engine is None:
+            self._engine = Engine(self._model, Geometry.fit(height, width, self._size), **self._options)
+        results = [self._task.answer_out(answer) for answer in self._engine.push(frame, said)]
+        if self._spool is not None:
+            for result in results:
+                self._spool.append(result)
+        return results
+
+    def remove(self, object_id: int) -> None:
+        """Stop following an object; its track ends here. Raises UserError if it is not known."""
+        if self._engine is None or object_id not in self._engine.objects:
+            known = ", ".join(map(str, self.object_ids)) or "none"
+            raise UserError(f"object {object_id} is not being followed; followed: {known}")
+        self._engine.remove(object_id)
+
+    def finish(self) -> VideoResult:
+        """The tracks of the video so far. Raises UserError if `keep_results` is off."""
+        if self._spool is None:
+            raise UserError("this session keeps no results; make it with keep_results=True to get tracks")
+        return self._spool.result()
+
+    def close(self) -> None:
+        """Delete the temporary file with the results. The session cannot be used afterwards."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def segment(
+    model: UniVS,
+    source: Source | VideoReader,
+    prompts: Mapping[int, Sequence[Prompt]] | Sequence[Prompt],
+    *,
+    task: str = "vos",
+    size: int | None = None,
+    **options: Any,
+) -> Iterator[FrameResult]:
+    """Answer a whole video, frame by frame, in constant memory.
+
+    Args:
+        model: from `univs.load`.
+        source: whatever `univs.video.open_video` reads: a file, a folder of frames, a glob, a camera index, an iterable of
+            H W 3 uint8 RGB arrays.
+        prompts: frame index -> prompts that come on that frame; or just the prompts of frame 0.
+        task, size, options: as for `Session`.
+
+    Raises UserError for input that cannot be used; for a prompt on a frame that the video does not have when that shows.
+    """
+    schedule = dict(prompts) if isinstance(prompts, Mapping) else {0: prompts}
+    waiting = {int(index): list(said) for index, said in schedule.items() if said}
+    if not waiting:
+        raise UserError("there is nothing to follow; give at least one prompt")
+    if min(waiting) < 0:
+        raise UserError(f"there is a prompt on frame {min(waiting)}; frames are counted from 0")
+    return _answers(Session(model, task, size=size, keep_results=False, **options), open_video(source), waiting)
+
+
+def _answers(session: Session, video: VideoReader, waiting: dict[int, list[Prompt]]) -> Iterator[FrameResult]:
+    count = 0
+    with session:
+        for count, frame in enumerate(video, start=1):
+            yield from session.push(frame, waiting.pop(count - 1, ()))
+    if waiting:
+        raise UserError(
+            f"there is a prompt on frame {min(waiting)}, but the video has {count} frames (0 to {count - 1})"
+        )
+
+
+def check_frame(frame: NDArray[np.uint8]) -> None:
+    """Raise UserError unless the frame is H W 3 uint8."""
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        shape = getattr(frame, "shape", type(frame).__name__)
+        raise UserError(f"a frame must be a height x width x 3 array of RGB pixels, not {shape}")
+    if frame.dtype != np.uint8:
+        raise UserError(f"a frame must hold uint8 values 0..255, not {frame.dtype}")
