@@ -1,0 +1,89 @@
+"""Multi-scale deformable attention (Deformable DETR, eq. 3) in plain torch.
+
+Shapes: F frames, S = sum of h_l*w_l cells of all levels, Q queries, M heads, G levels, P points, D channels per head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sample_and_sum(value: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum of bilinear samples (zeros outside, cell centres at (i + 0.5) / size).
+
+    Args:
+        value: F S M D, the levels one after the other, row-major.
+        sizes: (h, w) of the G levels.
+        locations: F Q M G P 2, (x, y) in 0..1 of the map.
+        weights: F Q M G P.
+    Returns:
+        F Q M*D.
+    """
+    frames, _, heads, channels = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # F*M G Q P 2
+    sampled = []
+    for level, part in enumerate(value.split([h * w for h, w in sizes], dim=1)):
+        maps = part.permute(0, 2, 3, 1).reshape(frames * heads, channels, *sizes[level])
+        sampled.append(F.grid_sample(maps, grids[:, level], padding_mode="zeros", align_corners=False))
+    samples = torch.stack(sampled, dim=3).flatten(3)  # F*M D Q G*P
+    shares = weights.transpose(1, 2).reshape(frames * heads, 1, queries, len(sizes) * points)
+    return (samples * shares).sum(-1).reshape(frames, heads * channels, queries).transpose(1, 2)
+
+
+class DeformableAttention(nn.Module):
+    """Each query looks at a few learned places per head and level around its reference point.
+
+    Args:
+        dim: channels C = M*D.
+        heads, levels, points: M, G, P.
+    """
+
+    def __init__(self, dim: int, heads: int, levels: int, points: int) -> None:
+        super().__init__()
+        self.heads, self.levels, self.points = heads, levels, points
+        self.sampling_offsets = nn.Linear(dim, heads * levels * points * 2)
+        self.attention_weights = nn.Linear(dim, heads * levels * points)
+        self.value_proj = nn.Linear(dim, dim)
+        self.output_proj = nn.Linear(dim, dim)
+        nn.init.zeros_(self.sampling_offsets.weight)
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(self._initial_offsets())
+
+    def _initial_offsets(self) -> Tensor:
+        """Head m starts looking in direction 2*pi*m/M, point p at distance p + 1 (maximum norm)."""
+        angle = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
+        direction = direction / direction.abs().amax(-1, keepdim=True)
+        distance = torch.arange(self.points) + 1.0
+        offsets = direction[:, None, None] * distance[:, None]  # M 1 P 2
+        return offsets.expand(-1, self.levels, -1, -1).flatten()
+
+    def forward(self, query: Tensor, references: Tensor, value: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+        """Attend.
+
+        Args:
+            query: F Q C.
+            references: Q 2, (x, y) in 0..1 of the map.
+            value: F S C.
+            sizes: (h, w) of the levels.
+        Returns:
+            F Q C.
+        """
+        shape = (self.heads, self.levels, self.points)
+        offsets = self.sampling_offsets(query).unflatten(-1, (*shape, 2))
+        scale = torch.tensor([(w, h) for h, w in sizes], dtype=query.dtype, device=query.device)
+        locations = references[:, None, None, None] + offsets / scale[:, None]
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(-1).unflatten(-1, shape[1:])
+        values = self.value_proj(value).unflatten(-1, (self.heads, -1))
+        return self.output_proj(sample_and_sum(values, sizes, locations, weights))

@@ -1,0 +1,114 @@
+"""What the parts of the model hand to each other.
+
+Shapes: F = B*T frames (B clips of T), H W pixels of the padded input, h w feature size, C channels, N objects,
+Q' queries (learnable rows first, then prompt rows), R L prompt tokens, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder makes of F frames, once per frame."""
+
+    levels: tuple[Tensor, Tensor, Tensor]
+    """F C h w at strides 32, 16, 8, without the level embedding of the mask decoder."""
+    mask_features: Tensor
+    """F Cm H/4 W/4."""
+    pyramid: dict[int, Tensor]
+    """Stride (16, 8, 4) -> F C_s h w: what the dense memory reads."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H, W) of the padded input."""
+        height, width = self.mask_features.shape[-2:]
+        return 4 * height, 4 * width
+
+    def frames(self, index: slice | Tensor) -> ImageFeatures:
+        """The features of some of the frames."""
+        first, second, third = (level[index] for level in self.levels)
+        pyramid = {stride: level[index] for stride, level in self.pyramid.items()}
+        return ImageFeatures((first, second, third), self.mask_features[index], pyramid)
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """R prompt tokens of each of N objects, sampled from one frame."""
+
+    features: Tensor
+    """N R C."""
+    positions: Tensor
+    """N R C sine position embeddings of the sampled places."""
+    valid: Tensor
+    """N R bool; all False for an absent object, whose features and positions are zero."""
+
+    @staticmethod
+    def cat(tokens: Sequence[PromptTokens]) -> PromptTokens:
+        """Several token sets of the same N objects as one, joined over R."""
+        return PromptTokens(
+            torch.cat([t.features for t in tokens], 1),
+            torch.cat([t.positions for t in tokens], 1),
+            torch.cat([t.valid for t in tokens], 1),
+        )
+
+
+@dataclass(frozen=True)
+class PromptQueries:
+    """The prompt stream as the mask decoder takes it: B clips of T frames, N objects each."""
+
+    query: Tensor
+    """B N T C initial content."""
+    position: Tensor
+    """B N T C position embedding; replaced by the output of the first ProCA layer."""
+    tokens: Tensor
+    """B N Tt L C, Tt = T, or 1 where all frames of the clip read the same tokens."""
+    token_positions: Tensor | None
+    """As `tokens`; None for text prompts, whose ProCA knows no positions."""
+    token_valid: Tensor | None
+    """B N Tt L bool: the tokens that take part; None = all of them, blank ones too (official)."""
+
+    @staticmethod
+    def batch(clips: Sequence[PromptQueries]) -> PromptQueries:
+        """Several clips as one batch; shorter token lists are padded with tokens that do not take part.
+
+        The clips must agree in N, T, and in having token positions.
+        """
+        longest = max(clip.tokens.shape[3] for clip in clips)
+        same = all(clip.tokens.shape[3] == longest and clip.token_valid is None for clip in clips)
+
+        def padded(values: Tensor) -> Tensor:
+            return F.pad(values, (0, 0, 0, longest - values.shape[3]))
+
+        def valid(clip: PromptQueries) -> Tensor:
+            given = clip.token_valid
+            if given is None:
+                given = torch.ones(clip.tokens.shape[:4], dtype=torch.bool, device=clip.tokens.device)
+            return F.pad(given, (0, longest - given.shape[3]))
+
+        positions = [clip.token_positions for clip in clips]
+        return PromptQueries(
+            torch.cat([clip.query for clip in clips]),
+            torch.cat([clip.position for clip in clips]),
+            torch.cat([padded(clip.tokens) for clip in clips]),
+            None if positions[0] is None else torch.cat([padded(p) for p in positions if p is not None]),
+            None if same else torch.cat([valid(clip) for clip in clips]),
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the heads say of B clips of T frames; learnable rows first, then prompt rows (either may be missing)."""
+
+    mask_logits: Tensor
+    """B Q' T H/4 W/4."""
+    embeddings: Tensor
+    """B Q' T C after the decoder norm: what tracking compares."""
+    class_logits: Tensor | None
+    """B Q' K, None where no class embeddings were given."""

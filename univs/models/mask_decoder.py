@@ -1,0 +1,220 @@
+"""The mask decoder: queries look at their prompt, at the image and at each other, and become masks.
+
+Each layer is ProCA (prompt rows) -> masked image cross attention (per frame) -> separated self attention (per clip)
+-> feed-forward; after each, the heads give classes, masks and embeddings.
+
+Shapes: B clips, T frames, F = B*T, Q' query rows (learnable first, then N prompt rows), C channels, Cm mask-feature
+channels, hw cells of a level, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from univs.models.attention import FeedForward, ImageCrossAttention, PromptCrossAttention, SeparatedSelfAttention
+from univs.models.features import ImageFeatures, Prediction, PromptQueries
+from univs.models.position import TIMES, map_embedding, time_embedding
+
+
+class MaskEmbedding(nn.Module):
+    """Three linear layers with ReLU between, from a query to the weights of its mask.
+
+    The last bias starts uniform in -1..1, so that a residual on the mask features acts through a stable direction from
+    the first step on.
+    """
+
+    def __init__(self, dim: int, mask_dim: int) -> None:
+        super().__init__()
+        last = nn.Linear(dim, mask_dim)
+        nn.init.uniform_(last.bias, -1, 1)
+        self.layers = nn.ModuleList([nn.Linear(dim, dim), nn.Linear(dim, dim), last])
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, last = self.layers
+        return last(F.relu(second(F.relu(first(x)))))
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One feature level as keys and values of the image cross attention, and what its masks are made of."""
+
+    key: Tensor  # F hw C
+    value: Tensor  # F hw C
+    mask_features: Tensor  # F Cm hw
+    dense: Tensor | None  # F N Cm hw
+
+
+class MaskDecoder(nn.Module):
+    """Learnable and prompt queries -> masks, classes, embeddings.
+
+    Args:
+        dim, mask_dim: C and Cm.
+        heads, ffn, layers: of the attention layers; layer i looks at level i mod 3.
+        queries: number of learnable queries.
+        text_dim: dimension of the class embeddings.
+        time: how frames enter the position embeddings: none, fixed (place in the clip), arbitrary (frame index).
+        blank_tokens: whether blank prompt tokens are "masked" out of ProCA or "attended" (official).
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        mask_dim: int,
+        heads: int,
+        ffn: int,
+        layers: int,
+        queries: int,
+        text_dim: int,
+        time: str = "none",
+        blank_tokens: str = "masked",
+    ) -> None:
+        super().__init__()
+        if time not in TIMES:
+            raise ValueError(f"unknown time embedding {time!r}: one of {', '.join(TIMES)}")
+        if blank_tokens not in ("masked", "attended"):
+            raise ValueError(f"unknown use of blank tokens {blank_tokens!r}: masked or attended")
+        self.dim, self.time, self.masks_blank_tokens = dim, time, blank_tokens == "masked"
+        self.query = nn.Parameter(torch.randn(queries, dim))
+        self.query_position = nn.Parameter(torch.randn(queries, dim))
+        self.level_embed = nn.Parameter(torch.randn(3, dim))
+        self.prompt_attention = nn.ModuleList(PromptCrossAttention(dim, heads) for _ in range(layers))
+        self.image_attention = nn.ModuleList(ImageCrossAttention(dim, heads) for _ in range(layers))
+        self.self_attention = nn.ModuleList(SeparatedSelfAttention(dim, heads) for _ in range(layers))
+        self.feed_forward = nn.ModuleList(FeedForward(dim, ffn) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+        self.mask_embedding = MaskEmbedding(dim, mask_dim)
+        self.class_projection = nn.Linear(dim, text_dim)
+        self.class_temperature = nn.Parameter(torch.full((1, 1), math.log(1 / 0.07)))
+
+    def forward(
+        self,
+        features: ImageFeatures,
+        frame_indices: Sequence[Sequence[int]],
+        *,
+        prompts: PromptQueries | None = None,
+        learnable: bool = False,
+        dense: Tensor | None = None,
+        class_embeddings: Tensor | None = None,
+        self_attention: str = "sep",
+        all_predictions: bool = False,
+    ) -> list[Prediction]:
+        """Decode B clips of T frames.
+
+        Args:
+            features: of B*T frames, clip after clip.
+            frame_indices: B x T, the index of each frame in its video.
+            prompts: the prompt stream, if any.
+            learnable: run the learnable stream.
+            dense: B N Cm H/4 W/4 with T = 1, what the dense memory adds to the mask features of each prompt row.
+            class_embeddings: K x text_dim, of any length; L2 normalised here.
+            self_attention: one of `SeparatedSelfAttention.KINDS`.
+            all_predictions: predict before layer 0 and after each layer, else after the last layer only.
+        Returns:
+            The predictions, the last layer's at the end.
+        """
+        clips, frames = len(frame_indices), len(frame_indices[0])
+        count = len(self.query) if learnable else 0
+        levels = self._levels(features, frame_indices, dense)
+        query, position = self._initial(clips, frames, learnable)
+        if prompts is not None:
+            # the first ProCA gives content and, from then on, the position of the prompt rows
+            first = self._prompt(0, prompts.query, prompts.position, prompts)
+            query, position = torch.cat([query, first], 1), torch.cat([position, first], 1)
+        elif not learnable:
+            raise ValueError("nothing to decode: neither prompts nor learnable queries")
+        predictions = []
+        for i in range(len(self.image_attention)):
+            level = levels[i % 3]
+            normed = self.norm(query)
+            if all_predictions:
+                predictions.append(self._predict(normed, features, dense, class_embeddings, count))
+            if prompts is not None and i > 0:
+                rows = self._prompt(i, query[:, count:], position[:, count:], prompts)
+                query = torch.cat([query[:, :count], rows], 1)
+            with torch.no_grad():
+                allowed = self._mask_logits(normed, level.mask_features, level.dense, count) >= 0
+            placed = _per_frame(position)
+            query = self.image_attention[i](_per_frame(query), placed, level.key, level.value, allowed)
+            query = query.unflatten(0, (clips, frames)).transpose(1, 2)
+            query = self.self_attention[i](query, position, count, self_attention)
+            query = self.feed_forward[i](query)
+        return [*predictions, self._predict(self.norm(query), features, dense, class_embeddings, count)]
+
+    def _initial(self, clips: int, frames: int, learnable: bool) -> tuple[Tensor, Tensor]:
+        """Content and position of the learnable rows: B Q T C, or no rows."""
+        rows = slice(None) if learnable else slice(0)
+        query, position = (
+            x[rows][None, :, None].expand(clips, -1, frames, -1) for x in (self.query, self.query_position)
+        )
+        return query, position
+
+    def _prompt(self, layer: int, query: Tensor, position: Tensor, prompts: PromptQueries) -> Tensor:
+        valid = prompts.token_valid if self.masks_blank_tokens else None
+        return self.prompt_attention[layer](query, position, prompts.tokens, prompts.token_positions, valid)
+
+    def _levels(
+        self, features: ImageFeatures, frame_indices: Sequence[Sequence[int]], dense: Tensor | None
+    ) -> list[_Level]:
+        """The levels that the layers look at, in order."""
+        levels = []
+        for feature, embedding in list(zip(features.levels, self.level_embed, strict=True))[
+            : len(self.image_attention)
+        ]:
+            size = (feature.shape[-2], feature.shape[-1])
+            value = feature.flatten(2).transpose(1, 2) + embedding
+            key = value + map_embedding(*size, self.dim, value.device).flatten(0, 1)
+            if self.time != "none":
+                times = [time_embedding(indices, self.dim, self.time, value.device) for indices in frame_indices]
+                key = key + torch.cat(times)[:, None]
+            mask_features = shrink(features.mask_features, size).flatten(2)
+            small = None
+            if dense is not None:
+                small = shrink(dense.flatten(0, 1), size).unflatten(0, dense.shape[:2]).flatten(3)
+            levels.append(_Level(key, value, mask_features, small))
+        return levels
+
+    def _mask_logits(self, normed: Tensor, mask_features: Tensor, dense: Tensor | None, learnable: int) -> Tensor:
+        """Dot products with (pre-shrunk) mask features: B Q' T C, F Cm hw, B N Cm hw -> F Q' hw."""
+        embedding = _per_frame(self.mask_embedding(normed))
+        logits = embedding @ mask_features
+        if dense is None:
+            return logits
+        added = (embedding[:, learnable:, None] @ dense)[:, :, 0]
+        return torch.cat([logits[:, :learnable], logits[:, learnable:] + added], dim=1) if learnable else logits + added
+
+    def _predict(
+        self,
+        normed: Tensor,
+        features: ImageFeatures,
+        dense: Tensor | None,
+        class_embeddings: Tensor | None,
+        learnable: int,
+    ) -> Prediction:
+        """The heads on B Q' T C normed queries."""
+        clips, _, frames, _ = normed.shape
+        size = features.mask_features.shape[-2:]
+        flat = None if dense is None else dense.flatten(3)
+        logits = self._mask_logits(normed, features.mask_features.flatten(2), flat, learnable)
+        masks = logits.unflatten(0, (clips, frames)).transpose(1, 2).unflatten(3, size)
+        classes = None
+        if class_embeddings is not None:
+            projected = F.normalize(self.class_projection(normed), dim=-1).mean(2)
+            classes = projected @ F.normalize(class_embeddings, dim=-1).T * self.class_temperature.exp()
+        return Prediction(masks, normed, classes)
+
+
+def shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resizing of ... C H W to a level's size; commutes with dot products over C."""
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def _per_frame(rows: Tensor) -> Tensor:
+    """B Q T C -> B*T Q C."""
+    return rows.transpose(1, 2).flatten(0, 1)

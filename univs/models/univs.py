@@ -1,0 +1,221 @@
+"""UniVS: image encoder, prompt encoder, mask decoder; three parts, three calls.
+
+    features = model.encode_image(model.normalize(frames))
+    tokens = model.encode_masks(features, masks)            # or boxes, points
+    prediction = model.decode(features, prompts=model.prompt_queries([tokens]))
+
+Pure: no state of any video lives here. Shapes: B clips, T frames, F = B*T, H W pixels of the padded input, N objects,
+R L prompt tokens, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from univs.models.backbone import Backbone
+from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens
+from univs.models.mask_decoder import MaskDecoder
+from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
+from univs.models.position import time_embedding
+from univs.models.visual_sampler import Draws, SampledMap, VisualSampler
+
+if TYPE_CHECKING:
+    from univs.models.dense_memory import DenseMemory
+
+SIZE_DIVISOR = 32
+
+
+class UniVS(nn.Module):
+    """One model for every prompt (Li et al., UniVS, CVPR 2024).
+
+    Args:
+        backbone, pixel_decoder: images -> features.
+        visual_sampler: visual prompts -> tokens and initial queries.
+        mask_decoder: queries -> masks.
+        dense_memory: per-object residual on the mask features, or None.
+        pixel_mean, pixel_std: of RGB 0..255.
+        config: the plain numbers it was built from (`zoo.build_model`).
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        pixel_decoder: LightPixelDecoder | DeformablePixelDecoder,
+        visual_sampler: VisualSampler,
+        mask_decoder: MaskDecoder,
+        dense_memory: DenseMemory | None = None,
+        *,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.pixel_decoder = backbone, pixel_decoder
+        self.visual_sampler, self.mask_decoder, self.dense_memory = visual_sampler, mask_decoder, dense_memory
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
+        self.config = dict(config or {})
+
+    def normalize(self, frames: Tensor) -> Tensor:
+        """F 3 H' W' RGB, uint8 or 0..255 -> normalised, then zero padded right and below to multiples of 32."""
+        height, width = frames.shape[-2:]
+        normalised = (frames.float() - self.pixel_mean) / self.pixel_std
+        return F.pad(normalised, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
+
+    def encode_image(self, images: Tensor) -> ImageFeatures:
+        """Features of F 3 H W normalised, padded images."""
+        return self.pixel_decoder(self.backbone(images))
+
+    def encode_masks(
+        self, features: ImageFeatures, masks: Tensor, frame_index: int = 0, draws: Draws | None = None
+    ) -> PromptTokens:
+        """Tokens of masks or rasterised scribbles on one frame.
+
+        Args:
+            features: of that frame (F = 1).
+            masks: N H W of the padded input, bool or 0..1; an all-zero mask is an absent object.
+            frame_index: the frame's index in the video.
+            draws: random choices; by default the choice is fixed and well spread.
+        """
+        return self.visual_sampler.encode_masks(self._sampled_map(features, frame_index), masks, draws)
+
+    def encode_boxes(
+        self, features: ImageFeatures, boxes: Tensor, frame_index: int = 0, draws: Draws | None = None
+    ) -> PromptTokens:
+        """Tokens of boxes N 4 (xyxy in pixels of the padded input) on one frame; arguments as in `encode_masks`."""
+        return self.visual_sampler.encode_boxes(self._sampled_map(features, frame_index), boxes, draws)
+
+    def encode_points(
+        self, features: ImageFeatures, points: Tensor, labels: Tensor, frame_index: int = 0
+    ) -> PromptTokens:
+        """Tokens of points on one frame.
+
+        Args:
+            features, frame_index: as in `encode_masks`.
+            points: N P 2, (x, y) in pixels of the padded input; pixel centres lie at .5.
+            labels: N P, 1 positive, 0 negative, -1 padding. Raises UserError for a negative point where the model has
+                no sign embedding (official weights).
+        """
+        return self.visual_sampler.encode_points(self._sampled_map(features, frame_index), points, labels)
+
+    def prompt_queries(
+        self, tokens: Sequence[PromptTokens], initial: Sequence[PromptTokens] | None = None
+    ) -> PromptQueries:
+        """The prompt stream of one clip (B = 1).
+
+        Args:
+            tokens: the memory of the N objects, read by ProCA on every frame of the clip.
+            initial: for each of the T frames the tokens whose mean becomes the initial query and its position; None:
+                all `tokens`, for a clip of one frame.
+        """
+        memory = PromptTokens.cat(tokens)
+        starts = [memory] if initial is None else list(initial)
+        query, position = (
+            torch.stack([_mean(values(start), start.valid) for start in starts], dim=1)[None]
+            for values in (_features, _positions)
+        )
+        query = query + self.visual_sampler.prompt_sot
+        blank = None if not self.mask_decoder.masks_blank_tokens else memory.valid[None, :, None]
+        return PromptQueries(query, position, memory.features[None, :, None], memory.positions[None, :, None], blank)
+
+    @overload
+    def decode(
+        self,
+        features: ImageFeatures,
+        *,
+        clip_length: int = 1,
+        frame_indices: Sequence[Sequence[int]] | None = None,
+        prompts: PromptQueries | None = None,
+        learnable: bool = False,
+        dense: Tensor | None = None,
+        class_embeddings: Tensor | None = None,
+        self_attention: str = "sep",
+        all_predictions: Literal[False] = False,
+    ) -> Prediction: ...
+
+    @overload
+    def decode(
+        self,
+        features: ImageFeatures,
+        *,
+        clip_length: int = 1,
+        frame_indices: Sequence[Sequence[int]] | None = None,
+        prompts: PromptQueries | None = None,
+        learnable: bool = False,
+        dense: Tensor | None = None,
+        class_embeddings: Tensor | None = None,
+        self_attention: str = "sep",
+        all_predictions: Literal[True],
+    ) -> list[Prediction]: ...
+
+    def decode(
+        self,
+        features: ImageFeatures,
+        *,
+        clip_length: int = 1,
+        frame_indices: Sequence[Sequence[int]] | None = None,
+        prompts: PromptQueries | None = None,
+        learnable: bool = False,
+        dense: Tensor | None = None,
+        class_embeddings: Tensor | None = None,
+        self_attention: str = "sep",
+        all_predictions: bool = False,
+    ) -> Prediction | list[Prediction]:
+        """Decode B clips of T = `clip_length` frames.
+
+        Args:
+            features: of B*T frames, clip after clip.
+            frame_indices: B x T index of each frame in its video; 0..T-1 by default.
+            prompts: prompt stream of B clips; None: no prompt rows.
+            learnable: run the learnable queries too.
+            dense: B N Cm H/4 W/4 (T = 1), added to the mask features of the prompt rows: logits_n = e_n . (F + D_n).
+            class_embeddings: K x text_dim; None: no class logits.
+            self_attention: which queries prompts may see (`SeparatedSelfAttention`).
+            all_predictions: the list of all layers' predictions (before layer 0 first) in place of the last one.
+        """
+        clips, rest = divmod(len(features.mask_features), clip_length)
+        if rest:
+            raise ValueError(f"{len(features.mask_features)} frames do not divide into clips of {clip_length}")
+        if dense is not None and clip_length != 1:
+            raise ValueError("the dense memory works on clips of one frame")
+        predictions = self.mask_decoder(
+            features,
+            frame_indices if frame_indices is not None else [range(clip_length)] * clips,
+            prompts=prompts,
+            learnable=learnable,
+            dense=dense,
+            class_embeddings=class_embeddings,
+            self_attention=self_attention,
+            all_predictions=all_predictions,
+        )
+        return predictions if all_predictions else predictions[-1]
+
+    def _sampled_map(self, features: ImageFeatures, frame_index: int) -> SampledMap:
+        """The 1/8 level of one frame as the visual sampler reads it."""
+        decoder, level = self.mask_decoder, features.levels[2]
+        if len(level) != 1:
+            raise ValueError(f"prompts belong to one frame, but the features are of {len(level)}")
+        with torch.no_grad():
+            time = time_embedding([frame_index], decoder.dim, decoder.time, level.device)[0]
+            return SampledMap(level[0] + decoder.level_embed[2][:, None, None], time)
+
+
+def _features(tokens: PromptTokens) -> Tensor:
+    return tokens.features
+
+
+def _positions(tokens: PromptTokens) -> Tensor:
+    return tokens.positions
+
+
+def _mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean over the valid tokens: N R C, N R -> N C; zero where there are none (invalid tokens are zero)."""
+    return values.sum(1) / valid.sum(1, keepdim=True).clamp_min(1)

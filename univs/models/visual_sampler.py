@@ -1,0 +1,227 @@
+"""Visual prompts -> prompt tokens: features and position embeddings at chosen places of the 1/8 map of one frame.
+
+All places are in the padded input: masks are N H W, boxes and points are in its pixels. Tokens carry no gradient
+(only the learned embeddings added to them do). Shapes: N objects, R tokens, P points, h w the 1/8 map, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from univs.errors import UserError
+from univs.models.features import PromptTokens
+from univs.models.position import map_embedding, point_embedding
+
+STRIDE = 8
+"""Stride of the map that prompts are sampled from."""
+
+
+class Draws(Protocol):
+    """Where random choices come from; without one the sampler makes a fixed, well-spread choice."""
+
+    def permutation(self, length: int) -> Tensor:
+        """A permutation of 0..length-1."""
+        ...
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers in 0..1."""
+        ...
+
+
+@dataclass(frozen=True)
+class SampledMap:
+    """The map of one frame that tokens are read from."""
+
+    features: Tensor
+    """C h w, with level embedding."""
+    time: Tensor
+    """C: what time adds to every position embedding."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.features.shape[1], self.features.shape[2]
+
+    def at_cells(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and positions at flat cell indices of any shape S: S x C each."""
+        height, width = self.size
+        position = map_embedding(height, width, len(self.features), self.features.device).flatten(0, 1)
+        return self.features.flatten(1).T[cells], position[cells] + self.time
+
+    def at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Bilinear features (zeros outside) and positions at points N P 2, (x, y) in 0..1: N P C each."""
+        grid = (2 * points - 1)[None]
+        sampled = F.grid_sample(self.features[None], grid, padding_mode="zeros", align_corners=False)
+        return sampled[0].permute(1, 2, 0), point_embedding(points, len(self.features)) + self.time
+
+
+class VisualSampler(nn.Module):
+    """Points, boxes, masks and scribbles as prompt tokens.
+
+    Args:
+        dim: channels C.
+        tokens: R, how many cells of a mask or box are sampled.
+        cells: which cells of the 1/8 map a mask or box covers. "covered": those it covers at least to a half, or most
+            of all cells where there is none; cells whose centre is in the box. "official": those whose top-left pixel
+            is in the mask; the box's cells moved by one to the right and below.
+        points: "tokens": one token for each point; "repeat": R tokens that repeat the points (official).
+        sign_embedding: learn what distinguishes positive and negative points; without it a negative point is an error.
+        kind_embedding: learn what distinguishes the tokens of masks from those of boxes.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        tokens: int,
+        cells: str = "covered",
+        points: str = "tokens",
+        sign_embedding: bool = True,
+        kind_embedding: bool = True,
+    ) -> None:
+        super().__init__()
+        if cells not in ("covered", "official"):
+            raise ValueError(f"unknown choice of cells {cells!r}: covered or official")
+        if points not in ("tokens", "repeat"):
+            raise ValueError(f"unknown form of points {points!r}: tokens or repeat")
+        self.tokens, self.cells, self.points = tokens, cells, points
+        self.prompt_sot = nn.Parameter(torch.randn(1, dim))
+        self.sign_embedding = nn.Parameter(0.02 * torch.randn(2, dim)) if sign_embedding else None
+        self.kind_embedding = nn.Parameter(0.02 * torch.randn(2, dim)) if kind_embedding else None
+
+    def encode_masks(self, source: SampledMap, masks: Tensor, draws: Draws | None = None) -> PromptTokens:
+        """Tokens inside each mask (or scribble): N H W, bool or 0..1."""
+        with torch.no_grad():
+            masks = masks.float()
+            present = masks.flatten(1).amax(1) > 0.5
+            if self.cells == "covered":
+                shrunk = F.avg_pool2d(masks, STRIDE)
+                threshold = shrunk.flatten(1).amax(1).clamp(1e-6, 0.5)[:, None, None]
+            else:
+                shrunk = masks[:, ::STRIDE, ::STRIDE]
+                threshold = shrunk.amax().clamp(max=0.5)
+            inside = shrunk >= threshold
+            features, positions = self._tokens_inside(source, inside, draws)
+            blank = ~inside.flatten(1).any(1) & present
+            if blank.any():  # only where small masks may vanish ("official"): their mean feature is zero then
+                features[blank] = 0
+                points = torch.stack([_point_in_mask(mask, draws) for mask in masks[blank]])
+                positions[blank] = source.at_points(points[:, None])[1].expand(-1, self.tokens, -1)
+        if self.kind_embedding is not None:
+            features = features + self.kind_embedding[0]
+        return _tokens(features, positions, present[:, None].expand(-1, self.tokens))
+
+    def encode_boxes(self, source: SampledMap, boxes: Tensor, draws: Draws | None = None) -> PromptTokens:
+        """Tokens inside each box: N 4, xyxy in pixels; a box of zero width or height is an absent object."""
+        with torch.no_grad():
+            height, width = source.size
+            scale = STRIDE * boxes.new_tensor([width, height, width, height])
+            unit = (boxes / scale).float()
+            size = unit[:, 2:] - unit[:, :2]
+            present = (size > 0).all(1)
+            features, positions = self._tokens_inside(source, self._cells_in_box(unit, height, width), draws)
+            uniform = (
+                draws.uniform(len(boxes), 1, 2).to(unit)[:, 0] if draws is not None else torch.full_like(size, 0.5)
+            )
+            centres = (unit[:, :2] + unit[:, 2:]) / 2 + (2 * uniform - 1) * 0.25 * size
+            blank = ~self._cells_in_box(unit, height, width).flatten(1).any(1)
+            at_centre = source.at_points(centres[:, None])
+            features, positions = (
+                torch.where(blank[:, None, None], one, cells)
+                for one, cells in zip(at_centre, (features, positions), strict=True)
+            )
+        if self.kind_embedding is not None:
+            features = features + self.kind_embedding[1]
+        return _tokens(features, positions, present[:, None].expand(-1, self.tokens))
+
+    def encode_points(self, source: SampledMap, points: Tensor, labels: Tensor) -> PromptTokens:
+        """Tokens at points N P 2, (x, y) in pixels, with labels N P: 1 positive, 0 negative, -1 padding."""
+        if self.sign_embedding is None and bool((labels == 0).any()):
+            raise UserError("negative points need a model that has learned them; this one takes positive points only")
+        with torch.no_grad():
+            height, width = source.size
+            unit = (points / (STRIDE * points.new_tensor([width, height]))).float()
+            valid = (labels >= 0) & ((unit >= 0) & (unit <= 1)).all(-1)
+            if self.points == "repeat":  # valid points first, then cyclic
+                order = (~valid).to(torch.uint8).argsort(dim=1, stable=True)
+                turn = torch.arange(self.tokens, device=points.device) % valid.sum(1, keepdim=True).clamp_min(1)
+                chosen = order.gather(1, turn)
+                unit = unit.gather(1, chosen[..., None].expand(-1, -1, 2))
+                valid, labels = valid.gather(1, chosen), labels.gather(1, chosen)
+            features, positions = source.at_points(unit)
+        if self.sign_embedding is not None:
+            features = features + self.sign_embedding[labels.clamp_min(0)]
+        return _tokens(features, positions, valid)
+
+    def _cells_in_box(self, unit: Tensor, height: int, width: int) -> Tensor:
+        """N h w bool for boxes N 4 in 0..1."""
+        boxes = unit * unit.new_tensor([width, height, width, height])
+        y, x = (torch.arange(n, device=unit.device) for n in (height, width))
+        if self.cells == "official":
+            low, high = boxes[:, :2].floor(), boxes[:, 2:].ceil()
+            in_x = (x > low[:, :1]) & (x <= high[:, :1])
+            in_y = (y > low[:, 1:]) & (y <= high[:, 1:])
+        else:
+            in_x = (x + 0.5 >= boxes[:, :1]) & (x + 0.5 <= boxes[:, 2:3])
+            in_y = (y + 0.5 >= boxes[:, 1:2]) & (y + 0.5 <= boxes[:, 3:])
+        return in_y[:, :, None] & in_x[:, None, :]
+
+    def _tokens_inside(self, source: SampledMap, inside: Tensor, draws: Draws | None) -> tuple[Tensor, Tensor]:
+        """Features and positions N R C of R of the inside cells (N h w); any cells where there are none."""
+        if draws is None:
+            return source.at_cells(spread_cells(inside, self.tokens))
+        chosen = inside.new_zeros(len(inside), self.tokens, dtype=torch.long)
+        for row, flat in zip(chosen, inside.flatten(1), strict=True):
+            cells = flat.nonzero()[:, 0]
+            if len(cells) >= self.tokens:
+                row[:] = cells[draws.permutation(len(cells))[: self.tokens].to(cells.device)]
+            elif len(cells):
+                row[:] = cells[torch.arange(self.tokens, device=cells.device) % len(cells)]
+        return source.at_cells(chosen)
+
+
+def spread_cells(inside: Tensor, count: int) -> Tensor:
+    """`count` flat indices of the inside cells (N h w bool), evenly spaced along a Z-order curve: N x count.
+
+    Fewer inside cells are repeated evenly; without any, the result is arbitrary.
+    """
+    curve = _z_order(inside.shape[1], inside.shape[2], inside.device)
+    rank = inside.flatten(1)[:, curve].cumsum(1)  # 1-based number of each inside cell along the curve
+    total = rank[:, -1:]
+    wanted = ((2 * torch.arange(count, device=inside.device) + 1) * total) // (2 * count) + 1
+    places = torch.searchsorted(rank, wanted).clamp_max(len(curve) - 1)
+    return curve[places]
+
+
+@lru_cache(maxsize=32)
+def _z_order(height: int, width: int, device: torch.device) -> Tensor:
+    """Flat indices of a map's cells along a Z-order (Morton) curve, which keeps neighbours together in both axes."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    code = torch.zeros(height, width, dtype=torch.long)
+    for bit in range(max(height, width).bit_length()):
+        code |= ((x >> bit & 1) << (2 * bit)) | ((y >> bit & 1) << (2 * bit + 1))
+    return code.flatten().argsort().to(device)
+
+
+def _point_in_mask(mask: Tensor, draws: Draws | None) -> Tensor:
+    """A representative point (x, y) in 0..1 of a mask H W: a confident pixel, near the box centre if there is one."""
+    top = mask.max()
+    y, x = (mask > 0.5).nonzero().T
+    low = torch.stack([x.min(), y.min()]).float()
+    high = torch.stack([x.max(), y.max()]).float()
+    confident = (mask >= top.clamp(max=0.75)).nonzero().flip(1)  # x, y in row-major order
+    near = ((confident - (low + high) / 2).abs() < (high - low) / 4).all(1)
+    candidates = confident[near] if near.any() else (mask >= top.clamp(max=0.95)).nonzero().flip(1)
+    pick = int(draws.permutation(len(candidates))[0]) if draws is not None else len(candidates) // 2
+    return (candidates[pick] + 0.5) / candidates.new_tensor([mask.shape[1], mask.shape[0]])
+
+
+def _tokens(features: Tensor, positions: Tensor, valid: Tensor) -> PromptTokens:
+    """Blank what does not take part."""
+    keep = valid[..., None]
+    return PromptTokens(features * keep, positions * keep, valid)
