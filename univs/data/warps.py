@@ -67,7 +67,7 @@ def smooth_field(rng: np.random.Generator, frames: int, amplitude: float) -> np.
         for noise in rng.standard_normal((2, cells, cells, 2), dtype=np.float32)
     ]
     angle = rng.uniform(0, 2 * np.pi) + smooth_curve(rng, frames, rng.uniform(0.3, 2.0) * pace(frames))
-    weights = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32) * amplitude
+    weights = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32) * (amplitude * 3 / cells)
     return np.tensordot(weights, np.stack(ends), axes=1)
 
 

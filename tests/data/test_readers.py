@@ -1,0 +1,150 @@
+"""Readers give back the masks that were written, and say plainly what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from univs.data import CocoInstances, DavisFolder, PhotoMasks, RegionLabels, VideoSample
+from univs.data.photo import CachedPhotos
+from univs.errors import UserError
+
+
+def test_davis_folder_keeps_indices(video_folder: Path) -> None:
+    videos = DavisFolder(video_folder)
+    assert [(v.name, len(v)) for v in videos.sequences] == [("davis/ball", 3), ("davis/walk", 5)]
+    image, labels = videos[1].read(2)
+    assert image.shape == (90, 120, 3) and image.dtype == np.uint8
+    expected = np.zeros((90, 120), np.uint8)
+    expected[20:60, 20:60], expected[50:80, 70:100] = 1, 3
+    assert np.array_equal(labels, expected)
+    sample = videos[1].sample()
+    assert sample.frames.shape == (5, 90, 120, 3) and sample.object_ids() == [1, 3]
+
+
+def test_davis_folder_reads_binary_masks_as_object_one(video_folder: Path) -> None:
+    _, labels = DavisFolder(video_folder)[0].read(0)
+    assert set(np.unique(labels)) == {0, 1} and (labels == 1).sum() == 40 * 40
+
+
+def test_davis_folder_exclusion_and_image_set(video_folder: Path, tmp_path: Path) -> None:
+    assert [v.name for v in DavisFolder(video_folder, exclude=["davis/walk"]).sequences] == ["davis/ball"]
+    held_out = tmp_path / "val.txt"
+    held_out.write_text("# held out\nball\n")
+    assert [v.name for v in DavisFolder(video_folder, exclude=held_out).sequences] == ["davis/walk"]
+    assert [v.name for v in DavisFolder(video_folder, image_set=held_out).sequences] == ["davis/ball"]
+    with pytest.raises(UserError, match="no sequence left"):
+        DavisFolder(video_folder, exclude=["walk", "ball"])
+
+
+def test_davis_folder_frames_without_mask_are_left_out(video_folder: Path) -> None:
+    (video_folder / "Annotations/480p/walk/00003.png").unlink()
+    assert [p.stem for p in DavisFolder(video_folder)[1].frames] == ["00000", "00001", "00002", "00004"]
+
+
+def test_davis_folder_errors(video_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder .*JPEGImages"):
+        DavisFolder(tmp_path / "nothing")
+    (video_folder / "JPEGImages/480p/walk/00003.jpg").unlink()
+    with pytest.raises(UserError, match=r"00003.png has no frame"):
+        DavisFolder(video_folder)
+
+
+def test_mask_of_another_size_or_colour_is_an_error(video_folder: Path) -> None:
+    path = video_folder / "Annotations/480p/walk/00000.png"
+    Image.fromarray(np.zeros((45, 60), np.uint8)).save(path)
+    with pytest.raises(UserError, match="is 60x45 pixels, its image is 120x90"):
+        DavisFolder(video_folder)[1].read(0)
+    Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(path)
+    with pytest.raises(UserError, match="RGB: expected an indexed"):
+        DavisFolder(video_folder)[1].read(0)
+
+
+def test_photo_masks(photo_folder: Path) -> None:
+    photos = PhotoMasks(photo_folder, category="cat", exclude=["cats/p0.jpg"])
+    assert len(photos) == 2 and photos.nouns(0) == {"cat"}
+    photo = photos[0]
+    expected = np.zeros((120, 160), np.uint8)
+    expected[30:80, 41:101] = 1
+    assert np.array_equal(photo.labels, expected)
+    assert photo.categories == {1: "cat"} and not photo.complete and photo.name == "cats/p1.jpg"
+
+
+def test_photo_masks_shrink_keeps_labels_whole(photo_folder: Path) -> None:
+    photo = PhotoMasks(photo_folder, longest=80)[0]
+    assert photo.image.shape == (60, 80, 3)
+    expected = np.zeros((60, 80), np.uint8)
+    expected[15:40, 20:50] = 1
+    assert np.array_equal(photo.labels, expected)
+
+
+def test_photo_masks_without_partner(photo_folder: Path) -> None:
+    (photo_folder / "masks/p1.png").unlink()
+    with pytest.raises(UserError, match=r"image .*p1.jpg has no mask"):
+        PhotoMasks(photo_folder)
+
+
+def test_coco_instances(coco_folder: Path) -> None:
+    photos = CocoInstances(coco_folder)
+    assert len(photos) == 3 and photos.nouns(0) == {"person", "tie"}
+    photo = photos[0]
+    person, tie = (next(i for i, n in photo.categories.items() if n == noun) for noun in ("person", "tie"))
+    assert len(photo.categories) == 2 and photo.complete
+    assert photo.labels[15, 15] == tie, "the smaller mask lies on top"
+    assert photo.labels[30, 30] == person
+    assert (photo.labels[:, 50:] == 255).all(), "a crowd is neither object nor background"
+    assert photo.labels[60, 30] == 0, "stuff is no object"
+
+
+def test_coco_partly_labelled_images_are_not_complete(coco_folder: Path) -> None:
+    photo = CocoInstances(coco_folder)[1]
+    assert not photo.complete and photo.categories == {1: "person"}
+    assert (photo.labels[:, 50:] == 1).all() and (photo.labels[5:25, 5:25] == 255).all()
+    assert not CocoInstances(coco_folder, complete=False)[0].complete
+
+
+def test_coco_exclusion(coco_folder: Path, tmp_path: Path) -> None:
+    held_out = tmp_path / "val.txt"
+    held_out.write_text("coco/0.jpg\n2.jpg\n")
+    photos = CocoInstances(coco_folder, exclude=held_out)
+    assert [photos[i].name for i in range(len(photos))] == ["coco/1.jpg"]
+
+
+def test_coco_errors(coco_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder"):
+        CocoInstances(tmp_path / "nothing")
+    (coco_folder / "annotations.json").write_text('{"images": []}')
+    with pytest.raises(UserError, match="annotations"):
+        CocoInstances(coco_folder)
+
+
+def test_region_labels_take_regions_of_middling_size_inside(tmp_path: Path) -> None:
+    (tmp_path / "bsd/images").mkdir(parents=True)
+    (tmp_path / "bsd/segments").mkdir()
+    regions = np.zeros((100, 100), np.uint8)
+    regions[:20] = 1  # sky: 20 %, but along the border
+    regions[40:60, 40:60] = 2  # 4 %
+    regions[80:85, 80:85] = 3  # 0.25 %
+    Image.fromarray(np.zeros((100, 100, 3), np.uint8)).save(tmp_path / "bsd/images/a.jpg")
+    Image.fromarray(regions).save(tmp_path / "bsd/segments/a.png")
+    photo = RegionLabels(tmp_path / "bsd/images", tmp_path / "bsd/segments")[0]
+    assert np.array_equal(photo.labels, (regions == 2).astype(np.uint8)) and not photo.complete
+
+
+def test_cache_is_bounded(photo_folder: Path) -> None:
+    source = PhotoMasks(photo_folder)
+    cached = CachedPhotos(source, capacity=2 * source[0].nbytes)
+    first, second = cached[0], cached[1]
+    assert cached[0] is first
+    assert cached[2].name == "cats/p2.jpg"
+    assert cached[0] is first and cached[1] is not second, "the least recently used photo went"
+
+
+def test_video_sample_checks_its_arrays() -> None:
+    with pytest.raises(ValueError, match="labels must be"):
+        VideoSample(np.zeros((2, 4, 4, 3), np.uint8), np.zeros((2, 4, 5), np.uint8))
+    sample = VideoSample(np.zeros((1, 1, 4, 3), np.uint8), np.array([[[0, 7, 2, 255]]], np.uint8))
+    assert sample.object_ids(0) == [2, 7]
