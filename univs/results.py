@@ -59,7 +59,7 @@ class FrameResult:
     scores: Mapping[int, float] = field(default_factory=dict)
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
-        """H x W mask of one object; empty where it is not visible. Raises KeyError for an object that is not followed."""
+        """H x W mask of one object, empty where it is not visible. Raises KeyError if the object is not followed."""
         if object_id not in self.object_ids:
             raise KeyError(f"object {object_id} is not followed at frame {self.frame_index}")
         return np.asarray(self.labels == object_id, dtype=bool)

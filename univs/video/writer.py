@@ -1,0 +1,66 @@
+"""Video out: H.264 in MP4, which every player shows."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from univs.files import atomic_path
+from univs.video.reader import Frame
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class VideoWriter:
+    """Writes RGB uint8 frames H x W x 3 to an H.264 MP4 (yuv420p); the first frame sets the size.
+
+    A context manager: the file takes its name when the block ends well and at least one frame was written; after an
+    error nothing is left. H.264 needs even sizes, so the last row or column of an odd one is repeated.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], fps: float, crf: int = 20, preset: str = "veryfast") -> None:
+        """crf: constant rate factor of x264, 0 (lossless) to 51. Raises OSError if the folder cannot be written to."""
+        self._path = Path(path)
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._options = {"crf": str(crf), "preset": preset}
+        self._stack = ExitStack()
+        self._container: Any = None
+        self._stream: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame. Raises ValueError if its size differs from the first one's."""
+        import av
+
+        height, width = frame.shape[:2]
+        padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._container is None:
+            temporary = self._stack.enter_context(atomic_path(self._path))
+            self._container = self._stack.enter_context(
+                av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
+            )
+            self._stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
+            self._stream.height, self._stream.width = padded.shape[:2]
+            self._stream.pix_fmt = "yuv420p"
+        if padded.shape[:2] != (self._stream.height, self._stream.width):
+            raise ValueError(f"a frame of {width}x{height} in a video of {self._stream.width}x{self._stream.height}")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        self._container.mux(self._stream.encode(picture))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+        elif self._container is not None:
+            with self._stack:
+                self._container.mux(self._stream.encode(None))
