@@ -49,5 +49,13 @@ def _one_line(error: Exception) -> str:
     """The message of an error and of its cause, which says what Hydra's own words leave out."""
     messages = [str(error), *([str(error.__cause__)] if error.__cause__ else [])]
     lines = [line.strip() for message in messages for line in message.splitlines() if line.strip()]
-    noise = ("full_key:", "object_type=", "reference_type=", "Set the environment", "See https", "provider=", "Config search")
+    noise = (
+        "full_key:",
+        "object_type=",
+        "reference_type=",
+        "Set the environment",
+        "See https",
+        "provider=",
+        "Config search",
+    )
     return "; ".join(dict.fromkeys(line for line in lines if not line.startswith(noise)))

@@ -108,8 +108,8 @@ class SemiSupervised:
     """Scores one video whose first true masks were given: feed its frames in order, then ask for the scores.
 
     Objects are the ids 1 to the highest one on the first true label map, as in DAVIS-2017; `merge=True` makes one
-    object of everything that is labelled, as in DAVIS-2016. The first and the last frame are not evaluated. Label 255
-    counts as background (unless merged: there it is the object, as masks are stored as 0 and 255).
+    object of everything that is labelled, as in DAVIS-2016 (whose masks are stored as 0 and 255). The first and the
+    last frame are not evaluated. Label 255 is otherwise no object, but background.
     """
 
     def __init__(self, merge: bool = False) -> None:

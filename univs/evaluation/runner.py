@@ -1,0 +1,221 @@
+"""Runs a model over the sequences of a data set and scores its masks: `univs evaluate`.
+
+Every sequence leaves one JSON file in the output folder as soon as it is done; a run that was killed goes on from
+there, and files made with other weights or settings are made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from univs.data.davis_folder import DavisFolder, LabelledSequence
+from univs.errors import UserError
+from univs.evaluation.davis import SemiSupervised
+from univs.evaluation.records import SequenceRecord, Summary, results_table
+from univs.files import atomic_path
+from univs.prompts import Mask
+
+if TYPE_CHECKING:
+    from univs.models.univs import UniVS
+    from univs.prompts import Prompt
+    from univs.results import FrameResult
+
+DATASETS = ("davis2016", "davis_folder")
+
+
+class Stepper(Protocol):
+    """What follows objects frame by frame: a `univs.Session`."""
+
+    def step(self, frame: np.ndarray, prompts: Sequence[Prompt] = ()) -> FrameResult: ...
+
+
+def main(overrides: Sequence[str]) -> None:
+    """`univs evaluate`: Hydra overrides of configs/evaluate.yaml. Raises UserError for whatever is wrong with them."""
+    from univs.configuration import compose
+
+    settings = compose("evaluate", overrides)
+    unknown = sorted(settings.keys() - inspect.signature(evaluate).parameters.keys())
+    if unknown:
+        raise UserError(
+            f"evaluate: unknown setting {unknown[0]}; there are {', '.join(inspect.signature(evaluate).parameters)}"
+        )
+    evaluate(**settings)
+
+
+def evaluate(
+    dataset: str,
+    data: dict[str, Any],
+    sequences: Sequence[str] | None = None,
+    max_frames: int | None = None,
+    weights: str = "tiny",
+    size: int | None = 480,
+    device: str = "auto",
+    out: str | Path | None = None,
+    save_masks: bool = False,
+) -> list[SequenceRecord]:
+    """Follows the objects of every sequence from their true masks on its first frame, and scores the rest.
+
+    Settings are those of configs/evaluate.yaml; `size` is the short side (pixels) at which the model sees a frame.
+    Prints a table and writes it to `out`/summary.json. Raises UserError for missing data, unknown names and weights.
+    """
+    found = find_sequences(dataset, data, sequences)
+
+    from univs.models.zoo import load  # after the cheap checks: torch takes seconds to import
+    from univs.streaming import Session
+
+    console = Console()
+    model = load(weights, device=device)
+    settings = {
+        "dataset": dataset,
+        "weights": str(weights),
+        "fingerprint": fingerprint(model),
+        "size": size,
+        "max_frames": max_frames,
+    }
+    folder = Path(out) if out else Path("results") / dataset
+    records = run(found, lambda: Session(model, size=size), settings, folder, save_masks, console)
+    console.print(results_table(records, f"{dataset}, weights {weights}, short side {size or 'as stored'}"))
+    summary = {"settings": settings, "sequences": [record.name for record in records], **asdict(Summary.of(records))}
+    with atomic_path(folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=1))
+    console.print(f"J&F {Summary.of(records).j_and_f:.1f}   (figures frame by frame: {folder}/sequences)")
+    return records
+
+
+def run(
+    sequences: Sequence[LabelledSequence],
+    new_session: Callable[[], Stepper],
+    settings: dict[str, Any],
+    folder: Path,
+    save_masks: bool,
+    console: Console,
+) -> list[SequenceRecord]:
+    """Records of the sequences in their order, computed longest first; those in `folder` are taken from there."""
+    limit = settings["max_frames"]
+    merge = settings["dataset"] == "davis2016"
+    records: dict[str, SequenceRecord] = {}
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("frames", total=sum(_count(sequence, limit) for sequence in sequences))
+        for sequence in sorted(sequences, key=lambda sequence: -_count(sequence, limit)):
+            path = folder / "sequences" / f"{sequence.name}.json"
+            masks = folder / "masks" / sequence.name if save_masks else None
+            record = SequenceRecord.read(path, settings)
+            if record is None or (masks and not masks.is_dir()):
+                record = run_sequence(sequence, new_session(), merge, limit, masks, lambda: progress.advance(task))
+                record.write(path, settings)
+            else:
+                progress.advance(task, record.num_frames)
+            records[sequence.name] = record
+            progress.console.print(
+                f"{sequence.name}: J&F {Summary.of([record]).j_and_f:.1f}, {record.speed:.2f} frames/s"
+            )
+    return [records[sequence.name] for sequence in sequences]
+
+
+def run_sequence(
+    sequence: LabelledSequence,
+    session: Stepper,
+    merge: bool,
+    max_frames: int | None = None,
+    masks: Path | None = None,
+    advance: Callable[[], object] = lambda: None,
+) -> SequenceRecord:
+    """Follows and scores one sequence, one frame in memory at a time; `merge` makes one object of all its labels.
+
+    The masks go to the folder `masks` as indexed PNG, if one is given. Without an object on the first frame there is
+    nothing to follow and the record has no scores.
+    """
+    scoring = SemiSupervised(merge)
+    seconds = 0.0
+    count = _count(sequence, max_frames)
+    for index in range(count):
+        frame, truth = sequence.read(index)
+        truth = np.where(truth == 255, 0, truth).astype(np.uint8)
+        if merge:
+            truth = (truth > 0).astype(np.uint8)
+        prompts = [Mask(int(i), truth == i) for i in np.unique(truth) if i > 0] if index == 0 else []
+        if index == 0 and not prompts:
+            break
+        start = time.perf_counter()
+        labels = session.step(frame, prompts).labels
+        seconds += time.perf_counter() - start if index else 0.0
+        scoring.update(labels, truth)
+        if masks:
+            _write_mask(masks / f"{sequence.frames[index].stem}.png", labels)
+        advance()
+    return SequenceRecord(sequence.name, count, seconds, scoring.compute())
+
+
+def find_sequences(dataset: str, data: dict[str, Any], chosen: Sequence[str] | None = None) -> list[LabelledSequence]:
+    """The sequences of a data set, by name; `chosen` keeps those named `sequence` or `folder/sequence`.
+
+    `data`: root, the folder that holds JPEGImages and Annotations (for davis_folder also a folder of such folders);
+    list, a text file with the sequences to take. Raises UserError for unknown data sets, sequences and missing folders.
+    """
+    if dataset not in DATASETS:
+        raise UserError(f"unknown dataset {dataset}: choose one of {', '.join(DATASETS)}")
+    unknown = sorted(data.keys() - {"root", "list"})
+    if unknown:
+        raise UserError(f"dataset {dataset}: unknown setting data.{unknown[0]}; there are data.root and data.list")
+    root = Path(str(data["root"])).expanduser()
+    roots = [root]
+    if dataset == "davis_folder" and root.is_dir() and not (root / "JPEGImages").is_dir():
+        roots = sorted(path.parent for path in root.glob("*/JPEGImages")) or roots
+    found = {sequence.name: sequence for folder in roots for sequence in DavisFolder(folder).sequences}
+    for names in (_listed(dataset, root, data.get("list")), chosen):
+        if names is not None:
+            found = {sequence.name: sequence for name in names for sequence in [_pick(found, str(name))]}
+    return [found[name] for name in sorted(found)]
+
+
+def fingerprint(model: UniVS) -> str:
+    """A short hash of the numbers and parameters of a model: equal for equal weights, wherever their file lies."""
+    digest = hashlib.sha256(json.dumps(model.config, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _listed(dataset: str, root: Path, file: str | None) -> list[str] | None:
+    """Names in the list file, by default the official one of DAVIS-2016 if it is there; None for no list."""
+    official = root / "ImageSets" / "480p" / "val.txt"
+    if file is None and not (dataset == "davis2016" and official.is_file()):
+        return None
+    path = Path(file).expanduser() if file else official
+    try:
+        lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the list of sequences {path}: {error}") from error
+    return [line for line in lines if line]
+
+
+def _pick(found: dict[str, LabelledSequence], name: str) -> LabelledSequence:
+    matches = [sequence for full, sequence in found.items() if name in (full, full.rpartition("/")[2])]
+    if len(matches) != 1:
+        what = "no sequence" if not matches else f"{len(matches)} sequences"
+        raise UserError(f"{what} {name} in the data set; there are {', '.join(sorted(found))}")
+    return matches[0]
+
+
+def _count(sequence: LabelledSequence, max_frames: int | None) -> int:
+    return min(len(sequence), max_frames or len(sequence))
+
+
+def _write_mask(path: Path, labels: np.ndarray) -> None:
+    from univs.video import write_indexed_png
+    from univs.visualization import davis_palette
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_indexed_png(path, labels, davis_palette())
