@@ -1,0 +1,107 @@
+"""The rules of the house that a reader of one file cannot see: floors of imports, sizes of files, what import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FLOORS = (
+    {"errors", "files", "configuration"},
+    {"prompts", "results"},
+    {"video"},
+    {"models"},
+    {"streaming", "interactive", "losses"},
+    {"data"},
+    {"visualization"},
+    {"evaluation"},
+    {"training"},
+    {"cli", "demo", "benchmark", "__main__"},
+)
+HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
+# Optional or heavy packages, and the only places that may import them at all.
+EDGES = {
+    "hydra": {"univs/configuration.py"},
+    "omegaconf": {"univs/configuration.py"},
+    "cv2": {"univs/data", "univs/training"},
+    "tensorboard": {"univs/training"},
+}
+
+
+def sources(repository: Path) -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((repository / "univs").rglob("*.py")):
+        yield path.relative_to(repository).as_posix(), ast.parse(path.read_text())
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def floor_of(file: str) -> int | None:
+    """None for univs/__init__.py, whose lazy names reach every floor."""
+    name = file.removeprefix("univs/").removesuffix(".py").split("/")[0]
+    return None if name == "__init__" else HEIGHT[name]
+
+
+def test_files_import_only_from_their_own_floor_and_below(repository: Path) -> None:
+    upward = []
+    for file, tree in sources(repository):
+        floor = floor_of(file)
+        for name in imported(tree):
+            parts = name.split(".")
+            if floor is not None and parts[0] == "univs" and len(parts) > 1 and HEIGHT.get(parts[1], 0) > floor:
+                upward.append(f"{file} imports {name}")
+    assert not upward
+
+
+def test_neighbours_on_a_floor_do_not_import_each_other_in_a_circle(repository: Path) -> None:
+    edges: dict[str, set[str]] = {}
+    for file, tree in sources(repository):
+        home = file.removeprefix("univs/").removesuffix(".py").split("/")[0]
+        targets = {name.split(".")[1] for name in imported(tree) if name.startswith("univs.")}
+        edges.setdefault(home, set()).update(targets & HEIGHT.keys() - {home})
+    circles = [(a, b) for a in edges for b in edges[a] if a != "__init__" and a in edges.get(b, set())]
+    assert not circles
+
+
+def test_edge_packages_stay_at_the_edge(repository: Path) -> None:
+    astray = []
+    for file, tree in sources(repository):
+        for name in imported(tree):
+            package = name.split(".")[0]
+            if package in EDGES and not any(file.startswith(place) for place in EDGES[package]):
+                astray.append(f"{file} imports {package}")
+    assert not astray
+
+
+def test_no_star_imports_no_drawers_no_endless_files(repository: Path) -> None:
+    for file, tree in sources(repository):
+        stars = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
+        assert not stars, file
+        assert Path(file).stem not in ("utils", "util", "helpers", "misc", "common"), file
+        lines = (repository / file).read_text().count("\n")
+        assert lines <= 400, f"{file} has {lines} lines: split it by thought"
+
+
+def test_import_is_cheap(repository: Path) -> None:
+    probe = (
+        "import sys, univs, univs.prompts, univs.results, univs.evaluation.davis, univs.cli;"
+        "print(*(m for m in ('torch', 'cv2', 'hydra', 'timm', 'av') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_every_public_name_can_be_had(repository: Path) -> None:
+    import univs
+
+    for name in univs.__all__:
+        assert getattr(univs, name) is not None
+    assert set(univs.__all__) <= set(dir(univs))
