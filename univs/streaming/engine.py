@@ -5,7 +5,6 @@ Shapes: N objects, H' W' padded input, Cm mask-feature channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from univs.errors import UserError
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures, Prediction
 from univs.models.univs import UniVS
-from univs.streaming.aggregation import soft_aggregate, to_logits
+from univs.streaming.aggregation import LOGIT_LIMIT, soft_aggregate, to_logits
 from univs.streaming.geometry import STRIDE, Geometry
 from univs.streaming.memory import DensePool, TokenPool
 from univs.streaming.objects import ObjectTable
@@ -111,16 +110,10 @@ class Engine:
         self._take_in(features, prompts, shrunk)
         key = None if model.dense_memory is None else model.dense_memory.memory_key(features)
         log_odds = self._answer(features, key, shrunk)
-        scores, visible = confidence(log_odds)
-        answer = Answer(
-            self.frame_index,
-            self.objects.ids,
-            log_odds,
-            dict(zip(self.objects.ids, scores.tolist(), strict=True)),
-            given,
-            self.geometry,
-        )
-        self._remember(features, key, log_odds, visible, prompts)
+        probabilities = log_odds.softmax(0)[1:]
+        scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
+        answer = Answer(self.frame_index, self.objects.ids, log_odds, scores, given, self.geometry)
+        self._remember(features, key, probabilities, scores, prompts)
         self.frame_index += 1
         return [answer]
 
@@ -166,6 +159,8 @@ class Engine:
             )
             assert isinstance(prediction, Prediction)
             logits[rows] = prediction.mask_logits[0, :, 0]
+        below, right = self.geometry.cells
+        logits[:, below:] = logits[:, :, right:] = -LOGIT_LIMIT  # nobody is in the padding
         return soft_aggregate(logits)
 
     def _residual(self, features: ImageFeatures, key: MemoryKey | None, rows: list[int]) -> Tensor | None:
@@ -187,38 +182,30 @@ class Engine:
         self,
         features: ImageFeatures,
         key: MemoryKey | None,
-        log_odds: Tensor,
-        visible: Tensor,
+        probabilities: Tensor,
+        scores: dict[int, float],
         prompts: dict[int, ObjectPrompt],
     ) -> None:
         """Let the answer re-enter: tokens of the masks that are not empty, and the frame as a dense entry."""
-        rows = [
-            row
-            for row, (object_id, seen) in enumerate(
-                zip(self.objects.ids, visible.flatten(1).any(1).tolist(), strict=True)
-            )
-            if seen and object_id not in prompts
-        ]
+        rows = [row for row, (object_id, score) in enumerate(scores.items()) if score > 0 and object_id not in prompts]
         if rows:
-            masks = visible[rows].float().repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
+            masks = probabilities[rows].repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
             self._tokens.write(rows, self.model.encode_masks(features, masks, self.frame_index))
         if key is not None and self.model.dense_memory is not None and self._dense is not None:
-            value = self.model.dense_memory.memory_value(features, log_odds.softmax(0)[None, 1:])
-            keep = bool(visible.any())  # a frame that shows nobody is not worth a place
+            value = self.model.dense_memory.memory_value(features, probabilities[None])
+            keep = any(score > 0 for score in scores.values())  # a frame that shows nobody is not worth a place
             self._dense.write(self.frame_index, key, value, keep=keep, pinned=bool(prompts))
 
 
-def confidence(log_odds: Tensor) -> tuple[Tensor, Tensor]:
-    """Score and hard mask of every object.
+def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:
+    """Mean probability inside its own mask of every object, 0 where the mask is empty.
 
     Args:
         log_odds: N+1 h w, background first.
-    Returns:
-        N mean probability inside the mask (0 where it is empty), and the N h w bool masks.
+        probabilities: N h w of the objects, the soft-max of `log_odds` without the background.
     """
-    count = log_odds.shape[0] - 1
     best = log_odds.argmax(0)
-    visible = best[None] == torch.arange(1, count + 1, device=best.device)[:, None, None]
-    area = visible.flatten(1).sum(1)
-    inside = torch.where(visible, log_odds.softmax(0)[1:], 0).flatten(1).sum(1)
-    return inside / area.clamp_min(1), visible
+    objects = torch.arange(1, len(log_odds), device=best.device)[:, None, None]
+    visible = best == objects
+    inside = torch.where(visible, probabilities, 0).sum((1, 2))
+    return (inside / visible.sum((1, 2)).clamp_min(1)).tolist()

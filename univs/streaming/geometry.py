@@ -1,7 +1,7 @@
 """From the frame's own pixels to the network's input and back.
 
-Three sizes: the frame (H W, as given), the input (the frame, perhaps resized) and the padded input (right and bottom filled up
-to a multiple of 32). Mask logits live at a quarter of the padded input.
+Three sizes: the frame (H W, as given), the input (the frame, perhaps resized) and the padded input (right and bottom
+filled up to a multiple of 32). Mask logits live at a quarter of the padded input.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Geometry:
         return F.pad(stacked, (0, right, 0, below))
 
     def enlarge(self, logits: Tensor) -> Tensor:
-        """N H'/4 W'/4 maps over the padded input -> N H W at the frame, bilinear, in one step and without the padding."""
+        """N H'/4 W'/4 maps over the padded input -> N H W at the frame: bilinear, in one step, without the padding."""
         rows, columns = self.cells
         scale = (STRIDE * self.height / self.input_height, STRIDE * self.width / self.input_width)
         # the last output cell may come out one short by rounding; a hair more than the scale prevents that

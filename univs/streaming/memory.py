@@ -1,7 +1,7 @@
 """What the engine remembers of the objects: prompt tokens and dense entries, both of fixed size.
 
-All buffers are allocated once for a frame size and grow only when there are more objects than ever before, so memory use
-does not depend on the length of the video.
+All buffers are allocated once for a frame size and grow only when there are more objects than ever before, so memory
+use does not depend on the length of the video.
 
 Shapes: N objects (rows), R prompt tokens of one frame, L all tokens of an object, C channels, S dense entries,
 P positions at stride 16, Ck Cv key and value channels, Cl local value channels, h8 w8 feature size at stride 8.

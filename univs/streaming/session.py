@@ -16,7 +16,7 @@ from univs.prompts import Prompt, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
 from univs.streaming.engine import Engine
 from univs.streaming.geometry import Geometry
-from univs.streaming.tasks import TASKS
+from univs.streaming.tasks import TASKS, Task
 from univs.video import Source, VideoReader, open_video
 
 if TYPE_CHECKING:
@@ -30,20 +30,26 @@ class Session:
 
     Args:
         model: from `univs.load`.
-        task: name of the task.
-        size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results always
-            have the frame's own size.
-        keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not in
-            memory; turn it off for a stream without end.
+        task: name of the task, or one of your own making.
+        size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results
+            always have the frame's own size.
+        keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not
+            in memory; turn it off for a stream without end.
         options: of the loop (`univs.streaming.engine.Engine`), instead of those that the model brings along.
 
     Raises UserError for an unknown task or option.
     """
 
     def __init__(
-        self, model: UniVS, task: str = "vos", *, size: int | None = None, keep_results: bool = True, **options: Any
+        self,
+        model: UniVS,
+        task: str | Task = "vos",
+        *,
+        size: int | None = None,
+        keep_results: bool = True,
+        **options: Any,
     ) -> None:
-        if task not in TASKS:
+        if isinstance(task, str) and task not in TASKS:
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
         if size is not None and size < 1:
             raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
@@ -51,7 +57,7 @@ class Session:
         if unknown:
             raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(ENGINE_OPTIONS))}")
         self._model = model
-        self._task = TASKS[task]
+        self._task = TASKS[task] if isinstance(task, str) else task
         self._size = size
         self._options = {**model.config["streaming"], **options}
         self._options.setdefault("token_width", model.config["visual_sampler"]["tokens"])
@@ -68,12 +74,12 @@ class Session:
 
         Args:
             frame: H W 3 uint8 RGB, all of one size.
-            prompts: what is said about objects on this frame, in its own pixels. Ids not seen before start a new object,
-                known ones are corrected.
+            prompts: what is said about objects on this frame, in its own pixels. Ids not seen before start a new
+                object, known ones are corrected.
         Returns:
             Labels at the frame's own size.
-        Raises UserError for a frame or prompt that cannot be used (nothing has changed then), and for models that answer
-        late: use `push`.
+        Raises UserError for a frame or prompt that cannot be used (nothing has changed then), and for models that
+        answer late: use `push`.
         """
         results = self.push(frame, prompts)
         if len(results) != 1:
@@ -133,7 +139,7 @@ def segment(
     source: Source | VideoReader,
     prompts: Mapping[int, Sequence[Prompt]] | Sequence[Prompt],
     *,
-    task: str = "vos",
+    task: str | Task = "vos",
     size: int | None = None,
     **options: Any,
 ) -> Iterator[FrameResult]:
@@ -141,12 +147,12 @@ def segment(
 
     Args:
         model: from `univs.load`.
-        source: whatever `univs.video.open_video` reads: a file, a folder of frames, a glob, a camera index, an iterable of
-            H W 3 uint8 RGB arrays.
+        source: whatever `univs.video.open_video` reads: a file, a folder of frames, a glob, a camera index, an
+            iterable of H W 3 uint8 RGB arrays.
         prompts: frame index -> prompts that come on that frame; or just the prompts of frame 0.
         task, size, options: as for `Session`.
 
-    Raises UserError for input that cannot be used; for a prompt on a frame that the video does not have when that shows.
+    Raises UserError for input that cannot be used; for a prompt on a frame that the video lacks when that shows.
     """
     schedule = dict(prompts) if isinstance(prompts, Mapping) else {0: prompts}
     waiting = {int(index): list(said) for index, said in schedule.items() if said}

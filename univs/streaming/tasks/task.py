@@ -15,8 +15,8 @@ from univs.streaming.prompting import ObjectPrompt
 class Task:
     """A question that can be put to the loop.
 
-    name: as on the command line. prompts_in: the prompts of one frame -> what is said about each object; raises UserError
-    for prompts that the task cannot use. answer_out: what the loop answered on a frame -> the result for the user.
+    name: as on the command line. prompts_in: the prompts of one frame -> what is said about each object; raises
+    UserError for prompts that the task cannot use. answer_out: what the loop answered on a frame -> the user's result.
     """
 
     name: str

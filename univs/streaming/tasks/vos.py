@@ -12,7 +12,7 @@ from univs.streaming.tasks.task import Task
 
 
 def answer_out(answer: Answer) -> FrameResult:
-    """Label map at the frame's size; a mask that was given is the answer itself, the later one wins where two overlap."""
+    """Label map at the frame's size; a given mask is the answer itself, the later one wins where two overlap."""
     decoded = [row for row, object_id in enumerate(answer.object_ids, start=1) if object_id not in answer.given]
     log_odds = answer.geometry.enlarge(answer.log_odds[[0, *decoded]])
     dtype = torch.uint8 if max(answer.object_ids, default=0) <= 255 else torch.int32

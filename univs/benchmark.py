@@ -1,0 +1,208 @@
+"""Speed and memory of the streaming loop, measured on synthetic moving frames: `univs benchmark`."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from univs.errors import UserError
+from univs.models.univs import UniVS
+from univs.models.zoo import load
+from univs.prompts import Mask
+from univs.streaming import Session
+from univs.streaming.memory import DensePool
+from univs.streaming.tasks import TASKS
+
+WARM_UP = 35
+"""Frames before the clock starts: by then every entry of the dense memory is in use."""
+FLAT_FRAMES = 2000
+FLAT_SETTLED = 100
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median seconds of `Session.step`, and the share of each part in the time."""
+
+    total: float
+    parts: dict[str, float]
+
+
+class PartsClock:
+    """Sums up the time spent in functions that it wraps, by the name of their part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def wrap(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, with its time counted."""
+        self.seconds.setdefault(part, 0.0)
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments, **options)
+            self.seconds[part] += time.perf_counter() - start
+            return result
+
+        return timed
+
+
+def moving_frames(height: int, width: int, objects: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Frames without end of textured discs that drift over a textured ground, with their label maps (ids 1, 2, ...)."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(40, 215, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8)
+    ground = coarse.repeat(16, 0).repeat(16, 1)[:height, :width]
+    colours = rng.integers(0, 255, (objects, 3), dtype=np.uint8)
+    y, x = np.mgrid[:height, :width]
+    radius = min(height, width) / (4 + objects)
+    index = 0
+    while True:
+        frame, labels = ground.copy(), np.zeros((height, width), np.uint8)
+        for number in range(objects):
+            angle = 0.02 * index + 2 * np.pi * number / objects
+            centre_y, centre_x = height * (0.5 + 0.3 * np.sin(angle)), width * (0.5 + 0.3 * np.cos(angle))
+            inside = (y - centre_y) ** 2 + (x - centre_x) ** 2 <= radius**2
+            stripes = inside & ((x - int(centre_x)) // 8 % 2 == 0)
+            frame[inside], labels[inside] = colours[number], number + 1
+            frame[stripes] = 255 - colours[number]
+        yield frame, labels
+        index += 1
+
+
+@contextmanager
+def observed(model: UniVS, clock: PartsClock) -> Iterator[None]:
+    """Count the time of the model's parts and of the memory while the block runs."""
+    dense = model.dense_memory
+    watched: list[tuple[str, Any, str]] = [
+        ("image encoder", model, "normalize"),
+        ("image encoder", model, "encode_image"),
+        ("prompt encoder", model, "encode_masks"),
+        ("prompt encoder", model, "prompt_queries"),
+        ("mask decoder", model, "decode"),
+        ("memory read", DensePool, "read"),
+        ("memory write", DensePool, "write"),
+    ]
+    if dense is not None:
+        watched += [
+            ("memory key", dense, "memory_key"),
+            ("memory residual", dense, "residual"),
+            ("memory value", dense, "memory_value"),
+        ]
+    with ExitStack() as stack:
+        for part, owner, name in watched:
+            stack.enter_context(patch.object(owner, name, clock.wrap(part, getattr(owner, name))))
+        yield
+
+
+def run(session: Session, height: int, width: int, objects: int) -> Iterator[float]:
+    """Seconds of `Session.step` for one frame after the other; drawing the frames does not count."""
+    for index, (frame, labels) in enumerate(moving_frames(height, width, objects)):
+        prompts = [Mask(number, labels == number) for number in range(1, objects + 1)] if index == 0 else []
+        start = time.perf_counter()
+        session.step(frame, prompts)
+        yield time.perf_counter() - start
+
+
+def measure(model: UniVS, task: str, height: int, width: int, objects: int, frames: int) -> Timing:
+    """Time `frames` frames after the warm-up; the median stands for the whole, so that a busy machine disturbs less."""
+    clock = PartsClock()
+    timed = replace(TASKS[task], answer_out=clock.wrap("assembly", TASKS[task].answer_out))
+    with observed(model, clock), Session(model, timed, keep_results=False) as session:
+        steps = run(session, height, width, objects)
+        for _ in range(WARM_UP):
+            next(steps)
+        clock.seconds = dict.fromkeys(clock.seconds, 0.0)
+        spent = [next(steps) for _ in range(frames)]
+    parts = dict(sorted(clock.seconds.items(), key=lambda item: -item[1]))
+    parts["the rest"] = sum(spent) - sum(parts.values())
+    return Timing(float(np.median(spent)), {part: seconds / sum(spent) for part, seconds in parts.items()})
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is really in use."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def flatness(model: UniVS, task: str, height: int, width: int, objects: int, frames: int) -> tuple[int, int]:
+    """Resident bytes after the first 100 frames, and the most that was seen from there to the end."""
+    with Session(model, task, keep_results=False) as session:
+        steps = run(session, height, width, objects)
+        settled = most = 0
+        for index in range(frames):
+            next(steps)
+            if index + 1 == FLAT_SETTLED:
+                settled = most = resident_bytes()
+            elif index >= FLAT_SETTLED and index % 20 == 0:
+                most = max(most, resident_bytes())
+    return settled, max(most, resident_bytes())
+
+
+def timing_table(timings: dict[tuple[tuple[int, int], int], Timing]) -> Table:
+    """One column for each size and number of objects: frames a second, then the share of each part."""
+    table = Table(title="Session.step, RGB uint8 in, label map of the frame's size out")
+    table.add_column("")
+    for (height, width), objects in timings:
+        table.add_column(f"{height}x{width}\n{objects} object{'s' if objects > 1 else ''}", justify="right")
+    columns = list(timings.values())
+    table.add_row("frames a second", *(f"{1 / timing.total:.1f}" for timing in columns))
+    table.add_row("milliseconds a frame", *(f"{1000 * timing.total:.0f}" for timing in columns), end_section=True)
+    for part in columns[0].parts:
+        table.add_row(part, *(f"{timing.parts[part]:.0%}" for timing in columns))
+    return table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`univs benchmark`: print the tables. Raises UserError for unknown weights or sizes that cannot be read."""
+    parser = argparse.ArgumentParser("univs benchmark", description=__doc__)
+    parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
+    parser.add_argument("--task", default="vos", choices=sorted(TASKS))
+    parser.add_argument("--size", nargs="+", default=["240x427", "480x854"], metavar="HEIGHTxWIDTH")
+    parser.add_argument("--objects", nargs="+", type=int, default=[1, 5], metavar="N")
+    parser.add_argument("--frames", type=int, default=40, help="frames to time, after a warm-up")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
+    options = parser.parse_args(argv)
+    sizes = [parse_size(text) for text in options.size]
+    if min(options.objects) < 1 or options.frames < 1 or options.threads < 1:
+        raise UserError("--objects, --frames and --threads must be at least 1")
+    torch.set_num_threads(options.threads)
+    model = load(options.weights, device=options.device)
+    console = Console()
+    if options.flat:
+        (height, width), objects = sizes[0], options.objects[0]
+        settled, most = flatness(model, options.task, height, width, objects, FLAT_FRAMES)
+        console.print(
+            f"{FLAT_FRAMES} frames of {height}x{width}, {objects} object(s): {settled / 2**20:.0f} MiB after "
+            f"{FLAT_SETTLED} frames, at most {most / 2**20:.0f} MiB later: growth {most / settled - 1:+.1%}"
+        )
+        return 0
+    timings = {
+        (size, objects): measure(model, options.task, *size, objects, options.frames)
+        for size in sizes
+        for objects in options.objects
+    }
+    console.print(timing_table(timings))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    console.print(f"peak memory of the process: {peak / 2**20:.0f} MiB; {options.threads} threads")
+    return 0
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of a text such as 240x427; UserError if it is none."""
+    height, separator, width = text.partition("x")
+    if not (separator and height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise UserError(f"{text!r} is not a size; write HEIGHTxWIDTH, for instance 240x427")
+    return int(height), int(width)
