@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from univs.configuration import compose, configs_folder
 from univs.errors import UserError
