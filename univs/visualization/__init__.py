@@ -1,0 +1,9 @@
+"""Pictures of what was found: colours, overlays and contact sheets (numpy and Pillow only)."""
+
+from __future__ import annotations
+
+from univs.visualization.contact_sheet import contact_sheet
+from univs.visualization.overlay import overlay
+from univs.visualization.palette import davis_palette, object_color
+
+__all__ = ["contact_sheet", "davis_palette", "object_color", "overlay"]
