@@ -1,0 +1,92 @@
+"""One clip of the world: a place, a camera, things that move, and how they are put together frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from univs.data.synth.background import Background, make_background, photo_background
+from univs.data.synth.dice import Dice
+from univs.data.synth.film import Film
+from univs.data.synth.look import Look, Wardrobe
+from univs.data.synth.motion import Camera, Motion, film, move
+from univs.data.synth.render import Pose, draw, view
+
+MARGIN = 1.5  # the canvas is so many times the frame
+MOST_THINGS = 9
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing of a scene; number is its id in the label maps."""
+
+    number: int
+    look: Look
+    motion: Motion
+    places: np.ndarray  # T+1 2: its middle in pixels of the frame
+    shadow: float
+
+
+class Scene:
+    """T frames of H x W pixels, composed when asked for."""
+
+    def __init__(self, dice: Dice, size: tuple[int, int], frames: int, difficulty: float, wardrobe: Wardrobe) -> None:
+        self.size, self.frames, self.difficulty = size, frames, difficulty
+        height, width = size
+        canvas = (round(height * MARGIN), round(width * MARGIN))
+        if wardrobe.photos and dice.chance(0.8):
+            photo = wardrobe.photos.photo(dice.child(0))
+            self.background: Background = photo_background(photo, dice.child(1), *canvas)
+        else:
+            self.background = make_background(dice.child(1), *canvas)
+        self.camera: Camera = film(dice.child(2), frames + 1, size, canvas, difficulty)
+        self._film = Film(dice.child(3), frames, difficulty)
+        self._shutter = difficulty * dice.uniform(0.0, 1.1)
+        count = 1 + dice.integer(2 + round((MOST_THINGS - 3) * difficulty) + 1)
+        looks: list[Look] = []
+        for number in range(1, count + 1):
+            if looks and dice.chance(0.15 + 0.25 * difficulty):  # a look-alike
+                looks.append(dice.pick(looks))
+            else:
+                looks.append(wardrobe.look(dice.child(4, number), difficulty))
+        self.things = tuple(self._thing(dice.child(5, n), n, look) for n, look in enumerate(looks, 1))
+
+    def compose(self, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frame t: the picture, H W 3 uint8, and the ids of the things seen there, H W uint8 (0 background)."""
+        centre, zoom, angle = self.camera.centre[t], float(self.camera.zoom[t]), float(self.camera.angle[t])
+        pan = (centre - self.camera.centre[t + 1]) / zoom * self._shutter
+        frame: Image.Image = view(self.background.picture, self.size, centre, zoom, angle)
+        labels = np.zeros(self.size, np.uint8)
+        for thing in sorted(self.things, key=lambda thing: float(thing.motion.depth[t])):
+            draw(frame, labels, thing.look, self._pose(thing, t, pan), thing.number)
+        return self._film.develop(frame, t, (float(pan[0]), float(pan[1]))), labels
+
+    def _thing(self, dice: Dice, number: int, look: Look) -> Thing:
+        height, width = self.size
+        motion = move(dice, self.frames + 1, width / height, self.difficulty, self.background.horizon, look.soft)
+        camera = self.camera
+        world = motion.place * (height * camera.rest_zoom) - (camera.centre - camera.rest) * motion.parallax
+        cosine, sine = np.cos(camera.angle), np.sin(camera.angle)
+        x = (world[:, 0] * cosine + world[:, 1] * sine) / camera.zoom + width / 2
+        y = (world[:, 1] * cosine - world[:, 0] * sine) / camera.zoom + height / 2
+        shadow = dice.uniform(0.2, 0.7) if motion.grounded and dice.chance(0.75) else 0.0
+        return Thing(number, look, motion, np.stack([x, y], 1), shadow)
+
+    def _pose(self, thing: Thing, t: int, pan: np.ndarray) -> Pose:
+        motion, place = thing.motion, thing.places[t]
+        sweep = (thing.places[t + 1] - place) * self._shutter - pan
+        if np.abs(sweep).max() > 0.2 * self.size[1]:  # it has left and enters elsewhere
+            sweep = np.zeros(2)
+        size = float(motion.size[t]) * self.size[0] * self.camera.rest_zoom / float(self.camera.zoom[t])
+        return Pose(
+            x=float(place[0]),
+            y=float(place[1]),
+            size=size,
+            shape=(float(motion.shape[t, 0]), float(motion.shape[t, 1])),
+            angle=float(motion.angle[t] - self.camera.angle[t]),
+            bends=motion.bends[t],
+            sweep=(float(sweep[0]), float(sweep[1])),
+            shadow=thing.shadow,
+        )
