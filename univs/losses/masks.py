@@ -1,0 +1,40 @@
+"""Mask losses. N masks, P points or pixels of each; K classes of a label map."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sigmoid cross-entropy, mean over the points of a mask: N P, N P -> N."""
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+
+
+def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """``1 - (2 sum(p g) + 1) / (sum p + sum g + 1)`` of sigmoid probabilities: N P, N P -> N (V-Net, eq. 1)."""
+    return soft_dice_loss(logits.sigmoid(), targets)
+
+
+def soft_dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """`dice_loss` of probabilities: N P, N P -> N."""
+    overlap = 2 * (probabilities * targets).sum(1)
+    return 1 - (overlap + 1) / (probabilities.sum(1) + targets.sum(1) + 1)
+
+
+def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, kept_share: float, ignore: int = 255) -> Tensor:
+    """Cross-entropy over the hardest share of all pixels (Wu et al. 2016; used so by STM's followers).
+
+    Args:
+        logits: B K H W, background first.
+        labels: B H W integers in 0..K-1, or `ignore`.
+        kept_share: share of the pixels of each image that counts, 1 = all.
+    Returns:
+        scalar, mean over the kept pixels and the images; ignored pixels weigh 0.
+    """
+    loss = F.cross_entropy(logits, labels.long(), reduction="none", ignore_index=ignore).flatten(1)
+    if kept_share >= 1:
+        return loss.mean()
+    kept = max(1, int(kept_share * loss.shape[1]))
+    return torch.topk(loss, kept, dim=1, sorted=False).values.mean()

@@ -1,0 +1,36 @@
+"""Checkpoints of a run: everything needed to go on where it stopped, written atomically, read without pickles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from univs.errors import UserError
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain containers) so that a killed run leaves the previous checkpoint whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state at `path`, or None where there is none yet.
+
+    Raises:
+        UserError: the file is not a checkpoint of `univs train`.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path} is not a readable checkpoint; delete it to start anew ({error})") from error
+    if not isinstance(state, dict) or "step" not in state:
+        raise UserError(f"{path} is not a checkpoint of univs train; delete it or choose another out=")
+    return state

@@ -1,0 +1,157 @@
+"""`univs train`: from the composed settings to a running trainer, and from its averages to a weights file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from univs.configuration import compose
+from univs.data.clips import TrainingClips, build_clips, collate_clips
+from univs.errors import UserError
+from univs.losses import CriterionWeights
+from univs.models import zoo
+from univs.models.backbone import load_lite0_imagenet
+from univs.models.univs import UniVS
+from univs.training.clip_step import ClipLosses, ClipStep
+from univs.training.schedule import Budget
+from univs.training.trainer import Trainer, TrainerOptions
+
+STAGES = ("image", "clip")
+
+
+class _From(Sampler[int]):
+    """Indices from `start` on, every `world`-th, without end."""
+
+    def __init__(self, start: int, rank: int, world: int) -> None:
+        self.start, self.rank, self.world = start, rank, world
+
+    def __iter__(self) -> Iterator[int]:
+        index = self.start + self.rank
+        while True:
+            yield index
+            index += self.world
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Train with `configs/train.yaml` and these overrides.
+
+    Writes OUT/last.pt (resumed from when it exists), OUT/curves (tensorboard), OUT/log.jsonl and, at the end or when
+    interrupted, OUT/NAME.safetensors with the averaged weights. Raises UserError for wrong settings or missing data.
+    """
+    settings = compose("train", list(overrides))
+    stage = settings["stage"]
+    prepare_cpu()
+    device = choose_device(settings["device"])
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    torch.manual_seed(settings["seed"] + rank)
+    model = build(settings["model"], settings["init"]).to(device)
+    freeze_backbone(model, int(stage["frozen_backbone"]))
+    clips = read_clips(settings["data"], stage, settings["seed"])
+    options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
+    trainer = Trainer(
+        model,
+        ClipStep(model, clip_losses(stage["losses"]), settings["seed"] + rank),
+        batches(clips, int(stage["batch_size"]), int(stage["workers"]), rank, world),
+        TrainerOptions(**{name: options[name] for name in TrainerOptions.__dataclass_fields__}),
+        make_folder(settings["out"]),
+        device,
+    )
+    trainer.run()
+    if rank == 0:
+        model.load_state_dict(trainer.average.values)
+        path = Path(settings["out"]) / f"{settings['model']['name']}.safetensors"
+        zoo.save(model, path, settings["model"])
+        print(f"averaged weights after {trainer.step_number} steps: {path}")
+    if world > 1:
+        torch.distributed.destroy_process_group()
+
+
+def prepare_cpu() -> None:
+    """Denormal numbers (soft-max tails) slow a CPU step several times over: they count as zero."""
+    torch.set_flush_denormal(True)
+
+
+def choose_device(name: str) -> torch.device:
+    """auto, cpu or cuda (of this process, under torchrun)."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"unknown device {name!r}: auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda, but no CUDA device is available; use device=cpu")
+    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def build(numbers: Mapping[str, Any], init: str | None) -> UniVS:
+    """A model from its numbers, with the initial weights that `init` names (imagenet, a weights file, or none)."""
+    model = zoo.build_model(numbers)
+    if init == "imagenet":
+        load_lite0_imagenet(model.backbone)
+    elif init is not None:
+        model.load_state_dict(zoo.load(init).state_dict())
+    return model
+
+
+def freeze_backbone(model: UniVS, parts: int) -> None:
+    """Keep the weights of the first so many parts of the backbone (`Backbone.parts`); -1 = all of them."""
+    every = model.backbone.parts()
+    for part in every if parts < 0 else every[:parts]:
+        part.requires_grad_(False)
+
+
+def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> TrainingClips:
+    """The training clips that the data settings describe."""
+    extra = {}
+    if data.get("synth"):
+        from univs.data.synth import SynthVS
+
+        extra["synth"] = SynthVS(split="train", **data["synth"])
+    return build_clips(
+        data["sources"], data["probabilities"], extra=extra, frames=stage["frames"], size=stage["size"], seed=seed
+    )
+
+
+def batches(
+    clips: Dataset[Any], size: int, workers: int, rank: int, world: int
+) -> Callable[[int], DataLoader[dict[str, Tensor]]]:
+    """A function from the number of steps already done to a loader that goes on from there."""
+
+    def start(step: int) -> DataLoader[dict[str, Tensor]]:
+        return DataLoader(
+            clips,
+            batch_size=size,
+            sampler=_From(step * size * world, rank, world),
+            num_workers=workers,
+            collate_fn=collate_clips,
+            prefetch_factor=4 if workers else None,
+            persistent_workers=workers > 0,
+        )
+
+    return start
+
+
+def clip_losses(settings: Mapping[str, Any]) -> ClipLosses:
+    """Loss settings of a stage."""
+    plain = dict(settings)
+    points = int(plain.pop("points"))
+    return ClipLosses(criterion=CriterionWeights(1.0, 1.0, 1.0, points), **plain)
+
+
+def make_folder(out: str) -> Path:
+    """The folder of the run. Raises UserError where it can't be made."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out}: {error.strerror}; name a folder that can be written") from error
+    return folder

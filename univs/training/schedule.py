@@ -1,0 +1,34 @@
+"""How far a run is, and what follows from it: learning rate and the kept share of the bootstrapped loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The length of a run: a number of steps, or minutes of training time (for machines whose speed varies)."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("a run's length is given in steps or in minutes, one of the two")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the run that is done, 0..1, after `step` steps and `seconds` of training (resumed time included)."""
+        done = step / self.steps if self.steps is not None else seconds / 60 / (self.minutes or 1.0)
+        return min(1.0, done)
+
+
+def learning_rate_factor(step: int, progress: float, warmup: int, final: float) -> float:
+    """Linear warm-up over `warmup` steps, then a cosine from 1 to `final` over the run."""
+    cosine = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+    return cosine * min(1.0, (step + 1) / max(1, warmup))
+
+
+def kept_share(progress: float, final: float, *, start: float = 1.0, reached: float = 0.6) -> float:
+    """Share of pixels in the bootstrapped cross-entropy: from `start` down to `final` at `reached` of the run."""
+    return start - (start - final) * min(1.0, progress / reached)

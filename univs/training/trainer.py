@@ -1,0 +1,190 @@
+"""The trainer: plain torch, one process or several (torchrun), resumable at any moment.
+
+A step is a callable from (batch, kept share) to named losses; the stages differ in data and numbers only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from univs.training.checkpoint import load_checkpoint, save_checkpoint
+from univs.training.ema import WeightAverage
+from univs.training.schedule import Budget, kept_share, learning_rate_factor
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """Numbers of a run; see configs/stage/clip.yaml."""
+
+    budget: Budget
+    learning_rate: float
+    backbone_factor: float
+    final_factor: float
+    warmup: int
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    kept_share: float
+    kept_share_start: float
+    precision: str
+    save_minutes: float
+
+
+class _Forward(nn.Module):
+    """The step as a module, so that DistributedDataParallel sees one forward call."""
+
+    def __init__(self, model: nn.Module, step: Callable[[dict[str, Tensor], float], dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.model = model
+        self.step = step
+
+    def forward(self, batch: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+        return self.step(batch, kept)
+
+
+class Trainer:
+    """Runs a step over batches until the budget is spent.
+
+    Args:
+        model: trained in place; its `backbone` gets the smaller learning rate.
+        step: (batch, kept share) -> weighted losses by name.
+        batches: start position (batches already taken) -> endless iterator of batches, so that a resumed run goes on
+            with fresh data.
+        options: see `TrainerOptions`.
+        out: folder of `last.pt`, the curves and `log.jsonl`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        step: Callable[[dict[str, Tensor], float], dict[str, Tensor]],
+        batches: Callable[[int], Iterable[dict[str, Tensor]]],
+        options: TrainerOptions,
+        out: Path,
+        device: torch.device,
+    ) -> None:
+        self.model, self.batches, self.options, self.out, self.device = model, batches, options, out, device
+        self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        forward: nn.Module = _Forward(model, step)
+        if self.world > 1:
+            forward = nn.parallel.DistributedDataParallel(forward, find_unused_parameters=True)
+        self.forward = forward
+        self.optimizer = torch.optim.AdamW(parameter_groups(model, options), weight_decay=options.weight_decay)
+        self.average = WeightAverage(model, options.ema_decay)
+        self.step_number, self.seconds = 0, 0.0
+        state = load_checkpoint(out / "last.pt")
+        if state is not None:
+            model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average.load_state_dict(state["average"])
+            self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent, the same in all processes."""
+        share = torch.tensor(self.options.budget.progress(self.step_number, self.seconds))
+        if self.world > 1:
+            share = share.to(self.device)
+            torch.distributed.broadcast(share, 0)
+        return float(share)
+
+    def run(self) -> None:
+        """Train until the budget is spent; Ctrl-C saves and stops."""
+        self.model.train()
+        curves = self._curves()
+        console, saved, shown = Console(stderr=True), time.monotonic(), 0.0
+        batches: Iterator[dict[str, Tensor]] = iter(self.batches(self.step_number))
+        progress = self.progress
+        try:
+            while progress < 1:
+                begun = time.monotonic()
+                values = self._step(next(batches), progress)
+                self.seconds += time.monotonic() - begun
+                self.step_number += 1
+                progress = self.progress
+                if self.rank == 0:
+                    if time.monotonic() - shown > 10 or progress >= 1:
+                        shown = time.monotonic()
+                        self._report(console, curves, values, progress)
+                    if time.monotonic() - saved > 60 * self.options.save_minutes:
+                        saved = time.monotonic()
+                        self.save()
+        except KeyboardInterrupt:
+            console.print("stopped; the same command goes on from here")
+        finally:
+            if self.rank == 0:
+                self.save()
+            if curves is not None:
+                curves.close()
+
+    def _step(self, batch: dict[str, Tensor], progress: float) -> dict[str, float]:
+        options = self.options
+        factor = learning_rate_factor(self.step_number, progress, options.warmup, options.final_factor)
+        for group in self.optimizer.param_groups:
+            group["lr"] = options.learning_rate * group["factor"] * factor
+        kept = kept_share(progress, options.kept_share, start=options.kept_share_start)
+        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        half = options.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            losses = self.forward(batch, kept)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
+        if bool(torch.isfinite(norm)):  # a step with an overflow is left out, not taken
+            self.optimizer.step()
+            self.average.update(self.model)
+        return {**{name: float(value.detach()) for name, value in losses.items()}, "gradient_norm": float(norm)}
+
+    def save(self) -> None:
+        """Write `last.pt`."""
+        state: dict[str, Any] = {
+            "step": self.step_number,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict(),
+        }
+        save_checkpoint(self.out / "last.pt", state)
+
+    def _curves(self) -> Any:
+        """A tensorboard writer, in the first process only."""
+        if self.rank:
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.out / "curves"))
+
+    def _report(self, console: Console, curves: Any, values: dict[str, float], progress: float) -> None:
+        speed = self.seconds / max(1, self.step_number)
+        words = " ".join(f"{name} {value:.3f}" for name, value in values.items())
+        left = (self.seconds / 60) * (1 / max(progress, 1e-6) - 1)
+        console.print(f"step {self.step_number} ({progress:.1%}, {speed:.2f} s a step, {left:.0f} min left): {words}")
+        for name, value in values.items():
+            curves.add_scalar(name, value, self.step_number)
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps({"step": self.step_number, "minutes": self.seconds / 60, **values}) + "\n")
+
+
+def parameter_groups(model: nn.Module, options: TrainerOptions) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay (none on vectors: norms, biases, embeddings)."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            factor = options.backbone_factor if name.startswith("backbone.") else 1.0
+            plain = parameter.dim() > 1 and "embed" not in name and "query" not in name
+            groups.setdefault((factor, plain), []).append(parameter)
+    return [
+        {"params": parameters, "factor": factor, **({} if plain else {"weight_decay": 0.0})}
+        for (factor, plain), parameters in groups.items()
+    ]
