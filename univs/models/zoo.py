@@ -6,16 +6,30 @@ model is built from them by one function, and no class path is ever read out of 
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import safetensors
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+from univs.configuration import configs_folder
 from univs.errors import UserError
+from univs.files import atomic_path
 from univs.models.backbone import Backbone
 from univs.models.mask_decoder import MaskDecoder
+from univs.models.official import is_official, load_official
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import VisualSampler
 
+CONFIG_KEY = "univs_config"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
 
 
@@ -59,3 +73,100 @@ def _build(config: Mapping[str, Any]) -> UniVS:
         pixel_std=config["pixel_std"],
         config=config,
     )
+
+
+def load(name_or_path: str | os.PathLike[str], device: str = "cpu") -> UniVS:
+    """A model with its weights, in eval mode.
+
+    Args:
+        name_or_path: the name of built-in weights ("tiny"), the path of a .safetensors file of ours, or the path of an
+            official UniVS .pth checkpoint (R50).
+        device: where to put it, as torch names devices.
+
+    Raises UserError for an unknown name, a missing, foreign or damaged file, and a device that is not there.
+    """
+    path = _weights_path(str(name_or_path))
+    model = _load_official_file(path) if path.suffix == ".pth" else _load_our_file(path)
+    try:
+        return model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def save(model: UniVS, path: str | os.PathLike[str], config: Mapping[str, Any], half: bool = True) -> None:
+    """Write a model's weights and numbers as one safetensors file, whole or not at all.
+
+    Args:
+        model: whose state dict is written.
+        path: ends in .safetensors.
+        config: the plain numbers that `build_model` makes the model from.
+        half: store matrices and kernels as float16 (vectors and batch-norm statistics stay float32).
+    """
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous().cpu()
+        for name, tensor in model.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={CONFIG_KEY: json.dumps(config)})
+
+
+def _weights_path(given: str) -> Path:
+    """The file behind a built-in name or a path."""
+    path = Path(given)
+    if path.suffix in (".safetensors", ".pth"):
+        if not path.is_file():
+            raise UserError(f"no weights file at {given}")
+        return path
+    built_in = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+    if given not in built_in:
+        known = ", ".join(built_in) or "none is built in"
+        raise UserError(
+            f"unknown weights {given!r}: give a name ({known}), a .safetensors file or an official .pth file"
+        )
+    return WEIGHTS / f"{given}.safetensors"
+
+
+def _load_our_file(path: Path) -> UniVS:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file{_pickle_hint(path)}: {error}") from error
+    try:
+        config = json.loads(metadata[CONFIG_KEY])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} does not say which model it is for: its metadata has no valid {CONFIG_KEY}") from error
+    model = build_model(config)
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors or name not in expected:
+            raise UserError(
+                f"{path} does not fit its own numbers: {name} is {'in the file only' if name in tensors else 'missing'}"
+            )
+        if tensors[name].shape != expected[name].shape:
+            shapes = f"{tuple(tensors[name].shape)} and not {tuple(expected[name].shape)}"
+            raise UserError(f"{path} does not fit its own numbers: {name} has shape {shapes}")
+    model.load_state_dict(tensors)
+    return model
+
+
+def _load_official_file(path: Path) -> UniVS:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign pickle makes of torch.load
+        raise UserError(f"{path} is not a checkpoint of plain tensors: {str(error).splitlines()[0]}") from error
+    tensors = content.get("model", content) if isinstance(content, Mapping) else None
+    if not isinstance(tensors, Mapping) or not is_official(str(name) for name in tensors):
+        raise UserError(f"{path} is not an official UniVS checkpoint: give one, or a .safetensors file of ours")
+    config = yaml.safe_load((configs_folder() / "model" / "r50.yaml").read_text(encoding="utf-8"))
+    model = build_model(config)
+    load_official(model, {str(name): torch.as_tensor(value) for name, value in tensors.items()})
+    return model
+
+
+def _pickle_hint(path: Path) -> str:
+    """A word on files that are pickles by another name."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return " (it is a pickle)" if start in (b"PK", b"\x80\x02", b"\x80\x04") else ""

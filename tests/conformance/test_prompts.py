@@ -1,0 +1,41 @@
+"""The visual sampler against the golden figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from univs.models import ImageFeatures, PromptTokens, UniVS
+
+pytestmark = pytest.mark.conformance
+
+
+def with_absent(prompts: Tensor, absent: Tensor) -> Tensor:
+    return torch.cat([prompts, absent.to(prompts.dtype)[None]])
+
+
+@pytest.mark.cases("r50_*_prompt_encoder_visual")
+def test_visual_sampler(
+    case: Any, r50: UniVS, features_of: Callable[[Any, int], ImageFeatures], draws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(r50.visual_sampler, "tokens", case.setting("MODEL.UniVS.VISUAL_PROMPT_PIXELS_PER_IMAGE"))
+    features = features_of(case, case.setting("INPUT.SAMPLING_FRAME_NUM")).frames(slice(0, 1))
+    height, width = features.input_size
+    masks = case.whole("masks")
+    boxes = (case.whole("boxes_xyxy_normalised_by_padded_size") * torch.tensor([width, height] * 2)).round()
+    points = case.whole("points_xy_normalised") * torch.tensor([width, height])
+    labels = torch.ones(len(points) + 1, 1, dtype=torch.long)
+
+    tokens: dict[str, PromptTokens] = {
+        "mask": r50.encode_masks(features, with_absent(masks, torch.zeros(height, width)), draws=draws),
+        "box": r50.encode_boxes(features, with_absent(boxes, torch.zeros(4)), draws=draws),
+        "point": r50.encode_points(features, with_absent(points, -torch.ones(2))[:, None], labels),
+    }
+    for kind, found in tokens.items():
+        case.check(f"{kind}_feat_tokens_t0", found.features, 1e-4)
+        case.check(f"{kind}_pe_tokens_t0", found.positions, 1e-4)
+        assert found.valid.all(1).tolist() == [True] * len(points) + [False]

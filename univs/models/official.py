@@ -1,0 +1,151 @@
+"""Official UniVS / Mask2Former parameter names -> ours, and the rows of the official class embeddings.
+
+The published checkpoints are recognised by the names and shapes of their tensors; every tensor of theirs is either
+ours, or named here as one that nothing reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from univs.errors import UserError
+
+_PIXELS = r"sem_seg_head\.pixel_decoder\."
+_ENCODER = _PIXELS + r"transformer\.encoder\.layers\.(\d+)\."
+_QUERIES = r"sem_seg_head\.predictor\."
+_ATTENTION = r"\.(\d+)\.(?:self_attn|multihead_attn)\."
+
+TABLE: tuple[tuple[str, str], ...] = (
+    # ResNet of detectron2 -> timm
+    (r"backbone\.stem\.conv1\.weight", r"backbone.body.conv1.weight"),
+    (r"backbone\.stem\.conv1\.norm\.(\w+)", r"backbone.body.bn1.\1"),
+    *(
+        (rf"backbone\.res{stage + 1}\.(\d+)\.{theirs}", rf"backbone.body.layer{stage}.\1.{ours}")
+        for stage in (1, 2, 3, 4)
+        for theirs, ours in (
+            (r"shortcut\.weight", r"downsample.0.weight"),
+            (r"shortcut\.norm\.(\w+)", r"downsample.1.\2"),
+            (r"conv(\d)\.weight", r"conv\2.weight"),
+            (r"conv(\d)\.norm\.(\w+)", r"bn\2.\3"),
+        )
+    ),
+    # pixel decoder
+    (_PIXELS + r"input_proj\.(\d)\.(\d)\.(\w+)", r"pixel_decoder.input_proj.\1.\2.\3"),
+    (_PIXELS + r"transformer\.level_embed", r"pixel_decoder.level_embed"),
+    (_ENCODER + r"self_attn\.(\w+)\.(\w+)", r"pixel_decoder.layers.\1.attention.\2.\3"),
+    (_ENCODER + r"(norm\d|linear\d)\.(\w+)", r"pixel_decoder.layers.\1.\2.\3"),
+    (_PIXELS + r"adapter_1\.weight", r"pixel_decoder.lateral.0.weight"),
+    (_PIXELS + r"adapter_1\.norm\.(\w+)", r"pixel_decoder.lateral.1.\1"),
+    (_PIXELS + r"layer_1\.weight", r"pixel_decoder.output.0.weight"),
+    (_PIXELS + r"layer_1\.norm\.(\w+)", r"pixel_decoder.output.1.\1"),
+    (_PIXELS + r"mask_features\.(\w+)", r"pixel_decoder.mask_features.\1"),
+    # the four kinds of decoder layer
+    *(
+        (_QUERIES + theirs + rest, rf"mask_decoder.{ours}.\1.{target}")
+        for theirs, ours in (
+            ("transformer_prompt_self_attention_layers", "prompt_attention"),
+            ("transformer_cross_attention_layers", "image_attention"),
+            ("transformer_self_attention_layers", "self_attention"),
+        )
+        for rest, target in (
+            (_ATTENTION + r"in_proj_(\w+)", r"attention.in_proj.\2"),
+            (_ATTENTION + r"out_proj\.(\w+)", r"attention.out_proj.\2"),
+            (r"\.(\d+)\.norm\.(\w+)", r"norm.\2"),
+        )
+    ),
+    (_QUERIES + r"transformer_ffn_layers\.(\d+)\.(\w+)\.(\w+)", r"mask_decoder.feed_forward.\1.\2.\3"),
+    # queries and heads
+    (_QUERIES + r"query_feat\.weight", r"mask_decoder.query"),
+    (_QUERIES + r"query_embed\.weight", r"mask_decoder.query_position"),
+    (_QUERIES + r"level_embed\.weight", r"mask_decoder.level_embed"),
+    (_QUERIES + r"decoder_norm\.(\w+)", r"mask_decoder.norm.\1"),
+    (_QUERIES + r"mask_embed\.layers\.(\d)\.(\w+)", r"mask_decoder.mask_embedding.layers.\1.\2"),
+    (_QUERIES + r"vis2text_projection\.(\w+)", r"mask_decoder.class_projection.\1"),
+    (_QUERIES + r"cls_temp\.weight", r"mask_decoder.class_temperature"),
+    (_QUERIES + r"prompt_sot\.weight", r"visual_sampler.prompt_sot"),
+)
+
+UNREAD: tuple[str, ...] = (
+    # text prompts
+    _QUERIES + r"(text_norm|text2vis_projection|lang2vision_cross_attention_layer)\..*",
+    _QUERIES + r"prompt_(detection|grounding)\.weight",
+    # without effect in the official code either
+    _QUERIES + r"reid_temp\.weight",
+    # moving averages kept by official training, and what is not a weight
+    r"(backbone_t|sem_seg_head_t|criterion)\..*",
+    r"pixel_(mean|std)",
+)
+
+CLASS_ROWS: dict[str, tuple[int, int]] = {
+    "imagenet": (0, 1000),
+    "lvis": (1000, 1203),
+    "burst": (1000, 1203),
+    "ytvis21": (2203, 40),
+    "ovis": (2243, 25),
+    "bdd_track": (2268, 8),
+    "objects365": (2276, 365),
+    "coco_panoptic": (2641, 133),
+    "coco": (2641, 80),
+    "ade20k": (2774, 150),
+    "vipseg": (2924, 124),
+    "vspw": (2924, 124),
+    "viposeg": (2924, 124),
+    "ytvis19": (3048, 40),
+    "entityseg_instance": (3088, 206),
+    "entityseg_panoptic": (3294, 644),
+}
+"""Dataset -> (first row, number of rows) in the official 3938 x 640 class embeddings."""
+
+
+def is_official(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are of an official checkpoint."""
+    return any(name.startswith("sem_seg_head.") for name in names)
+
+
+def our_name(official: str) -> str | None:
+    """Our name of an official tensor; None for one that nothing reads. Raises KeyError for an unknown name."""
+    for pattern, replacement in TABLE:
+        if match := re.fullmatch(pattern, official):
+            return match.expand(replacement)
+    if any(re.fullmatch(pattern, official) for pattern in UNREAD):
+        return None
+    raise KeyError(official)
+
+
+def load_official(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill a model of the official sizes from an official state dict.
+
+    Raises UserError that names tensors which are unknown, missing or of another shape; the model is then unchanged.
+    """
+    expected = model.state_dict()
+    found: dict[str, Tensor] = {}
+    unknown: list[str] = []
+    for official, tensor in tensors.items():
+        try:
+            name = our_name(official)
+        except KeyError:
+            unknown.append(official)
+            continue
+        if name is None:
+            continue
+        if name not in expected:
+            unknown.append(official)
+        elif tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)} and not {tuple(expected[name].shape)}"
+            raise UserError(f"official weights do not fit: {official} has shape {shapes}; only UniVS R50 is known")
+        else:
+            found[name] = tensor
+    if unknown:
+        raise UserError(f"official weights do not fit: unknown {_some(unknown)}; only UniVS R50 is known")
+    missing = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise UserError(f"official weights are incomplete: nothing for {_some(missing)}")
+    model.load_state_dict(found, strict=False)
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {rest} more" if rest > 0 else "")
