@@ -1,0 +1,84 @@
+"""Dense memory: what must not depend on what."""
+
+from __future__ import annotations
+
+import torch
+
+from univs.models.dense_memory import DenseMemory, Readout
+from univs.models.features import ImageFeatures
+
+
+def small() -> DenseMemory:
+    torch.manual_seed(0)
+    return DenseMemory(
+        {16: 6, 8: 5, 4: 4}, 3, key_dim=8, value_dim=7, local_key_dim=4, local_value_dim=2, widths=(8, 6, 4)
+    ).eval()
+
+
+def image(seed: int, frames: int = 1) -> ImageFeatures:
+    generator = torch.Generator().manual_seed(seed)
+
+    def maps(channels: int, height: int, width: int) -> torch.Tensor:
+        return torch.randn(frames, channels, height, width, generator=generator)
+
+    pyramid = {16: maps(6, 4, 6), 8: maps(5, 8, 12), 4: maps(4, 16, 24)}
+    return ImageFeatures((maps(4, 2, 3), maps(4, 4, 6), maps(4, 8, 12)), maps(3, 16, 24), pyramid)
+
+
+def answer(dense: DenseMemory, now: ImageFeatures, then: ImageFeatures, masks: torch.Tensor) -> torch.Tensor:
+    """The residual for `now` with one remembered frame."""
+    key, past = dense.memory_key(now), dense.memory_key(then)
+    value = dense.memory_value(then, masks)
+    window = dense.local_window(key, past)
+    return dense.residual(now, dense.readout(key, dense.read(key, past.memory, value.glob), window, value.local))
+
+
+def masks_of(objects: int) -> torch.Tensor:
+    return torch.rand(1, objects, 16, 24, generator=torch.Generator().manual_seed(5)) / objects
+
+
+def test_permuting_objects_permutes_the_residual() -> None:
+    dense, masks, order = small(), masks_of(3), torch.tensor([2, 0, 1])
+    straight = answer(dense, image(1), image(2), masks)
+    torch.testing.assert_close(
+        answer(dense, image(1), image(2), masks[:, order]), straight[:, order], atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_batch_of_clips_equals_its_clips() -> None:
+    dense = small()
+    now, then = image(1, 2), image(2, 2)
+    masks = torch.cat([masks_of(2), masks_of(2).flip(-1)])
+    both = answer(dense, now, then, masks)
+    for b in range(2):
+        one = slice(b, b + 1)
+        alone = answer(dense, now.frames(one), then.frames(one), masks[one])
+        torch.testing.assert_close(both[one], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_other_objects_matter_only_through_their_sum() -> None:
+    dense, masks = small(), masks_of(3)
+    merged = torch.cat([masks[:, :1], masks[:, 1:].sum(1, keepdim=True)], 1)
+    three, two = (dense.memory_value(image(2), m) for m in (masks, merged))
+    torch.testing.assert_close(three.glob[:, 0], two.glob[:, 0])
+    torch.testing.assert_close(three.local[:, 0], two.local[:, 0])
+
+
+def test_dense_read_of_all_positions_equals_top_k_of_all() -> None:
+    dense = small()
+    key, past = dense.memory_key(image(1)), dense.memory_key(image(2))
+    value = dense.memory_value(image(2), masks_of(2))
+    dense.top_k = past.memory.shape[1]
+    everything = dense.read_all(key, dense.global_affinity(key, past.memory), value.glob)
+    torch.testing.assert_close(dense.read(key, past.memory, value.glob), everything, atol=1e-5, rtol=1e-5)
+
+
+def test_readout_carries_the_previous_mask() -> None:
+    dense = small()
+    key = dense.memory_key(image(1))
+    value = dense.memory_value(image(1), torch.ones(1, 1, 16, 24))
+    readout: Readout = dense.readout(
+        key, dense.read(key, key.memory, value.glob), dense.local_window(key, key), value.local
+    )
+    torch.testing.assert_close(readout.local[:, :, -1], torch.ones(1, 1, 8, 12))  # a full mask stays full
+    assert readout.glob.shape == (1, 1, 7, 4, 6) and readout.previous_mask.shape == (1, 1, 1, 4, 6)
