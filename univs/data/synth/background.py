@@ -1,11 +1,11 @@
-"""Places: stuff laid out with horizons, ridges and patches on a canvas larger than the frame, over which a camera moves."""
+"""Places: stuff laid out with horizons, ridges and patches on a canvas larger than the frame; a camera moves on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from univs.data.synth.dice import Dice
 from univs.data.synth.stuff import NUMBER_OF, STUFF, Stuff, of_role, paint
@@ -42,14 +42,10 @@ class _Canvas:
     def finish(self, dice: Dice, horizon: float) -> Background:
         """Uneven light over the whole, then a picture of it."""
         height, width = self.stuff.shape
-        corners = (75 + 75 * dice.array(3, 4)).astype(np.uint8)
+        corners = (185 + 70 * dice.array(3, 4)).astype(np.uint8)
         light = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
-        lit = self.pixels.astype(np.uint16)
-        lit *= np.asarray(light)[..., None]
-        lit >>= 7
-        np.minimum(lit, 255, out=lit)
-        picture = Image.fromarray(np.ascontiguousarray(lit[..., :3], dtype=np.uint8))
-        return Background(picture, self.stuff, horizon)
+        picture = Image.frombytes("RGB", (width, height), self.pixels.tobytes(), "raw", "RGBX")
+        return Background(ImageChops.multiply(picture, Image.merge("RGB", (light,) * 3)), self.stuff, horizon)
 
 
 def make_background(dice: Dice, height: int, width: int) -> Background:

@@ -6,7 +6,7 @@ import io
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from univs.data.synth.dice import Dice
 
@@ -23,7 +23,7 @@ class Film:
         drift = dice.child(2).curve(frames, 4, dice.uniform(8, 40))
         self._gain = 1 + (dice.array(1, 3) - 0.5) * 0.3 + drift[:, :3] * 0.12 * rough + drift[:, 3:] * 0.5 * rough
         self._lift = dice.uniform(-12, 18)
-        self._soft = dice.uniform(0.3, 1.2) * rough if dice.chance(0.35) else 0.0
+        self._soft = int(dice.uniform(25, 90) * min(rough, 1)) if dice.chance(0.35) else 0
         self._grain = int(dice.uniform(0, 14) * rough)
         self._quality = int(95 - 60 * rough * dice.uniform(0.3, 1.0)) if dice.chance(0.6) else 0
 
@@ -33,7 +33,7 @@ class Film:
         if reach >= 2:
             frame = _smear(frame, sweep)
         if self._soft:
-            frame = frame.filter(ImageFilter.BoxBlur(round(self._soft * 64) / 64))
+            frame = Image.fromarray(_blur(np.asarray(frame), self._soft))
         frame = frame.point(self._table(t))
         pixels = np.array(frame)
         if self._grain:
@@ -51,6 +51,19 @@ class Film:
     def _table(self, t: int) -> list[int]:
         levels = np.arange(256)[None] * self._gain[t][:, None] + self._lift
         return [int(level) for level in np.clip(np.floor(levels + 0.5), 0, 255).reshape(-1)]
+
+
+def _blur(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Pixels mixed with their neighbours in x and in y; each neighbour has `side` / 256 of the weight."""
+    for axis in (0, 1):
+        wide = np.moveaxis(pixels.astype(np.uint16), axis, 0)
+        mixed = wide * np.uint16(256 - 2 * side)
+        mixed[1:] += wide[:-1] * np.uint16(side)
+        mixed[:-1] += wide[1:] * np.uint16(side)
+        mixed[0] += wide[0] * np.uint16(side)
+        mixed[-1] += wide[-1] * np.uint16(side)
+        pixels = np.moveaxis((mixed >> 8).astype(np.uint8), 0, axis)
+    return pixels
 
 
 def _smear(frame: Image.Image, sweep: tuple[float, float]) -> Image.Image:

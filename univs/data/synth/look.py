@@ -1,4 +1,4 @@
-"""How a thing looks: a sprite with its own or another tint, or an outline into which a photo is poured, or a cut-out."""
+"""How a thing looks: a sprite with its own or another tint, an outline into which a photo is poured, or a cut-out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Look:
         self._levels = [Image.fromarray(picture, "RGBA").convert("RGBa")]
 
     def at(self, scale: float) -> tuple[Image.Image, int]:
-        """The picture (PIL, RGBa) halved `level` times, so that drawing it at `scale` skips no pixels; and the level."""
+        """The picture (PIL, RGBa) halved `level` times, so that drawing at `scale` skips no pixels; and the level."""
         level = 0
         while scale < 0.6 and level < 5:
             scale, level = scale * 2, level + 1
@@ -69,8 +69,8 @@ class Wardrobe:
         if dice.chance(0.35):
             tint = dice.pick(tuple(TINTS))
             picture = _tinted(picture, TINTS[tint])
-        if dice.chance(0.2 + 0.5 * difficulty):
-            picture = _worn(picture, dice, 0.25 + 0.5 * difficulty)
+        if dice.chance(0.2 + 0.4 * difficulty):
+            picture = _worn(picture, dice, 0.15 + 0.35 * difficulty)
         return Look(picture, sprite.noun, tint, soft)
 
 
@@ -88,7 +88,7 @@ def _worn(picture: np.ndarray, dice: Dice, strength: float) -> np.ndarray:
     """The picture with a grain of its own, as rough or dirty things have; opaque as before."""
     height, width = picture.shape[:2]
     grain = fractal(dice, height, width, rough=dice.integer(4), zoom=dice.uniform(0.7, 2)).astype(np.int16) - 128
-    grain = (grain * int(256 * strength * dice.uniform(0.3, 1.0))) >> 8 if strength < 0.5 else grain // 3
+    grain = grain * np.int16(128 * strength * dice.uniform(0.2, 1.0)) >> 7
     rgb = np.clip(picture[..., :3] + grain[..., None], 0, 255).astype(np.uint8)
     return np.concatenate([rgb, picture[..., 3:]], -1)
 

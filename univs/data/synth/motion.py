@@ -37,8 +37,8 @@ class Camera:
 def move(dice: Dice, frames: int, aspect: float, difficulty: float, horizon: float, soft: float) -> Motion:
     """The motion of one thing: it wanders, walks to and fro, bounces, crosses the frame or stands.
 
-    `aspect` is width / height of the frame, `horizon` where the ground begins (share of the height), `soft` how much the
-    thing may bend (0..1). `difficulty` (0..1) scales speed, change of size, turning and bending.
+    `aspect` is width / height of the frame, `horizon` where the ground begins (share of the height), `soft` how much
+    the thing may bend (0..1). `difficulty` (0..1) scales speed, change of size, turning and bending.
     """
     lively = difficulty * dice.uniform(0.6, 1.4)
     half = aspect / 2
@@ -100,7 +100,7 @@ def move(dice: Dice, frames: int, aspect: float, difficulty: float, horizon: flo
 
 
 def bend(u: np.ndarray, bends: np.ndarray) -> np.ndarray:
-    """Displacement (... 2) of points u (... 2, about -0.5..0.5): shear, twist and two curvatures, smooth as a thin plate."""
+    """Displacement (... 2) of points u (... 2, about -0.5..0.5): shear, twist and two curvatures."""
     x, y = u[..., 0], u[..., 1]
     terms = np.stack([0.4 * y, x * y, y * y - 0.08, x * x - 0.08], -1)
     return terms @ bends

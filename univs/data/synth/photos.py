@@ -23,8 +23,8 @@ LEAST, MOST = 0.01, 0.3  # share of the photo that a region must cover to become
 class PhotoFolder:
     """The photos of `root` (or of `root/images`), sorted by name.
 
-    Label maps, if there are any, lie in `root/segments`, `root/labels` or `root/masks` as grey or indexed PNGs of the same
-    stem and size: every value is one region, 255 is none. Raises UserError for a folder without photos.
+    Label maps, if there are any, lie in `root/segments`, `root/labels` or `root/masks` as grey or indexed PNGs of the
+    same stem and size: every value is one region, 255 is none. Raises UserError for a folder without photos.
     """
 
     def __init__(self, root: str | Path) -> None:

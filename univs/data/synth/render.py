@@ -1,7 +1,7 @@
 """Drawing: one thing, warped and turned, into its place in the frame and in the label map.
 
-The pixel path is whole numbers, or dyadic fractions that doubles hold exactly: Pillow's interpolation then gives the same
-bytes on every machine.
+The pixel path is whole numbers, or dyadic fractions that doubles hold exactly: Pillow's interpolation then gives the
+same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ class Pose:
 def view(canvas: Image.Image, size: tuple[int, int], centre: np.ndarray, zoom: float, angle: float) -> Image.Image:
     """The part of a canvas that a camera sees, as a picture of `size` = H W; centre in canvas pixels."""
     height, width = size
-    cosine, sine = dyadic(zoom * math.cos(angle), 16), dyadic(zoom * math.sin(angle), 16)
-    x = dyadic(centre[0] - (cosine * width - sine * height) / 2)
-    y = dyadic(centre[1] - (sine * width + cosine * height) / 2)
-    data = (float(cosine), -float(sine), float(x), float(sine), float(cosine), float(y))
+    cosine, sine = dyadic(np.array([zoom * math.cos(angle), zoom * math.sin(angle)]), 16).tolist()
+    x, y = dyadic(centre - np.array([cosine * width - sine * height, sine * width + cosine * height]) / 2).tolist()
+    data = (cosine, -sine, x, sine, cosine, y)
     return canvas.transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
 
 
@@ -93,10 +92,13 @@ def _warped(look: Look, pose: Pose, box: tuple[int, int, int, int]) -> Image.Ima
     picture, level = look.at(pose.size * stretch / longest)
     scale = longest / (1 << level)
     middle = np.array([look.width, look.height]) / (2 << level)
-    corners = dyadic(own * scale + middle).tolist()
+    own = own * scale + middle
+    corners = dyadic(own).tolist()
+    cells = np.stack([own[:-1, :-1], own[:-1, 1:], own[1:, :-1], own[1:, 1:]])
+    used = (cells.max(0) > 0).all(-1) & (cells.min(0) < np.array(picture.size)).all(-1)
     mesh = []
     for j in range(down):
-        for i in range(across):
+        for i in np.flatnonzero(used[j]).tolist():
             quad = (*corners[j][i], *corners[j + 1][i], *corners[j + 1][i + 1], *corners[j][i + 1])
             mesh.append(((i * CELL, j * CELL, i * CELL + CELL, j * CELL + CELL), quad))
     patch = picture.transform((across * CELL, down * CELL), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)

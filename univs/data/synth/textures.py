@@ -6,7 +6,7 @@ The costly ones are cut from tiles that are made once per process (the same ones
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -134,7 +134,7 @@ def _cut(tile: np.ndarray, dice: Dice, height: int, width: int, zoom: float, str
     return np.asarray(Image.fromarray(np.ascontiguousarray(window)).resize((width, height), Image.Resampling.BILINEAR))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _noise_tile(rough: int, number: int) -> np.ndarray:
     dice = Dice(_TILE_STREAM, rough, number)
     total, strength, sum_of_squares = np.zeros(TILE, np.int32), 256.0, 0.0
@@ -149,7 +149,7 @@ def _noise_tile(rough: int, number: int) -> np.ndarray:
     return np.clip(total // scale + 128, 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _cell_tile(size_index: int, number: int) -> np.ndarray:
     """Voronoi cells of jittered points: shade of the nearest point, darker towards the second nearest."""
     size, dice = CELL_SIZES[size_index], Dice(_TILE_STREAM, 100 + size_index, number)
