@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from univs.errors import UserError
+from univs.models.dense_memory import DenseMemory
 from univs.models.univs import UniVS
 from univs.models.zoo import load
 from univs.prompts import Mask
@@ -29,6 +30,21 @@ WARM_UP = 35
 """Frames before the clock starts: by then every entry of the dense memory is in use."""
 FLAT_FRAMES = 2000
 FLAT_SETTLED = 100
+
+
+WATCHED: tuple[tuple[str, type, str], ...] = (
+    ("image encoder", UniVS, "normalize"),
+    ("image encoder", UniVS, "encode_image"),
+    ("prompt encoder", UniVS, "encode_masks"),
+    ("prompt encoder", UniVS, "prompt_queries"),
+    ("mask decoder", UniVS, "decode"),
+    ("memory key", DenseMemory, "memory_key"),
+    ("memory read", DensePool, "read"),
+    ("memory residual", DenseMemory, "residual"),
+    ("memory value", DenseMemory, "memory_value"),
+    ("memory write", DensePool, "write"),
+)
+"""What the parts of a step are: name, class, method."""
 
 
 @dataclass(frozen=True)
@@ -81,26 +97,10 @@ def moving_frames(height: int, width: int, objects: int) -> Iterator[tuple[NDArr
 
 
 @contextmanager
-def observed(model: UniVS, clock: PartsClock) -> Iterator[None]:
+def observed(clock: PartsClock) -> Iterator[None]:
     """Count the time of the model's parts and of the memory while the block runs."""
-    dense = model.dense_memory
-    watched: list[tuple[str, Any, str]] = [
-        ("image encoder", model, "normalize"),
-        ("image encoder", model, "encode_image"),
-        ("prompt encoder", model, "encode_masks"),
-        ("prompt encoder", model, "prompt_queries"),
-        ("mask decoder", model, "decode"),
-        ("memory read", DensePool, "read"),
-        ("memory write", DensePool, "write"),
-    ]
-    if dense is not None:
-        watched += [
-            ("memory key", dense, "memory_key"),
-            ("memory residual", dense, "residual"),
-            ("memory value", dense, "memory_value"),
-        ]
     with ExitStack() as stack:
-        for part, owner, name in watched:
+        for part, owner, name in WATCHED:
             stack.enter_context(patch.object(owner, name, clock.wrap(part, getattr(owner, name))))
         yield
 
@@ -118,7 +118,7 @@ def measure(model: UniVS, task: str, height: int, width: int, objects: int, fram
     """Time `frames` frames after the warm-up; the median stands for the whole, so that a busy machine disturbs less."""
     clock = PartsClock()
     timed = replace(TASKS[task], answer_out=clock.wrap("assembly", TASKS[task].answer_out))
-    with observed(model, clock), Session(model, timed, keep_results=False) as session:
+    with observed(clock), Session(model, timed, keep_results=False) as session:
         steps = run(session, height, width, objects)
         for _ in range(WARM_UP):
             next(steps)

@@ -33,8 +33,19 @@ CONFIG = {
 
 
 def small_model(**changes: object) -> UniVS:
-    torch.manual_seed(3)
-    return build_model({**CONFIG, **changes}).eval()
+    """Random weights, moved so that masks are neither empty nor full on a frame of noise."""
+    torch.manual_seed(0)
+    model = build_model({**CONFIG, **changes}).eval()
+    rng = np.random.default_rng(0)
+    noise = torch.from_numpy(rng.integers(0, 255, (1, 3, 64, 96), dtype=np.uint8))
+    with torch.no_grad():
+        features = model.encode_image(model.normalize(noise))
+        spread = features.mask_features.std((0, 2, 3), keepdim=True)
+        last = model.pixel_decoder.mask_features
+        last.bias -= features.mask_features.mean((0, 2, 3))
+        for parameter in (last.weight, last.bias):
+            parameter /= spread.view(-1, *[1] * (parameter.ndim - 1))
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ class Answer:
     """What the loop says about one frame; a task makes a result of it.
 
     log_odds: N+1 H'/4 W'/4, background first, objects in the order of object_ids. scores: object id -> mean probability
-    inside the mask, 0 where it is not visible. given: object id -> H W mask that came as a prompt on this frame and is
-    the object's answer as it is.
+    inside the mask, 0 where it is not visible, 1 where the mask was given. given: object id -> H W mask that came as a
+    prompt on this frame and is the object's answer as it is.
     """
 
     frame_index: int
@@ -112,11 +112,13 @@ class Engine:
         log_odds = self._answer(features, key, shrunk)
         probabilities = log_odds.softmax(0)[1:]
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
+        scores.update(dict.fromkeys(given, 1.0))
         answer = Answer(self.frame_index, self.objects.ids, log_odds, scores, given, self.geometry)
         self._remember(features, key, probabilities, scores, prompts)
         self.frame_index += 1
         return [answer]
 
+    @torch.inference_mode()
     def remove(self, object_id: int) -> None:
         """Stop following an object. KeyError if it is not known."""
         row = self.objects.remove(object_id)

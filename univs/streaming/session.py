@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
+from univs.models.fused import for_inference
 from univs.models.univs import UniVS
 from univs.prompts import Prompt, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
@@ -29,7 +30,7 @@ class Session:
     """The streaming loop for one video: frames and prompts in, masks out, memory use independent of the length.
 
     Args:
-        model: from `univs.load`.
+        model: from `univs.load`; later changes of its weights do not reach the session.
         task: name of the task, or one of your own making.
         size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results
             always have the frame's own size.
@@ -56,7 +57,7 @@ class Session:
         unknown = sorted(set(options) - ENGINE_OPTIONS)
         if unknown:
             raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(ENGINE_OPTIONS))}")
-        self._model = model
+        self._model = for_inference(model)
         self._task = TASKS[task] if isinstance(task, str) else task
         self._size = size
         self._options = {**model.config["streaming"], **options}

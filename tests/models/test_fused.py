@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from univs.models.backbone import Backbone
+from univs.models.fused import FusedConvolution, for_inference
+from univs.models.pixel_decoder import LightPixelDecoder
+from univs.models.univs import UniVS
+
+
+def small_model(backbone: str) -> UniVS:
+    torch.manual_seed(0)
+    body = Backbone(backbone, channels_last=True)
+    for norm in body.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_mean is not None and norm.running_var is not None
+            nn.init.uniform_(norm.running_mean, -0.2, 0.2)
+            nn.init.uniform_(norm.running_var, 0.5, 1.5)
+            nn.init.uniform_(norm.bias, -0.3, 0.3)
+    pixels = LightPixelDecoder(body.channels, widths=[8, 8, 8, 8], dim=8, mask_dim=4)
+    nothing = nn.Identity()
+    return UniVS(body, pixels, nothing, nothing, pixel_mean=[0, 0, 0], pixel_std=[1, 1, 1]).eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("backbone", "least"), [("tf_efficientnet_lite0", 48), ("resnet18", 20)])
+@torch.inference_mode()
+def test_the_fused_backbone_gives_the_same_maps(backbone: str, least: int) -> None:
+    model = small_model(backbone)
+    fused = for_inference(model)
+    assert sum(isinstance(module, FusedConvolution) for module in fused.modules()) >= least
+    assert not any(isinstance(module, FusedConvolution) for module in model.modules())
+    images = torch.randn(2, 3, 64, 96)
+    for ours, theirs in zip(fused.backbone(images), model.backbone(images), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
+
+
+@torch.inference_mode()
+def test_without_the_operator_it_is_still_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = for_inference(small_model("tf_efficientnet_lite0"))
+    images = torch.randn(1, 3, 32, 64)
+    quick = fused.backbone(images)
+    monkeypatch.setattr("univs.models.fused.HAS_POINTWISE", False)
+    for ours, theirs in zip(quick, fused.backbone(images), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
+
+
+def test_everything_but_the_backbone_is_shared() -> None:
+    model = small_model("tf_efficientnet_lite0")
+    fused = for_inference(model)
+    assert fused.pixel_decoder is model.pixel_decoder and fused.backbone is not model.backbone
+    assert fused.pixel_mean is model.pixel_mean
