@@ -71,10 +71,14 @@ def evaluate(
     """
     found = find_sequences(dataset, data, sequences)
 
-    from univs.models.zoo import load  # after the cheap checks: torch takes seconds to import
+    import torch  # after the cheap checks: it takes seconds to import
+
+    from univs.models.zoo import load
     from univs.streaming import Session
 
     console = Console()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
     settings = {
         "dataset": dataset,
