@@ -2,3 +2,14 @@
 
 The measures need numpy and SciPy only; torch is imported by `runner` alone.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(overrides: Sequence[str]) -> None:
+    """`univs evaluate` with Hydra overrides of configs/evaluate.yaml; raises UserError for whatever is wrong with them."""
+    from univs.evaluation.runner import main as run
+
+    run(overrides)
