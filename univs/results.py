@@ -152,10 +152,18 @@ class TrackSpool:
                 total, count = total + float(result.scores.get(object_id, 1.0)), count + 1
             self._totals[object_id] = (total, count)
 
+    def scores(self) -> dict[int, float]:
+        """Object id -> mean confidence over the frames in which it is visible (0 if there is none), ids ascending."""
+        return {key: total / count if count else 0.0 for key, (total, count) in sorted(self._totals.items())}
+
+    def visible_frames(self) -> dict[int, int]:
+        """Object id -> number of frames in which it is visible, ids ascending."""
+        return {key: count for key, (_, count) in sorted(self._totals.items())}
+
     def tracks(self) -> Iterator[Track]:
         """The tracks in the order of their ids, each made when asked for."""
         self._file.flush()
-        for object_id, (total, count) in sorted(self._totals.items()):
+        for object_id, score in self.scores().items():
             segmentations: list[RLE | None] = [None] * self.num_frames
             prefix = f"{object_id} "
             self._file.seek(0)
@@ -163,7 +171,7 @@ class TrackSpool:
                 if line.startswith(prefix):
                     _, frame_index, counts = line.split()
                     segmentations[int(frame_index)] = {"size": list(self._size), "counts": counts}
-            yield Track(object_id, total / count if count else 0.0, segmentations)
+            yield Track(object_id, score, segmentations)
         self._file.seek(0, os.SEEK_END)
 
     def result(self) -> VideoResult:

@@ -18,7 +18,7 @@ FLOORS = (
     {"visualization"},
     {"evaluation"},
     {"training"},
-    {"cli", "demo", "benchmark", "__main__"},
+    {"cli", "commands", "demo", "benchmark", "__main__"},
 )
 HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
 # Optional or heavy packages, and the only places that may import them at all.

@@ -1,0 +1,154 @@
+"""The command `univs`: parse, call, print. Whatever a user can get wrong ends in one line on stderr and status 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from univs import __version__
+from univs.errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status: 0, 2 for bad input, 130 for Ctrl-C."""
+    try:
+        parser = _parser()
+        arguments, rest = parser.parse_known_args(argv)
+        if rest and not arguments.takes_rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        arguments.rest = rest
+        arguments.run(arguments)
+    except UserError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        print("univs: interrupted; what was finished stays", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"univs: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="univs", description="Follow objects through videos.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"univs {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_segment(commands)
+    demo = commands.add_parser("demo", help="follow objects through two built-in clips", allow_abbrev=False)
+    demo.add_argument("--out", type=Path, default=Path("univs-demo"), help="folder to write to (default: univs-demo)")
+    demo.set_defaults(run=_demo, takes_rest=False)
+    for name, run, text in (
+        ("train", _train, "train a model: stage=... data=... and other Hydra overrides of configs/train.yaml"),
+        ("evaluate", _evaluate, "score a model: dataset=... and other Hydra overrides of configs/evaluate.yaml"),
+    ):
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        command.set_defaults(run=run, takes_rest=False)
+    benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
+    benchmark.set_defaults(run=_benchmark, takes_rest=True)
+    return parser
+
+
+def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
+    command = commands.add_parser(
+        "segment",
+        help="follow the objects you point at through a video",
+        description="Frames are counted from 0; coordinates are pixels of the original frame.",
+        allow_abbrev=False,
+    )
+    command.add_argument("input", metavar="INPUT", help="a video file, a folder of frames, a glob or a camera index")
+    command.add_argument("--task", default="vos", help="what is asked; vos: follow the prompted objects (default)")
+    command.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    command.add_argument("--out", type=Path, default=Path("univs-out"), help="folder to write to (default: univs-out)")
+    prompts = command.add_argument_group("prompts (each may be repeated)")
+    prompts.add_argument(
+        "--mask",
+        action="append",
+        default=[],
+        metavar="PNG[@FRAME]",
+        help="indexed (one object per index, 255 is ignored) or binary (object 1), of the frame's size",
+    )
+    prompts.add_argument("--box", action="append", default=[], metavar="ID@FRAME:x0,y0,x1,y1")
+    prompts.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="ID@FRAME:x,y[:+|-]",
+        help="a click on the object, or with :- on what is not part of it",
+    )
+    prompts.add_argument(
+        "--scribble", action="append", default=[], metavar="JSON", help="DAVIS scribble file; its paths are 0..1"
+    )
+    command.add_argument(
+        "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels for the model"
+    )
+    command.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
+    command.add_argument("--json", action="store_true", help="print a summary as JSON")
+    command.set_defaults(run=_segment, takes_rest=False)
+
+
+def _segment(arguments: argparse.Namespace) -> None:
+    from univs.commands.prompt_arguments import check_prompts, read_prompts
+    from univs.video import open_video
+
+    prompts = read_prompts(arguments.mask, arguments.box, arguments.point, arguments.scribble)
+    reader = open_video(arguments.input)
+    check_prompts(prompts, reader.size, reader.num_frames)
+
+    from univs.commands.segment import choose_device, segment_to_folder
+    from univs.models.zoo import load
+
+    model = load(arguments.weights, choose_device(arguments.device))
+    summary = segment_to_folder(
+        model,
+        reader,
+        prompts,
+        arguments.out,
+        task=arguments.task,
+        size=arguments.size,
+        with_overlay=not arguments.no_overlay,
+        title=Path(reader.name).name,
+    )
+    if arguments.json:
+        print(json.dumps({"out": str(arguments.out), **summary.to_json()}))
+    else:
+        speed = summary.frames / summary.seconds
+        print(f"{summary.frames} frames in {summary.seconds:.1f} s ({speed:.1f} a second): {arguments.out}")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from univs.demo import run_demo
+
+    run_demo(arguments.out)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from univs import training
+
+    training.main(arguments.overrides)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from univs import evaluation
+
+    evaluation.main(arguments.overrides)
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from univs import benchmark
+
+    benchmark.main(arguments.rest)

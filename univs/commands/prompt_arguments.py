@@ -1,0 +1,132 @@
+"""Prompts as they are written on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.prompts import Box, Mask, Points, Prompt, Scribble, validate_prompts
+from univs.video.images import read_label_png
+
+IGNORE = 255
+PromptSchedule = dict[int, list[Prompt]]  # frame index -> the prompts that come on that frame
+
+
+def read_prompts(
+    masks: Sequence[str], boxes: Sequence[str], points: Sequence[str], scribbles: Sequence[str]
+) -> PromptSchedule:
+    """All prompts of a command line by frame; the points of one object on one frame become one prompt.
+
+    masks: PNG[@FRAME]. boxes: ID@FRAME:x0,y0,x1,y1. points: ID@FRAME:x,y[:+|-]. scribbles: paths of DAVIS scribble
+    JSON. Raises UserError for what cannot be read, and if there is no prompt at all.
+    """
+    schedule: PromptSchedule = defaultdict(list)
+    for argument in masks:
+        _add_masks(schedule, argument)
+    for argument in boxes:
+        object_id, frame_index, rest = _head(argument, "--box", "ID@FRAME:x0,y0,x1,y1")
+        schedule[frame_index].append(Box(object_id, _numbers(rest, 4, argument, "--box", "ID@FRAME:x0,y0,x1,y1")))
+    for frame_index, clicks in _gather_points(points).items():
+        schedule[frame_index] += clicks
+    for path in scribbles:
+        for frame_index, drawn in _read_scribbles(Path(path)).items():
+            schedule[frame_index] += drawn
+    if not schedule:
+        raise UserError("there is nothing to follow; give at least one --mask, --box, --point or --scribble")
+    return dict(schedule)
+
+
+def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int], num_frames: int | None) -> None:
+    """Raise UserError for a prompt that does not fit frames of size (height, width), or lies past the last frame."""
+    for frame_index, prompts in sorted(schedule.items()):
+        if num_frames is not None and frame_index >= num_frames:
+            raise UserError(
+                f"there is a prompt on frame {frame_index}, but the video has {num_frames} frames "
+                f"(0 to {num_frames - 1})"
+            )
+        validate_prompts(prompts, *size)
+
+
+def _head(argument: str, option: str, form: str) -> tuple[int, int, str]:
+    """Split ID@FRAME:REST; the frame is 0 if left out."""
+    match = re.fullmatch(r"(\d+)(?:@(\d+))?:(.+)", argument)
+    if match is None:
+        raise UserError(f"{option} {argument!r} is not of the form {form}")
+    return int(match[1]), int(match[2] or 0), match[3]
+
+
+def _numbers(text: str, count: int, argument: str, option: str, form: str) -> Any:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        raise UserError(f"{option} {argument!r} is not of the form {form}")
+    return values
+
+
+def _add_masks(schedule: PromptSchedule, argument: str) -> None:
+    path, frame_index = argument, 0
+    match = re.fullmatch(r"(.+)@(\d+)", argument)
+    if match is not None and not Path(argument).exists():
+        path, frame_index = match[1], int(match[2])
+    labels = read_label_png(path)
+    object_ids = [int(value) for value in np.unique(labels) if value not in (0, IGNORE)]
+    if not object_ids:
+        raise UserError(f"the mask {path} is empty; mark at least one pixel of an object")
+    taken = {prompt.object_id for prompt in schedule[frame_index] if isinstance(prompt, Mask)}
+    for object_id in object_ids:
+        if object_id in taken:
+            raise UserError(
+                f"object {object_id} has two masks on frame {frame_index}; "
+                "give several objects as the indices of one indexed PNG"
+            )
+        schedule[frame_index].append(Mask(object_id, labels == object_id))
+
+
+def _gather_points(arguments: Sequence[str]) -> PromptSchedule:
+    clicks: dict[tuple[int, int], list[tuple[tuple[float, float], bool]]] = defaultdict(list)
+    for argument in arguments:
+        form = "ID@FRAME:x,y[:+|-]"
+        object_id, frame_index, rest = _head(argument, "--point", form)
+        place, _, sign = rest.partition(":")
+        if sign not in ("", "+", "-"):
+            raise UserError(f"--point {argument!r} is not of the form {form}")
+        clicks[frame_index, object_id].append((_numbers(place, 2, argument, "--point", form), sign != "-"))
+    schedule: PromptSchedule = defaultdict(list)
+    for (frame_index, object_id), found in clicks.items():
+        schedule[frame_index].append(Points(object_id, [xy for xy, _ in found], [positive for _, positive in found]))
+    return schedule
+
+
+def _read_scribbles(path: Path) -> PromptSchedule:
+    """DAVIS scribbles: `{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}, ...] for each frame]}`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frames = [[(int(line["object_id"]), line["path"]) for line in lines] for lines in content["scribbles"]]
+    except FileNotFoundError:
+        raise UserError(f"the scribble file {path} does not exist") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is not DAVIS scribble JSON ({type(error).__name__}: {error}); expected "
+            '{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}], ...]}, one list for each frame'
+        ) from None
+    schedule: PromptSchedule = defaultdict(list)
+    for frame_index, lines in enumerate(frames):
+        strokes: dict[int, list[Any]] = defaultdict(list)
+        for object_id, stroke in lines:
+            strokes[object_id].append(stroke)
+        for object_id, drawn in strokes.items():
+            if object_id == 0:
+                raise UserError(f"{path} has a scribble on the background (object 0); draw on objects only")
+            schedule[frame_index].append(Scribble(object_id, drawn))
+    if not schedule:
+        raise UserError(f"{path} holds no scribble; draw at least one stroke")
+    return schedule

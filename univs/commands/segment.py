@@ -1,0 +1,106 @@
+"""`univs segment`: a video and prompts in, a folder of masks out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from univs.commands.output_folder import OutputFolder
+from univs.prompts import Prompt
+from univs.results import FrameResult
+from univs.video import VideoReader
+from univs.video.reader import Frame
+
+if TYPE_CHECKING:
+    from univs.models.univs import UniVS
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run gave: frames done, seconds they took (the model's work alone: `model_seconds`), tracks."""
+
+    frames: int
+    seconds: float
+    model_seconds: float
+    scores: Mapping[int, float]
+    visible: Mapping[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        objects = [
+            {"object_id": object_id, "score": score, "visible_frames": self.visible[object_id]}
+            for object_id, score in self.scores.items()
+        ]
+        return {
+            "frames": self.frames,
+            "seconds": round(self.seconds, 3),
+            "model_seconds": round(self.model_seconds, 3),
+            "objects": objects,
+        }
+
+
+def choose_device(name: str) -> str:
+    """The torch name of a device; `auto` is the GPU where there is one."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def segment_to_folder(
+    model: UniVS,
+    reader: VideoReader,
+    prompts: Mapping[int, Sequence[Prompt]],
+    folder: Path,
+    *,
+    task: str = "vos",
+    size: int | None = None,
+    with_overlay: bool = True,
+    title: str = "",
+    results: list[FrameResult] | None = None,
+) -> Summary:
+    """Follow objects through a video and write everything to a folder, with a progress bar on stderr.
+
+    size: short side in pixels at which the model looks at the frames. results: a list that the frames' results are
+    added to, for callers that want them in memory. Raises UserError and OSError; what is done by then stays.
+    """
+    from univs.streaming import segment
+
+    waiting: dict[int, Frame] = {}
+
+    def remember() -> Iterator[Frame]:
+        for index, frame in enumerate(reader):
+            waiting[index] = frame
+            yield frame
+
+    start, model_seconds = time.perf_counter(), 0.0
+    answers = segment(model, remember(), prompts, task=task, size=size)
+    with OutputFolder(folder, reader.fps, title, with_overlay=with_overlay) as output, _progress() as progress:
+        bar = progress.add_task(title or reader.name, total=reader.num_frames)
+        while True:
+            asked = time.perf_counter()
+            result = next(answers, None)
+            model_seconds += time.perf_counter() - asked
+            if result is None:
+                break
+            output.add(waiting.pop(result.frame_index), result)
+            if results is not None:
+                results.append(result)
+            progress.advance(bar)
+        progress.update(bar, total=output.spool.num_frames)
+    seconds = time.perf_counter() - start
+    return Summary(
+        output.spool.num_frames, seconds, model_seconds, output.spool.scores(), output.spool.visible_frames()
+    )
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
