@@ -26,6 +26,7 @@ from univs.models.memory_read import (
     similarity,
     softmax,
 )
+from univs.models.pixel_decoder import ResidualBlock
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class MemoryValue:
     """What B frames say about N objects each."""
 
     glob: Tensor
-    """B N P Cv, for the global read."""
+    """B N P Cv, for the global read; the last channel is the mask itself."""
     local: Tensor
     """B N Cl+1 h8 w8, for the local read; the last channel is the mask itself."""
 
@@ -66,18 +67,6 @@ class Readout:
     """B N Cl+1 h8 w8, carried from the previous frame to this one."""
     previous_mask: Tensor
     """B N 1 h16 w16: the mask of the previous frame, where it was."""
-
-
-class ResidualBlock(nn.Module):
-    """Pre-activation residual block of two 3x3 convolutions, without normalisation."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
-        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
 class DenseMemory(nn.Module):
@@ -121,7 +110,7 @@ class DenseMemory(nn.Module):
         self.value16 = nn.Conv2d(w8 // 2, w16, 3, stride=2, padding=1)
         self.value16_image = nn.Conv2d(c16, w16, 1)
         self.value16_block = ResidualBlock(w16)
-        self.value16_out = nn.Conv2d(w16, value_dim, 3, padding=1)
+        self.value16_out = nn.Conv2d(w16, value_dim - 1, 3, padding=1)
         # decoder of the residual
         self.decode16 = nn.Conv2d(value_dim + 1, w16, 3, padding=1)
         self.decode16_image = nn.Conv2d(c16, w16, 1)
@@ -133,7 +122,14 @@ class DenseMemory(nn.Module):
         self.decode4 = nn.Conv2d(w8, w4, 1)
         self.decode4_image = nn.Conv2d(c4, w4, 1)
         self.decode4_block = ResidualBlock(w4)
-        self.residual_out = nn.Conv2d(w4, mask_dim, 1)
+        self.residual_out = nn.Conv2d(w4 + 2, mask_dim, 1)
+        with (
+            torch.no_grad()
+        ):  # mask embeddings start near (1, ..., 1): the first answer is the carried masks themselves
+            self.residual_out.weight[:, :-2].mul_(0.1)
+            self.residual_out.weight[:, -2].fill_(2 / mask_dim)
+            self.residual_out.weight[:, -1].fill_(6 / mask_dim)
+            self.residual_out.bias.fill_(-4 / mask_dim)
 
     def memory_key(self, features: ImageFeatures) -> MemoryKey:
         """Keys of B frames."""
@@ -157,7 +153,8 @@ class DenseMemory(nn.Module):
         mask8 = F.avg_pool2d(pair[:, :1], 2)
         local = torch.cat([self.value8_out(F.relu(at8)), mask8], dim=1)
         at16 = self._join(self.value16(F.relu(at8)), self.value16_image(features.pyramid[16]), objects)
-        glob = self.value16_out(F.relu(self.value16_block(at16))).flatten(2).transpose(1, 2)
+        glob = torch.cat([self.value16_out(F.relu(self.value16_block(at16))), F.avg_pool2d(mask8, 2)], dim=1)
+        glob = glob.flatten(2).transpose(1, 2)
         return MemoryValue(glob.unflatten(0, (batch, objects)).contiguous(), local.unflatten(0, (batch, objects)))
 
     def global_affinity(self, query: MemoryKey, memory: Tensor) -> Tensor:
@@ -203,7 +200,9 @@ class DenseMemory(nn.Module):
         x = self.decode8_block(self._join(x, self.decode8_image(pyramid[8]), objects))
         x = F.interpolate(self.decode4(x), size=pyramid[4].shape[-2:], mode="bilinear", align_corners=False)
         x = self.decode4_block(self._join(x, self.decode4_image(pyramid[4]), objects))
-        return self.residual_out(F.relu(x)).unflatten(0, (batch, objects))
+        carried = [maps.flatten(0, 1)[:, -1:] for maps in (readout.glob, readout.local)]
+        carried = [F.interpolate(m, size=x.shape[-2:], mode="bilinear", align_corners=False) for m in carried]
+        return self.residual_out(torch.cat([F.relu(x), *carried], dim=1)).unflatten(0, (batch, objects))
 
     @staticmethod
     def _join(per_object: Tensor, per_frame: Tensor, objects: int) -> Tensor:

@@ -23,11 +23,7 @@ from univs.models.position import TIMES, map_embedding, time_embedding
 
 
 class MaskEmbedding(nn.Module):
-    """Three linear layers with ReLU between, from a query to the weights of its mask.
-
-    The last bias starts uniform in -1..1, so that a residual on the mask features acts through a stable direction from
-    the first step on.
-    """
+    """Three linear layers with ReLU between, from a query to the weights of its mask."""
 
     def __init__(self, dim: int, mask_dim: int) -> None:
         super().__init__()
@@ -83,7 +79,7 @@ class MaskDecoder(nn.Module):
         self.dim, self.time, self.masks_blank_tokens = dim, time, blank_tokens == "masked"
         self.query = nn.Parameter(torch.randn(queries, dim))
         self.query_position = nn.Parameter(torch.randn(queries, dim))
-        self.level_embed = nn.Parameter(torch.randn(3, dim))
+        self.level_embed = nn.Parameter(0.1 * torch.randn(3, dim))
         self.prompt_attention = nn.ModuleList(PromptCrossAttention(dim, heads) for _ in range(layers))
         self.image_attention = nn.ModuleList(ImageCrossAttention(dim, heads) for _ in range(layers))
         self.self_attention = nn.ModuleList(SeparatedSelfAttention(dim, heads) for _ in range(layers))

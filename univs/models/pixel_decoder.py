@@ -129,8 +129,10 @@ class LightPixelDecoder(nn.Module):
             nn.Identity() if a == b else nn.Conv2d(a, b, 1) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.blocks = nn.ModuleList(ResidualBlock(w) for w in widths)
-        self.levels = nn.ModuleList(nn.Conv2d(w, dim, 1) for w in widths[:3])
+        self.levels = nn.ModuleList(nn.Sequential(nn.Conv2d(w, dim, 1), nn.GroupNorm(32, dim)) for w in widths[:3])
         self.mask_features = nn.Conv2d(widths[3], mask_dim, 1)
+        with torch.no_grad():  # masks start flat, not as noise that a dense residual would have to outweigh
+            self.mask_features.weight.mul_(0.05)
 
     def forward(self, maps: Sequence[Tensor]) -> ImageFeatures:
         """Backbone maps at strides 4, 8, 16, 32 -> features."""

@@ -63,6 +63,10 @@ class UniVS(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
         self.config = dict(config or {})
+        if dense_memory is not None:  # so that the residual acts through a known direction from the first step on
+            last = mask_decoder.mask_embedding.layers[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.ones_(last.bias)
 
     def normalize(self, frames: Tensor) -> Tensor:
         """F 3 H' W' RGB, uint8 or 0..255 -> normalised, then zero padded right and below to multiples of 32."""

@@ -90,7 +90,7 @@ class VisualSampler(nn.Module):
         if points not in ("tokens", "repeat"):
             raise ValueError(f"unknown form of points {points!r}: tokens or repeat")
         self.tokens, self.cells, self.points = tokens, cells, points
-        self.prompt_sot = nn.Parameter(torch.randn(1, dim))
+        self.prompt_sot = nn.Parameter(0.1 * torch.randn(1, dim))
         self.sign_embedding = nn.Parameter(0.02 * torch.randn(2, dim)) if sign_embedding else None
         self.kind_embedding = nn.Parameter(0.02 * torch.randn(2, dim)) if kind_embedding else None
 
@@ -108,9 +108,11 @@ class VisualSampler(nn.Module):
             inside = shrunk >= threshold
             features, positions = self._tokens_inside(source, inside, draws)
             blank = ~inside.flatten(1).any(1) & present
-            if blank.any():  # only where small masks may vanish ("official"): their mean feature is zero then
-                features[blank] = 0
-                points = torch.stack([_point_in_mask(mask, draws) for mask in masks[blank]])
+            if blank.any():  # only where small masks may vanish ("official"): a binary mask's mean feature is zero then
+                weights = shrunk[blank].flatten(1)
+                total = weights.sum(1, keepdim=True).clamp_min(0.5)
+                features[blank] = (weights / total @ source.features.flatten(1).T)[:, None]
+                points = torch.stack([point_in_mask(mask, draws) for mask in masks[blank]])
                 positions[blank] = source.at_points(points[:, None])[1].expand(-1, self.tokens, -1)
         if self.kind_embedding is not None:
             features = features + self.kind_embedding[0]
@@ -122,15 +124,11 @@ class VisualSampler(nn.Module):
             height, width = source.size
             scale = STRIDE * boxes.new_tensor([width, height, width, height])
             unit = (boxes / scale).float()
-            size = unit[:, 2:] - unit[:, :2]
-            present = (size > 0).all(1)
-            features, positions = self._tokens_inside(source, self._cells_in_box(unit, height, width), draws)
-            uniform = (
-                draws.uniform(len(boxes), 1, 2).to(unit)[:, 0] if draws is not None else torch.full_like(size, 0.5)
-            )
-            centres = (unit[:, :2] + unit[:, 2:]) / 2 + (2 * uniform - 1) * 0.25 * size
-            blank = ~self._cells_in_box(unit, height, width).flatten(1).any(1)
-            at_centre = source.at_points(centres[:, None])
+            present = (unit[:, 2:] > unit[:, :2]).all(1)
+            inside = self._cells_in_box(unit, height, width)
+            features, positions = self._tokens_inside(source, inside, draws)
+            blank = ~inside.flatten(1).any(1)
+            at_centre = source.at_points(points_in_boxes(unit, draws)[:, None])
             features, positions = (
                 torch.where(blank[:, None, None], one, cells)
                 for one, cells in zip(at_centre, (features, positions), strict=True)
@@ -208,17 +206,25 @@ def _z_order(height: int, width: int, device: torch.device) -> Tensor:
     return code.flatten().argsort().to(device)
 
 
-def _point_in_mask(mask: Tensor, draws: Draws | None) -> Tensor:
+def point_in_mask(mask: Tensor, draws: Draws | None) -> Tensor:
     """A representative point (x, y) in 0..1 of a mask H W: a confident pixel, near the box centre if there is one."""
-    top = mask.max()
-    y, x = (mask > 0.5).nonzero().T
-    low = torch.stack([x.min(), y.min()]).float()
-    high = torch.stack([x.max(), y.max()]).float()
-    confident = (mask >= top.clamp(max=0.75)).nonzero().flip(1)  # x, y in row-major order
-    near = ((confident - (low + high) / 2).abs() < (high - low) / 4).all(1)
-    candidates = confident[near] if near.any() else (mask >= top.clamp(max=0.95)).nonzero().flip(1)
+    top, size = mask.max(), mask.new_tensor([mask.shape[1], mask.shape[0]])
+    pixels = (mask > 0.5).nonzero().flip(1)  # (x, y), row-major
+    low, high = pixels.amin(0) / size, pixels.amax(0) / size
+    confident = ((mask >= top.clamp(max=0.75)).nonzero().flip(1) + 0.5) / size
+    near = ((confident - (low + high) / 2).abs() < 0.25 * (high - low)).all(1)
+    candidates = confident[near] if near.any() else ((mask >= top.clamp(max=0.95)).nonzero().flip(1) + 0.5) / size
     pick = int(draws.permutation(len(candidates))[0]) if draws is not None else len(candidates) // 2
-    return (candidates[pick] + 0.5) / candidates.new_tensor([mask.shape[1], mask.shape[0]])
+    return candidates[pick]
+
+
+def points_in_boxes(boxes: Tensor, draws: Draws | None) -> Tensor:
+    """A representative point (x, y) of each box N 4 xyxy: within a quarter of its size from the centre, N 2."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    if draws is None:
+        return (low + high) / 2
+    uniform = draws.uniform(len(boxes), 1, 2).to(boxes)[:, 0]
+    return (low + high) / 2 + (2 * uniform - 1) * 0.25 * (high - low)
 
 
 def _tokens(features: Tensor, positions: Tensor, valid: Tensor) -> PromptTokens:
