@@ -12,9 +12,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from univs import cli
+from univs.configuration import compose
 from univs.errors import UserError
+from univs.evaluation import runner
 from univs.evaluation.records import SequenceRecord, Summary, results_table
 from univs.evaluation.runner import find_sequences, main, run, run_sequence
+from univs.models import zoo
 from univs.prompts import Mask
 from univs.results import FrameResult
 
@@ -154,3 +158,18 @@ def test_a_sequence_without_a_first_object_has_no_scores(tmp_path: Path) -> None
     record.write(tmp_path / "record.json", {})
     assert SequenceRecord.read(tmp_path / "record.json", {}) == record
     assert json.loads((tmp_path / "record.json").read_text())["objects"] == {}
+
+
+def test_the_command_runs_a_model_and_goes_on_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "new.safetensors"
+    numbers = compose("train", ["model=tiny", "data.root=-"])["model"]
+    zoo.save(zoo.build_model(numbers), weights, numbers)
+    write_sequence(tmp_path / "set", "pair", 3, second_object=True)
+    command = ["evaluate", "dataset=davis_folder", f"data.root={tmp_path / 'set'}", f"weights={weights}", "size=null"]
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 0
+    summary = json.loads((tmp_path / "results" / "davis_folder" / "summary.json").read_text())
+    assert summary["sequences"] == ["set/pair"] and 0 <= summary["j_and_f"] <= 100
+    monkeypatch.setattr(runner, "run_sequence", lambda *_: pytest.fail("computed again"))
+    assert cli.main(command) == 0
+    assert cli.main([*command, "dataset=davis"]) == 2

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def main(overrides: Sequence[str]) -> None:
-    """`univs evaluate` with Hydra overrides of configs/evaluate.yaml; raises UserError for whatever is wrong with them."""
+    """`univs evaluate` with overrides of configs/evaluate.yaml. Raises UserError for whatever is wrong with them."""
     from univs.evaluation.runner import main as run
 
     run(overrides)
