@@ -28,7 +28,8 @@ ROOT = Path(os.environ.get("UNIVS_CONFORMANCE", REPOSITORY.parent / "shared" / "
 
 EMBEDDINGS = (
     "query_feat.weight query_embed.weight level_embed.weight level_embed prompt_detection.weight prompt_sot.weight "
-    "prompt_grounding.weight token_embedding.weight positional_embedding relative_position_bias_table absolute_pos_embed"
+    "prompt_grounding.weight token_embedding.weight positional_embedding relative_position_bias_table "
+    "absolute_pos_embed"
 ).split()
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from univs.models import ImageFeatures, PromptTokens, UniVS
+from univs.models.visual_sampler import point_in_mask, points_in_boxes
 
 pytestmark = pytest.mark.conformance
 
@@ -39,3 +40,12 @@ def test_visual_sampler(
         case.check(f"{kind}_feat_tokens_t0", found.features, 1e-4)
         case.check(f"{kind}_pe_tokens_t0", found.positions, 1e-4)
         assert found.valid.all(1).tolist() == [True] * len(points) + [False]
+
+
+@pytest.mark.cases("r50_*_prompt_encoder_visual")
+def test_representative_points(case: Any, draws: Any) -> None:
+    given = case.whole("masks").float()
+    points = torch.stack([point_in_mask(mask, draws) for mask in given])
+    assert torch.allclose(points, case.whole("mask_point_coords")[:-1], atol=1e-6)
+    boxes = with_absent(case.whole("boxes_xyxy_normalised_by_padded_size"), torch.zeros(4))
+    assert torch.allclose(points_in_boxes(boxes, draws), case.whole("box_point_coords"), atol=1e-6)

@@ -161,7 +161,7 @@ def _load_official_file(path: Path) -> UniVS:
         raise UserError(f"{path} is not an official UniVS checkpoint: give one, or a .safetensors file of ours")
     config = yaml.safe_load((configs_folder() / "model" / "r50.yaml").read_text(encoding="utf-8"))
     model = build_model(config)
-    load_official(model, {str(name): torch.as_tensor(value) for name, value in tensors.items()})
+    load_official(model, {name: value for name, value in tensors.items() if isinstance(value, Tensor)})
     return model
 
 

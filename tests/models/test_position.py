@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from univs.models.position import map_embedding, point_embedding, sine, time_embedding
+
+CPU = torch.device("cpu")
+
+
+def slow_sine(value: float, channels: int) -> list[float]:
+    out = []
+    for k in range(channels // 2):
+        phase = value / 10000 ** (2 * k / channels)
+        out += [math.sin(phase), math.cos(phase)]
+    return out
+
+
+def test_map_embedding_equals_a_loop() -> None:
+    height, width, dim = 3, 5, 8
+    embedding = map_embedding(height, width, dim, CPU)
+    for row in range(height):
+        for column in range(width):
+            y = (row + 1) / (height + 1e-6) * 2 * math.pi
+            x = (column + 1) / (width + 1e-6) * 2 * math.pi
+            expected = torch.tensor(slow_sine(y, dim // 2) + slow_sine(x, dim // 2))
+            assert torch.allclose(embedding[row, column], expected, atol=1e-5)
+
+
+def test_points_take_y_first_and_no_offset() -> None:
+    embedding = point_embedding(torch.tensor([[0.25, 0.75]]), 8)
+    expected = torch.tensor([slow_sine(1.5 * math.pi, 4) + slow_sine(0.5 * math.pi, 4)])
+    assert torch.allclose(embedding, expected, atol=1e-5)
+
+
+def test_time_embedding_kinds() -> None:
+    fixed = time_embedding([5, 9], 8, "fixed", CPU)
+    arbitrary = time_embedding([5, 9], 8, "arbitrary", CPU)
+    for place, (row, index) in enumerate(zip(arbitrary, (5, 9), strict=True)):
+        assert torch.allclose(row, torch.tensor(slow_sine(index / 128 * 2 * math.pi, 8)), atol=1e-5)
+        expected = slow_sine((place + 1) / (2 + 1e-6) * 2 * math.pi, 8)
+        assert torch.allclose(fixed[place], torch.tensor(expected), atol=1e-5)
+    assert not time_embedding([5, 9], 8, "none", CPU).any()
+    with pytest.raises(ValueError, match="none, fixed, arbitrary"):
+        time_embedding([0], 8, "never", CPU)
+
+
+def test_sine_keeps_the_shape_of_its_input() -> None:
+    values = torch.rand(2, 3)
+    assert torch.equal(sine(values, 6)[1, 2], sine(values[1, 2], 6))

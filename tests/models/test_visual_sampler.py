@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from univs.errors import UserError
+from univs.models.position import map_embedding, point_embedding
+from univs.models.visual_sampler import SampledMap, VisualSampler, spread_cells
+
+DIM = 8
+
+
+@pytest.fixture
+def source() -> SampledMap:
+    """A map of 8 x 12 cells (64 x 96 pixels) whose first two channels are the row and the column of the cell."""
+    row, column = torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij")
+    features = torch.cat([row[None], column[None], torch.randn(DIM - 2, 8, 12)])
+    return SampledMap(features, torch.linspace(0, 1, DIM))
+
+
+def sampler(**options: object) -> VisualSampler:
+    given: dict[str, object] = {"tokens": 6, "sign_embedding": False, "kind_embedding": False, **options}
+    return VisualSampler(DIM, **given)  # type: ignore[arg-type]
+
+
+def cells_of(features: Tensor) -> set[tuple[int, int]]:
+    return {(int(row), int(column)) for row, column in features[:, :2].round().tolist()}
+
+
+class FirstDraws:
+    """Draws that always take what comes first, and the middle."""
+
+    def permutation(self, length: int) -> Tensor:
+        return torch.arange(length)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.full(shape, 0.5)
+
+
+def test_spread_cells_are_inside_distinct_and_spread() -> None:
+    inside = torch.zeros(2, 32, 32, dtype=torch.bool)
+    inside[0, 8:24, 8:24] = True
+    inside[1, 3, 5:9] = True
+    cells = spread_cells(inside, 16)
+    assert inside.flatten(1).gather(1, cells).all()
+    rows, columns = cells[0] // 32, cells[0] % 32
+    assert len(set(cells[0].tolist())) == 16
+    quarters = {(int(r) // 4, int(c) // 4) for r, c in zip(rows, columns, strict=True)}
+    assert len(quarters) == 16  # one in each 4 x 4 block of the square
+    assert torch.equal(cells[1].unique(return_counts=True)[1], torch.full((4,), 4))
+
+
+def test_choice_does_not_depend_on_other_objects(source: SampledMap) -> None:
+    masks = torch.zeros(2, 64, 96)
+    masks[0, :32, :40] = 1
+    masks[1, 30:60, 50:90] = 1
+    both = sampler().encode_masks(source, masks)
+    alone = sampler().encode_masks(source, masks[1:])
+    assert torch.equal(both.features[1], alone.features[0])
+
+
+def test_mask_tokens_are_features_and_positions_of_covered_cells(source: SampledMap) -> None:
+    mask = torch.zeros(1, 64, 96, dtype=torch.bool)
+    mask[0, 8:24, 16:32] = True  # rows 1, 2 and columns 2, 3 of the map, exactly
+    tokens = sampler().encode_masks(source, mask)
+    assert cells_of(tokens.features[0]) == {(1, 2), (1, 3), (2, 2), (2, 3)}
+    row, column = tokens.features[0, :, 0].long(), tokens.features[0, :, 1].long()
+    expected = map_embedding(8, 12, DIM, torch.device("cpu"))[row, column] + source.time
+    assert torch.allclose(tokens.positions[0], expected)
+
+
+def test_a_mask_of_one_pixel_keeps_its_cell(source: SampledMap) -> None:
+    masks = torch.zeros(2, 64, 96)
+    masks[0, 33, 50] = 1
+    masks[1] = 1
+    tokens = sampler().encode_masks(source, masks)
+    assert cells_of(tokens.features[0]) == {(4, 6)}
+
+
+def test_official_masks_take_every_eighth_pixel_in_the_drawn_order(source: SampledMap) -> None:
+    masks = torch.zeros(2, 64, 96)
+    masks[0, 1:18, 1:26] = 1  # pixels 8, 16 in y and 8, 16, 24 in x
+    masks[1, 0:25, 0:1] = 1
+    tokens = sampler(cells="official").encode_masks(source, masks, FirstDraws())
+    found = tokens.features[0, :, :2].round().int().tolist()
+    assert found == [[1, 1], [1, 2], [1, 3], [2, 1], [2, 2], [2, 3]]
+    # fewer cells than tokens: repeated in turn
+    assert tokens.features[1, :, 0].round().int().tolist() == [0, 1, 2, 3, 0, 1]
+
+
+def test_official_mask_that_vanishes_keeps_a_position_only(source: SampledMap) -> None:
+    masks = torch.zeros(2, 64, 96)
+    masks[0, 9:14, 17:22] = 1
+    masks[1] = 1
+    tokens = sampler(cells="official").encode_masks(source, masks, FirstDraws())
+    assert not tokens.features[0].any() and tokens.valid[0].all()
+    # box 17..21 x 9..13 with centre (19, 11): the first pixel centre within a quarter of its size 4 is (18.5, 10.5)
+    expected = point_embedding(torch.tensor([18.5 / 96, 10.5 / 64]), DIM) + source.time
+    assert torch.allclose(tokens.positions[0], expected.expand(6, -1), atol=1e-6)
+
+
+def test_absent_objects_are_blank(source: SampledMap) -> None:
+    masks = torch.zeros(2, 64, 96)
+    masks[0, 20:50, 20:60] = 1
+    found = [
+        sampler(kind_embedding=True).encode_masks(source, masks),
+        sampler(kind_embedding=True).encode_boxes(source, torch.tensor([[10.0, 10, 40, 40], [0, 0, 0, 0]])),
+        sampler().encode_points(source, torch.tensor([[[10.0, 10]], [[-5, 10]]]), torch.ones(2, 1)),
+        sampler(points="repeat").encode_points(source, torch.tensor([[[10.0, 10]], [[-5, 10]]]), torch.ones(2, 1)),
+    ]
+    for tokens in found:
+        assert tokens.valid[0].all() and not tokens.valid[1].any()
+        assert tokens.features[0].any() and not tokens.features[1].any() and not tokens.positions[1].any()
+
+
+def test_boxes_cover_cells_by_their_centres(source: SampledMap) -> None:
+    # centres at 4, 12, 20, ...: x 12 and 20, y 12
+    tokens = sampler().encode_boxes(source, torch.tensor([[11.0, 6, 21, 19]]))
+    assert cells_of(tokens.features[0]) == {(1, 1), (1, 2)}
+
+
+def test_official_boxes_are_moved_by_one_cell(source: SampledMap) -> None:
+    # 1.2..2.7 in x and 0.5..1.5 in y, in cells: columns 2, 3 and rows 1, 2
+    boxes = torch.tensor([[1.2, 0.5, 2.7, 1.5]]) * 8
+    tokens = sampler(cells="official").encode_boxes(source, boxes, FirstDraws())
+    assert cells_of(tokens.features[0]) == {(1, 2), (1, 3), (2, 2), (2, 3)}
+
+
+def test_a_box_between_the_centres_reads_its_middle(source: SampledMap) -> None:
+    tokens = sampler().encode_boxes(source, torch.tensor([[21.0, 30, 25, 34]]))
+    assert torch.allclose(tokens.features[0, 0, :2], torch.tensor([32 / 8 - 0.5, 23 / 8 - 0.5]), atol=1e-5)
+    assert (tokens.features[0] == tokens.features[0, :1]).all()
+
+
+def test_points_are_sampled_bilinearly_at_pixel_coordinates(source: SampledMap) -> None:
+    tokens = sampler().encode_points(source, torch.tensor([[[20.0, 30.0], [44.0, 4.0]]]), torch.ones(1, 2))
+    expected = torch.tensor([[30 / 8 - 0.5, 20 / 8 - 0.5], [0, 5.0]])
+    assert torch.allclose(tokens.features[0, :, :2], expected, atol=1e-5)
+    places = point_embedding(torch.tensor([[20 / 96, 30 / 64], [44 / 96, 4 / 64]]), DIM) + source.time
+    assert torch.allclose(tokens.positions[0], places, atol=1e-6)
+
+
+def test_official_points_repeat_one_feature(source: SampledMap) -> None:
+    points = torch.tensor([[[20.0, 30.0], [0, 0]], [[0, 0], [44.0, 4.0]]])
+    labels = torch.tensor([[1, -1], [-1, 1]])
+    tokens = sampler(points="repeat").encode_points(source, points, labels)
+    assert tokens.features.shape == (2, 6, DIM) and tokens.valid.all()
+    single = sampler().encode_points(source, torch.tensor([[[20.0, 30.0]], [[44.0, 4.0]]]), torch.ones(2, 1))
+    assert torch.equal(tokens.features, single.features.expand(-1, 6, -1))
+
+
+def test_negative_points_need_a_learned_sign(source: SampledMap) -> None:
+    points, labels = torch.tensor([[[20.0, 30.0], [44.0, 4.0]]]), torch.tensor([[1, 0]])
+    with pytest.raises(UserError, match="positive points only"):
+        sampler().encode_points(source, points, labels)
+    signed = sampler(sign_embedding=True)
+    difference = (
+        signed.encode_points(source, points, labels).features
+        - signed.encode_points(source, points, torch.ones(1, 2, dtype=torch.long)).features
+    )
+    assert signed.sign_embedding is not None
+    assert not difference[0, 0].any()
+    assert torch.allclose(difference[0, 1], signed.sign_embedding[0] - signed.sign_embedding[1], atol=1e-5)
+
+
+def test_gradient_reaches_learned_embeddings_but_not_the_image(source: SampledMap) -> None:
+    features = source.features.clone().requires_grad_()
+    signed = sampler(sign_embedding=True)
+    tokens = signed.encode_points(
+        SampledMap(features, source.time), torch.tensor([[[20.0, 30.0], [0, 0]]]), torch.tensor([[0, -1]])
+    )
+    tokens.features.sum().backward()
+    assert signed.sign_embedding is not None and signed.sign_embedding.grad is not None
+    assert torch.equal(signed.sign_embedding.grad, torch.stack([torch.ones(DIM), torch.zeros(DIM)]))
+    assert features.grad is None
+
+
+def test_unknown_options_are_named() -> None:
+    with pytest.raises(ValueError, match="covered or official"):
+        sampler(cells="some")
+    with pytest.raises(ValueError, match="tokens or repeat"):
+        sampler(points="some")
