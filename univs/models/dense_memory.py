@@ -21,8 +21,8 @@ from univs.models.memory_read import (
     LocalWindow,
     memory_side,
     query_side,
+    read_in_chunks,
     read_out,
-    read_out_top_k,
     similarity,
     softmax,
 )
@@ -123,13 +123,13 @@ class DenseMemory(nn.Module):
         self.decode4_image = nn.Conv2d(c4, w4, 1)
         self.decode4_block = ResidualBlock(w4)
         self.residual_out = nn.Conv2d(w4 + 2, mask_dim, 1)
-        with (
-            torch.no_grad()
-        ):  # mask embeddings start near (1, ..., 1): the first answer is the carried masks themselves
+        # mask embeddings start near (1, ..., 1), so the first answer is the carried masks themselves
+        with torch.no_grad():
             self.residual_out.weight[:, :-2].mul_(0.1)
             self.residual_out.weight[:, -2].fill_(2 / mask_dim)
             self.residual_out.weight[:, -1].fill_(6 / mask_dim)
-            self.residual_out.bias.fill_(-4 / mask_dim)
+        assert self.residual_out.bias is not None
+        nn.init.constant_(self.residual_out.bias, -4 / mask_dim)
 
     def memory_key(self, features: ImageFeatures) -> MemoryKey:
         """Keys of B frames."""
@@ -175,7 +175,7 @@ class DenseMemory(nn.Module):
         Returns:
             B N P Cv.
         """
-        return read_out_top_k(similarity(query.query, memory), values, self.top_k)
+        return read_in_chunks(query.query, memory, values, self.top_k)
 
     def readout(self, query: MemoryKey, glob: Tensor, window: LocalWindow, previous: Tensor) -> Readout:
         """Bring the global read (B N P Cv) and the local read of `previous` (B N Cl+1 h8 w8) into map form."""

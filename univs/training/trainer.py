@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from univs.errors import UserError
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
 from univs.training.schedule import Budget, kept_share, learning_rate_factor
@@ -82,12 +84,22 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameter_groups(model, options), weight_decay=options.weight_decay)
         self.average = WeightAverage(model, options.ema_decay)
         self.step_number, self.seconds = 0, 0.0
-        state = load_checkpoint(out / "last.pt")
-        if state is not None:
-            model.load_state_dict(state["model"])
+        self._resume(out / "last.pt")
+
+    def _resume(self, path: Path) -> None:
+        """Go on from `path` where it exists. Raises UserError where it belongs to another model or stage."""
+        state = load_checkpoint(path)
+        if state is None:
+            return
+        try:
+            self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.average.load_state_dict(state["average"])
-            self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(
+                f"{path} is of another model or other trained parts ({str(error).splitlines()[0]}); choose another out="
+            ) from error
+        self.average.load_state_dict(state["average"])
+        self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
 
     @property
     def progress(self) -> float:
@@ -99,7 +111,8 @@ class Trainer:
         return float(share)
 
     def run(self) -> None:
-        """Train until the budget is spent; Ctrl-C saves and stops."""
+        """Train until the budget is spent; Ctrl-C or SIGTERM saves and stops."""
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.model.train()
         curves = self._curves()
         console, saved, shown = Console(stderr=True), time.monotonic(), 0.0
@@ -126,6 +139,7 @@ class Trainer:
                 self.save()
             if curves is not None:
                 curves.close()
+            signal.signal(signal.SIGTERM, before)
 
     def _step(self, batch: dict[str, Tensor], progress: float) -> dict[str, float]:
         options = self.options
