@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -11,10 +13,11 @@ from PIL import Image
 
 from univs.errors import UserError
 from univs.files import atomic_path
+from univs.prompts import Prompt
 from univs.results import FrameResult, TrackSpool
 from univs.video import VideoWriter, write_indexed_png
 from univs.video.reader import Frame
-from univs.visualization import contact_sheet, davis_palette, overlay
+from univs.visualization import contact_sheet, davis_palette, draw_prompts, overlay
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +28,7 @@ class OutputFolder:
 
     masks/00000.png ... appear one by one; results.json, overlay.mp4 and contact_sheet.png when the block ends. If it
     ends early, by a UserError or Ctrl-C, they hold the frames done so far; after any other error they do not appear.
+    Masks that an earlier, longer run left in the folder are then removed.
     Raises OSError if the folder cannot be made or written to.
     """
 
@@ -37,11 +41,11 @@ class OutputFolder:
         self._sheet = _SheetFrames()
         self.spool = TrackSpool()
 
-    def add(self, frame: Frame, result: FrameResult) -> None:
-        """Write the result of the next frame."""
+    def add(self, frame: Frame, result: FrameResult, prompts: Sequence[Prompt] = ()) -> None:
+        """Write the result of the next frame; prompts given on it are drawn into the pictures."""
         write_indexed_png(self._folder / "masks" / f"{result.frame_index:05d}.png", result.labels, self._palette)
         self.spool.append(result)
-        picture = overlay(frame, result.labels)
+        picture = draw_prompts(overlay(frame, result.labels), prompts)
         self._sheet.add(result.frame_index, picture)
         if self._video is not None:
             self._video.write(picture)
@@ -60,6 +64,12 @@ class OutputFolder:
                 self.spool.write_json(self._folder / "results.json")
                 with atomic_path(self._folder / "contact_sheet.png") as temporary:
                     Image.fromarray(self._sheet.draw(self._title)).save(temporary)
+                self._remove_older_masks()
+
+    def _remove_older_masks(self) -> None:
+        for path in (self._folder / "masks").glob("[0-9]*.png"):
+            if re.fullmatch(r"\d{5,}", path.stem) and int(path.stem) >= self.spool.num_frames:
+                path.unlink()
 
 
 class _SheetFrames:

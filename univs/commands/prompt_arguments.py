@@ -44,7 +44,9 @@ def read_prompts(
 
 
 def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int], num_frames: int | None) -> None:
-    """Raise UserError for a prompt that does not fit frames of size (height, width), or lies past the last frame."""
+    """Raise UserError for a prompt that does not fit frames of size (height, width), lies past the last frame, or only
+    says what does not belong to an object not shown before."""
+    known: set[int] = set()
     for frame_index, prompts in sorted(schedule.items()):
         if num_frames is not None and frame_index >= num_frames:
             raise UserError(
@@ -52,6 +54,14 @@ def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int
                 f"(0 to {num_frames - 1})"
             )
         validate_prompts(prompts, *size)
+        shown = {p.object_id for p in prompts if not (isinstance(p, Points) and not any(p.labels))}
+        for prompt in prompts:
+            if prompt.object_id not in known | shown:
+                raise UserError(
+                    f"object {prompt.object_id} starts on frame {frame_index} with negative points only; "
+                    "add a point on the object"
+                )
+        known |= shown
 
 
 def _head(argument: str, option: str, form: str) -> tuple[int, int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,12 +64,12 @@ def segment_to_folder(
     size: int | None = None,
     with_overlay: bool = True,
     title: str = "",
-    results: list[FrameResult] | None = None,
+    watch: Callable[[FrameResult], None] | None = None,
 ) -> Summary:
     """Follow objects through a video and write everything to a folder, with a progress bar on stderr.
 
-    size: short side in pixels at which the model looks at the frames. results: a list that the frames' results are
-    added to, for callers that want them in memory. Raises UserError and OSError; what is done by then stays.
+    size: short side in pixels at which the model looks at the frames. watch: is shown the result of each frame.
+    Raises UserError and OSError; what is done by then stays.
     """
     from univs.streaming import segment
 
@@ -90,9 +90,9 @@ def segment_to_folder(
             model_seconds += time.perf_counter() - asked
             if result is None:
                 break
-            output.add(waiting.pop(result.frame_index), result)
-            if results is not None:
-                results.append(result)
+            output.add(waiting.pop(result.frame_index), result, prompts.get(result.frame_index, ()))
+            if watch is not None:
+                watch(result)
             progress.advance(bar)
         progress.update(bar, total=output.spool.num_frames)
     seconds = time.perf_counter() - start

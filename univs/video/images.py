@@ -54,7 +54,7 @@ def _read_rgb(path: Path) -> Frame:
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("RGB"))
+            return np.array(upright.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three for broken files
         raise UserError(f"cannot read the frame {path}: {_one_line(error)}") from None
 
@@ -69,8 +69,8 @@ def read_label_png(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if image.mode == "P":
-                return np.asarray(image)
-            grey = np.asarray(image.convert("L"))
+                return np.array(image)
+            grey = np.array(image.convert("L"))
     except FileNotFoundError:
         raise UserError(f"the mask {path} does not exist") from None
     except (OSError, SyntaxError, ValueError) as error:

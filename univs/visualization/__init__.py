@@ -5,5 +5,6 @@ from __future__ import annotations
 from univs.visualization.contact_sheet import contact_sheet
 from univs.visualization.overlay import overlay
 from univs.visualization.palette import davis_palette, object_color
+from univs.visualization.prompt_marks import draw_prompts
 
-__all__ = ["contact_sheet", "davis_palette", "object_color", "overlay"]
+__all__ = ["contact_sheet", "davis_palette", "draw_prompts", "object_color", "overlay"]

@@ -27,7 +27,7 @@ def contact_sheet(
     """Frames in a grid, left to right and down, each with its caption below.
 
     frames: RGB uint8 h x w x 3, all with the first one's proportions (others are fitted into its cell). width: of the
-    page in pixels. columns: as many as give a page about as high as wide, if None. Result: H x width x 3 RGB uint8.
+    page in pixels. columns: as many as give a page a little wider than high, if None. Result: H x width x 3 RGB uint8.
     Raises ValueError without frames or with another number of captions.
     """
     if not frames:
@@ -36,7 +36,7 @@ def contact_sheet(
         raise ValueError(f"{len(frames)} frames but {len(captions)} captions")
     height, frame_width = frames[0].shape[:2]
     if columns is None:
-        columns = min(len(frames), max(1, round(math.sqrt(len(frames) * height / frame_width * 1.1))))
+        columns = min(len(frames), max(1, round(math.sqrt(len(frames) * height / frame_width * 1.6))))
     gap = max(6, width // 128)
     cell_width = (width - gap * (columns + 1)) // columns
     cell_height = max(1, round(cell_width * height / frame_width))
