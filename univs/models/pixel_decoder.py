@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from univs.models.deformable_attention import DeformableAttention
 from univs.models.features import ImageFeatures
-from univs.models.position import map_embedding
+from univs.models.position import band_embedding, map_embedding
 
 
 def _up(x: Tensor, like: Tensor) -> Tensor:
@@ -119,10 +119,14 @@ class LightPixelDecoder(nn.Module):
         channels: backbone channels at strides 4, 8, 16, 32.
         widths: channels of the pyramid at strides 32, 16, 8, 4.
         dim, mask_dim: C and Cm.
+        position_bands: frequencies of the place that the mask features know of (`position.band_embedding`), 0 = none.
     """
 
-    def __init__(self, channels: Sequence[int], *, widths: Sequence[int], dim: int, mask_dim: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], *, widths: Sequence[int], dim: int, mask_dim: int, position_bands: int = 0
+    ) -> None:
         super().__init__()
+        self.position_bands = position_bands
         self.pyramid_channels = dict(zip((16, 8, 4), widths[1:], strict=True))
         self.lateral = nn.ModuleList(nn.Conv2d(c, w, 1) for c, w in zip(channels[::-1], widths, strict=True))
         self.down = nn.ModuleList(
@@ -133,6 +137,7 @@ class LightPixelDecoder(nn.Module):
         self.mask_features = nn.Conv2d(widths[3], mask_dim, 1)
         with torch.no_grad():  # masks start flat, not as noise that a dense residual would have to outweigh
             self.mask_features.weight.mul_(0.05)
+        self.place = nn.Conv2d(4 * position_bands, mask_dim, 1, bias=False) if position_bands else None
 
     def forward(self, maps: Sequence[Tensor]) -> ImageFeatures:
         """Backbone maps at strides 4, 8, 16, 32 -> features."""
@@ -143,6 +148,8 @@ class LightPixelDecoder(nn.Module):
             x = self.blocks[i](lateral + _up(self.down[i - 1](x), lateral))
             pyramid.append(x)
         first, second, third = (level(x) for level, x in zip(self.levels, pyramid[:3], strict=True))
-        return ImageFeatures(
-            (first, second, third), self.mask_features(pyramid[3]), dict(zip((16, 8, 4), pyramid[1:], strict=True))
-        )
+        mask_features = self.mask_features(x)
+        if self.place is not None:
+            size = (x.shape[-2], x.shape[-1])
+            mask_features = mask_features + self.place(band_embedding(*size, self.position_bands, x.device)[None])
+        return ImageFeatures((first, second, third), mask_features, dict(zip((16, 8, 4), pyramid[1:], strict=True)))

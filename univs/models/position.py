@@ -36,6 +36,20 @@ def map_embedding(height: int, width: int, dim: int, device: torch.device) -> Te
     return torch.cat([rows, columns], dim=-1)
 
 
+@lru_cache(maxsize=32)
+def band_embedding(height: int, width: int, bands: int, device: torch.device) -> Tensor:
+    """Where a cell is, as 1, 2, 4, ... waves across the map in x and y: 4*bands x height x width. Do not write into it.
+
+    A weighted sum of them is a bump or a band at any place, which is what a mask embedding needs to tell apart objects
+    that look alike.
+    """
+    with torch.inference_mode(False):
+        frequency = 2.0 ** torch.arange(bands, device=device)
+        y, x = ((torch.arange(n, device=device) + 0.5) / n * (2 * math.pi) for n in (height, width))
+        waves = [torch.cat([(f := frequency[:, None] * v).sin(), f.cos()]) for v in (y, x)]  # 2*bands x size
+        return torch.cat([waves[0][:, :, None].expand(-1, -1, width), waves[1][:, None].expand(-1, height, -1)])
+
+
 def point_embedding(points: Tensor, dim: int) -> Tensor:
     """2-D embedding of points ... x 2, (x, y) in 0..1 of the padded input: ... x dim."""
     x, y = (points * (2 * math.pi)).unbind(-1)
