@@ -3,8 +3,8 @@
     npm pack @lobehub/fluent-emoji-3d && tar xzf lobehub-fluent-emoji-3d-*.tgz
     python datasets/prepare/sprites.py package/assets
 
-The pictures are stored as they come (256 x 256 WebP with alpha); which ones, their nouns, groups and the unseen tenth is
-said in `sprites.txt` beside this file. The same input gives the same bytes.
+The pictures are stored as they come (256 x 256 WebP with alpha). `sprites.txt` beside this file says which ones, their
+nouns and groups, and which tenth is unseen. The same input gives the same bytes.
 """
 
 from __future__ import annotations

@@ -143,11 +143,11 @@ def _collage(dice: Dice, height: int, width: int) -> Background:
     return canvas.finish(dice, 0.0)
 
 
-_FLAT = (384, 768)
+_FLAT = (320, 640)
 
 
 class _Perspective:
-    """Looks at a flat texture (384 x 768) as at ground that runs up to a horizon; call it with h w or h w 4 uint8."""
+    """Looks at a flat texture (320 x 640) as at ground that runs up to a horizon; call it with h w or h w 4 uint8."""
 
     def __init__(self, dice: Dice, height: int, width: int) -> None:
         rows, columns = _FLAT

@@ -123,9 +123,10 @@ def film(dice: Dice, frames: int, size: tuple[int, int], canvas: tuple[int, int]
     pan_way = dice.child(3).curve(frames, 2, dice.between(12, 60))
     shake_way = dice.child(4).curve(frames, 2, dice.uniform(1.5, 4))
     strength = 0.0 if steady else min(lively, 1.0)
-    zoom = rest_zoom * np.clip(1 + 0.45 * strength * zoom_way, 0.6, 0.92 * widest / rest_zoom)
     angle = 0.12 * strength * roll_way
     lean = np.abs(angle)
+    most = np.minimum((columns - 4) / (width + lean * height), (rows - 4) / (height + lean * width))
+    zoom = np.clip(rest_zoom * (1 + 0.45 * strength * zoom_way), 0.6 * rest_zoom, most)
     reach_x = columns / 2 - zoom * (width / 2 + lean * height / 2) - 1
     reach_y = rows / 2 - zoom * (height / 2 + lean * width / 2) - 1
     reach = np.maximum(np.stack([reach_x, reach_y], 1), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -59,8 +60,9 @@ def draw_scribble(mask: np.ndarray, object_id: int, dice: Dice) -> Scribble:
     depth = _depth(mask)
     rows, columns = np.nonzero(mask)
     points = np.stack([columns, rows], 1).astype(np.float64)
-    offsets = points - points.mean(0)
-    along = offsets @ np.linalg.svd(offsets.T @ offsets)[0][:, 0]
+    x, y = (points - points.mean(0)).T
+    angle = 0.5 * math.atan2(2 * float((x * y).mean()), float((x * x).mean() - (y * y).mean()))
+    along = x * math.cos(angle) + y * math.sin(angle)
     height, width = mask.shape
     longest: list[tuple[int, int]] = []
     stroke: list[tuple[int, int]] = []
@@ -71,7 +73,7 @@ def draw_scribble(mask: np.ndarray, object_id: int, dice: Dice) -> Scribble:
         if not len(near):
             continue
         deep = depth[rows[near], columns[near]]
-        good = near[deep >= deep.max() * 0.8]
+        good = near[deep >= deep.max() * 0.9]
         chosen = int(good[dice.integer(len(good))])
         vertex = (int(columns[chosen]), int(rows[chosen]))
         if stroke and not _inside(mask, stroke[-1], vertex):

@@ -16,7 +16,7 @@ from univs.data.synth.dice import dyadic
 from univs.data.synth.look import Look
 from univs.data.synth.motion import bend
 
-CELL = 32  # side of a cell of the warp's mesh in frame pixels; a power of two
+CELLS = (16, 32, 64)  # sides of a cell of the warp's mesh in frame pixels: powers of two, larger for larger things
 OPAQUE = 128  # from this alpha on, a pixel is the thing's
 SLOWEST_BLUR = 1.5  # pixels; shorter ways during the exposure do not blur
 
@@ -79,9 +79,10 @@ def _reach(look: Look, pose: Pose, frame_size: tuple[int, int]) -> tuple[int, in
 def _warped(look: Look, pose: Pose, box: tuple[int, int, int, int]) -> Image.Image:
     """What the box shows of the thing: a mesh of cells whose corners are taken back to the thing's own picture."""
     left, top, right, bottom = box
-    across, down = -(-(right - left) // CELL), -(-(bottom - top) // CELL)
-    x = np.arange(across + 1) * float(CELL) + (left - pose.x)
-    y = np.arange(down + 1)[:, None] * float(CELL) + (top - pose.y)
+    cell = CELLS[int(pose.size >= 100) + int(pose.size >= 250)]
+    across, down = -(-(right - left) // cell), -(-(bottom - top) // cell)
+    x = np.arange(across + 1) * float(cell) + (left - pose.x)
+    y = np.arange(down + 1)[:, None] * float(cell) + (top - pose.y)
     cosine, sine = math.cos(pose.angle), math.sin(pose.angle)
     u = (x * cosine + y * sine) / (pose.size * pose.shape[0])
     v = (y * cosine - x * sine) / (pose.size * pose.shape[1])
@@ -100,8 +101,8 @@ def _warped(look: Look, pose: Pose, box: tuple[int, int, int, int]) -> Image.Ima
     for j in range(down):
         for i in np.flatnonzero(used[j]).tolist():
             quad = (*corners[j][i], *corners[j + 1][i], *corners[j + 1][i + 1], *corners[j][i + 1])
-            mesh.append(((i * CELL, j * CELL, i * CELL + CELL, j * CELL + CELL), quad))
-    patch = picture.transform((across * CELL, down * CELL), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
+            mesh.append(((i * cell, j * cell, i * cell + cell, j * cell + cell), quad))
+    patch = picture.transform((across * cell, down * cell), Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
     return patch.crop((0, 0, right - left, bottom - top))
 
 
