@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from univs.files import atomic_path
+
+
+def test_takes_its_name_only_when_whole(tmp_path: Path) -> None:
+    final = tmp_path / "a.txt"
+    with atomic_path(final) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == tmp_path and temporary.suffix == ".txt" and not final.exists()
+    assert final.read_text() == "new" and list(tmp_path.iterdir()) == [final]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    final = tmp_path / "a.txt"
+    final.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(final) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert final.read_text() == "old" and list(tmp_path.iterdir()) == [final]
