@@ -19,7 +19,7 @@ def small_model(backbone: str) -> UniVS:
             nn.init.uniform_(norm.running_mean, -0.2, 0.2)
             nn.init.uniform_(norm.running_var, 0.5, 1.5)
             nn.init.uniform_(norm.bias, -0.3, 0.3)
-    pixels = LightPixelDecoder(body.channels, widths=[8, 8, 8, 8], dim=8, mask_dim=4)
+    pixels = LightPixelDecoder(body.channels, widths=[8, 8, 8, 8], dim=32, mask_dim=4)
     nothing = nn.Identity()
     return UniVS(body, pixels, nothing, nothing, pixel_mean=[0, 0, 0], pixel_std=[1, 1, 1]).eval()  # type: ignore[arg-type]
 
@@ -46,8 +46,13 @@ def test_without_the_operator_it_is_still_the_same(monkeypatch: pytest.MonkeyPat
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
 
 
-def test_everything_but_the_backbone_is_shared() -> None:
-    model = small_model("tf_efficientnet_lite0")
-    fused = for_inference(model)
-    assert fused.pixel_decoder is model.pixel_decoder and fused.backbone is not model.backbone
-    assert fused.pixel_mean is model.pixel_mean
+@torch.inference_mode()
+def test_the_given_model_is_left_as_it_is() -> None:
+    model = small_model("tf_efficientnet_lite0").train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fast = for_inference(model)
+    assert fast.mask_decoder is model.mask_decoder and fast.pixel_mean is model.pixel_mean
+    assert model.training and model.pixel_decoder.blocks[0].conv1.weight.is_contiguous()
+    assert fast.pixel_decoder.blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    after = model.state_dict()
+    assert after.keys() == before.keys() and all((after[name] == before[name]).all() for name in before)

@@ -12,6 +12,7 @@ from univs.models.memory_read import (
     LocalWindow,
     memory_side,
     query_side,
+    read_in_chunks,
     read_out,
     read_out_top_k,
     similarity,
@@ -48,6 +49,14 @@ def test_top_k_read_ignores_everything_else() -> None:
     scores, values = 3 * torch.randn(1, 4, 50), torch.randn(1, 1, 50, 5)
     kept = scores.masked_fill(scores < scores.topk(6).values[..., -1:], -torch.inf)
     torch.testing.assert_close(read_out_top_k(scores, values, 6), read_out(kept.softmax(-1), values))
+
+
+@pytest.mark.parametrize("positions", [3, 8, 21])
+def test_reading_in_chunks_equals_reading_at_once(positions: int) -> None:
+    torch.manual_seed(1)
+    query, memory, values = torch.randn(2, positions, 6), torch.randn(2, 40, 6), torch.randn(2, 3, 40, 5)
+    whole = read_out_top_k(similarity(query, memory), values, 6)
+    torch.testing.assert_close(read_in_chunks(query, memory, values, 6, rows=8), whole)
 
 
 def test_softmax_has_no_denormals() -> None:

@@ -15,10 +15,10 @@ CONFIG = {
     "pixel_mean": [127, 127, 127],
     "pixel_std": [128, 128, 128],
     "backbone": {"name": "tf_efficientnet_lite0", "channels_last": True, "freeze_norm": True},
-    "pixel_decoder": {"kind": "light_fpn", "widths": [16, 16, 16, 8], "dim": 16, "mask_dim": 8},
+    "pixel_decoder": {"kind": "light_fpn", "widths": [16, 16, 16, 8], "dim": 64, "mask_dim": 8},
     "visual_sampler": {"tokens": 8, "cells": "covered", "points": "tokens", "sign_embedding": True},
     "mask_decoder": {
-        "dim": 16, "mask_dim": 8, "heads": 2, "ffn": 32, "layers": 3, "queries": 4, "text_dim": 8,
+        "dim": 64, "mask_dim": 8, "heads": 2, "ffn": 32, "layers": 3, "queries": 4, "text_dim": 8,
         "time": "none", "blank_tokens": "masked",
     },
     "dense_memory": {

@@ -15,10 +15,22 @@ def test_joint_probabilities_are_normalised_odds() -> None:
 
 
 def test_one_object_is_decided_at_one_half() -> None:
-    logits = torch.tensor([-30.0, -0.01, 0.01, 30.0]).view(1, 1, 4)
+    logits = torch.tensor([-300.0, -30.0, -0.01, 0.01, 30.0, 300.0]).view(1, 1, 6)
     log_odds = soft_aggregate(logits)
     assert log_odds.isfinite().all()
-    assert label_map(log_odds, [9]).tolist() == [[0, 0, 9, 9]]
+    torch.testing.assert_close(log_odds[0, 0, 1:5], -logits[0, 0, 1:5], atol=1e-4, rtol=1e-4)
+    assert label_map(log_odds, [9]).tolist() == [[0, 0, 0, 9, 9, 9]]
+
+
+def test_sure_objects_still_compete() -> None:
+    log_odds = soft_aggregate(torch.tensor([40.0, 50.0]).view(2, 1, 1))
+    assert label_map(log_odds, [1, 2]).item() == 2
+
+
+def test_gradients_are_finite_for_sure_logits() -> None:
+    logits = torch.tensor([-200.0, -20.0, 0.0, 20.0, 200.0]).view(1, 1, 5).requires_grad_()
+    soft_aggregate(logits).softmax(0).square().sum().backward()
+    assert logits.grad is not None and logits.grad.isfinite().all()
 
 
 def test_label_map_is_the_arg_max() -> None:

@@ -118,17 +118,21 @@ HAS_POINTWISE = has_pointwise()
 
 
 def for_inference(model: UniVS) -> UniVS:
-    """A model that shares everything with the given one but its backbone, which is a fused copy of it.
+    """A model that gives the same answers faster; it shares with the given one what cannot be made faster.
 
-    Later changes of the given model's backbone weights do not reach the copy.
+    Copied are the convolutional parts: the backbone, fused, and, where the backbone is channels-last, pixel decoder and
+    dense memory in that order too. Later changes of the given model's weights do not reach the copies.
     """
-    fused = copy.copy(model)
-    fused._modules = {**model._modules, "backbone": copy.deepcopy(model.backbone)}
-    for parent in list(fused.backbone.modules()):
+    fast = copy.copy(model)
+    fast._modules = {**model._modules, "backbone": copy.deepcopy(model.backbone).eval()}
+    if model.backbone.memory_format == torch.channels_last:
+        for name in ("pixel_decoder", "dense_memory"):
+            part = copy.deepcopy(getattr(model, name))
+            fast._modules[name] = part if part is None else part.to(memory_format=torch.channels_last)
+    for parent in list(fast.backbone.modules()):
         children = list(parent.named_children())
         for (name, convolution), (norm_name, norm) in zip(children, children[1:], strict=False):
             if FusedConvolution.fits(convolution, norm):
                 setattr(parent, name, FusedConvolution(convolution, norm))  # type: ignore[arg-type]
                 setattr(parent, norm_name, nn.Identity())
-    fused.backbone.eval()
-    return fused
+    return fast

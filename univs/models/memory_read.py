@@ -105,11 +105,37 @@ def read_out_top_k(scores: Tensor, values: Tensor, k: int) -> Tensor:
     return torch.stack(rows)
 
 
+@torch.no_grad()
+def read_in_chunks(query: Tensor, memory: Tensor, values: Tensor, k: int, rows: int = 64) -> Tensor:
+    """`read_out_top_k` of the similarities of `query` and `memory`, for `rows` query positions at a time.
+
+    The similarities of a chunk stay in the processor's cache and use the same buffer over and over, which makes this
+    several times faster than the whole P x M matrix. No gradient.
+
+    Args:
+        query: B P (Ck + 2) from `query_side`.
+        memory: B M (Ck + 2) from `memory_side`.
+        values: B N M Cv.
+    Returns:
+        B N P Cv.
+    """
+    buffer = query.new_empty(rows, memory.shape[1])
+    answers = []
+    for asked, known, per_object in zip(query, memory, values, strict=True):
+        parts = [
+            read_out_top_k(torch.mm(chunk, known.T, out=buffer[: len(chunk)])[None], per_object[None], k)[0]
+            for chunk in asked.split(rows)
+        ]
+        answers.append(torch.cat(parts, 1))
+    return torch.stack(answers)
+
+
 class LocalWindow:
     """Affinity between a map and the window of radius r around the same place in another map, and its read-out.
 
     The map is cut into square tiles; a tile's queries meet all keys of the tile grown by r, and those outside a query's
-    own window are masked. So the whole read is two batched matrix products.
+    own window are masked. So the whole read is two batched matrix products. Cosines are at most 1, so the soft-max needs
+    no maximum: the weights are exp(temperature * (cosine - 1)), divided by their sum after the read-out.
 
     Args:
         query: B C h w, L2 normalised over C.
@@ -119,20 +145,16 @@ class LocalWindow:
     """
 
     def __init__(self, query: Tensor, key: Tensor, radius: int, temperature: float = 14.0, tile: int = 8) -> None:
-        batch, channels, height, width = query.shape
+        height, width = query.shape[-2:]
         self.radius, self.tile, self.size = radius, tile, (height, width)
         self.grid = (-(-height // tile), -(-width // tile))
-        tiles = self._queries(query)  # B n t*t C
-        keys = self._neighbourhoods(key)  # B n C g*g
-        scores = temperature * (tiles @ keys)
-        scores = scores.masked_fill(~self._allowed(query.device), -torch.inf)
-        shifted = scores - scores.amax(-1, keepdim=True).detach().clamp_min(-2 * temperature)
-        # masked entries stay at -inf (exp gives an exact 0), so only the others are clamped
-        self.affinity = torch.where(shifted > -torch.inf, shifted.clamp_min(LOGIT_FLOOR), shifted).softmax(-1)
-        self.affinity = self.affinity.nan_to_num(0.0) if self._has_padding() else self.affinity
-
-    def _has_padding(self) -> bool:
-        return self.size != (self.grid[0] * self.tile, self.grid[1] * self.tile)
+        one = torch.ones_like(query[:, :1])
+        tiles = self._queries(temperature * torch.cat([query, -one], 1))  # B n t*t C+1
+        scores = tiles @ self._neighbourhoods(torch.cat([key, one], 1))  # B n t*t g*g
+        weights = scores.exp() if scores.requires_grad else scores.exp_()
+        near = self._near(query.device).to(query.dtype)
+        self.weights = weights * near if weights.requires_grad else weights.mul_(near)
+        """B n t*t g*g, not normalised; keys outside the map have weights too, but nothing to say."""
 
     def _padding(self) -> tuple[int, int]:
         return self.grid[0] * self.tile - self.size[0], self.grid[1] * self.tile - self.size[1]
@@ -150,24 +172,17 @@ class LocalWindow:
         windows = padded.unfold(2, side, self.tile).unfold(3, side, self.tile)  # B C gy gx g g
         return windows.permute(0, 2, 3, 1, 4, 5).flatten(1, 2).flatten(3, 4)
 
-    def _allowed(self, device: torch.device) -> Tensor:
-        """n x t*t x g*g: the key lies in the query's window and inside the map."""
-        r, side = self.radius, self.tile + 2 * self.radius
-        place = torch.arange(side, device=device) - r  # key coordinate relative to the tile's origin
-        cell = torch.arange(self.tile, device=device)
-        near = (place[None, :] - cell[:, None]).abs() <= r  # t g
-        allowed = (near[:, None, :, None] & near[None, :, None, :]).flatten(2).flatten(0, 1)  # t*t g*g
-        inside_y, inside_x = (
-            ((start := torch.arange(n, device=device)[:, None] * self.tile + place) >= 0) & (start < limit)
-            for n, limit in zip(self.grid, self.size, strict=True)
-        )
-        inside = (inside_y[:, None, :, None] & inside_x[None, :, None, :]).flatten(2).flatten(0, 1)  # n g*g
-        return allowed[None] & inside[:, None]
+    def _near(self, device: torch.device) -> Tensor:
+        """t*t x g*g: the key lies in the query's window."""
+        place = torch.arange(self.tile + 2 * self.radius, device=device) - self.radius  # relative to the tile's origin
+        near = (place[None, :] - torch.arange(self.tile, device=device)[:, None]).abs() <= self.radius  # t g
+        return (near[:, None, :, None] & near[None, :, None, :]).flatten(2).flatten(0, 1)
 
     def read(self, values: Tensor) -> Tensor:
         """B Cv h w -> B Cv h w, the window-weighted mean of `values` (which live where the keys live)."""
-        gathered = self._neighbourhoods(values).transpose(2, 3)  # B n g*g Cv
-        tiles = self.affinity @ gathered  # B n t*t Cv
+        counted = torch.cat([values, torch.ones_like(values[:, :1])], 1)
+        tiles = self.weights @ self._neighbourhoods(counted).transpose(2, 3)  # B n t*t Cv+1
+        tiles = tiles[..., :-1] / tiles[..., -1:].clamp_min(torch.finfo(tiles.dtype).tiny)
         tiles = tiles.unflatten(2, (self.tile, self.tile)).unflatten(1, self.grid)  # B gy gx t t Cv
         maps = tiles.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
         return maps[..., : self.size[0], : self.size[1]]

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-LOGIT_LIMIT = 16.0
-"""Probabilities are kept within 1e-7 of 0 and 1, as in STM."""
+EPSILON = 1e-7
+"""Given masks are probabilities this far from 0 and 1, as in STM."""
 
 
 def soft_aggregate(logits: Tensor) -> Tensor:
@@ -27,15 +27,14 @@ def soft_aggregate(logits: Tensor) -> Tensor:
     Returns:
         ... N+1 h w log-odds, background first. Their soft-max over N + 1 is the joint probability.
     """
-    clamped = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-    absent = torch.nn.functional.logsigmoid(-clamped).sum(-3, keepdim=True)  # log prod(1 - p)
-    present = torch.log(-torch.expm1(absent.clamp_max(-1e-7)))
-    return torch.cat([(absent - present).clamp(-LOGIT_LIMIT, LOGIT_LIMIT), clamped], dim=-3)
+    absent = torch.nn.functional.logsigmoid(-logits).sum(-3, keepdim=True)  # log prod(1 - p)
+    present = torch.log(-torch.expm1(absent.clamp_max(-1e-30)))  # log(1 - prod(1 - p)), finite for any logits
+    return torch.cat([absent - present, logits], dim=-3)
 
 
 def to_logits(masks: Tensor) -> Tensor:
     """Shares 0..1 of given masks -> logits."""
-    return torch.logit(masks, eps=1e-7)
+    return torch.logit(masks, eps=EPSILON)
 
 
 def label_map(log_odds: Tensor, object_ids: Sequence[int], dtype: torch.dtype = torch.uint8) -> NDArray[Any]:

@@ -17,12 +17,15 @@ from univs.errors import UserError
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures, Prediction
 from univs.models.univs import UniVS
-from univs.streaming.aggregation import LOGIT_LIMIT, soft_aggregate, to_logits
+from univs.streaming.aggregation import soft_aggregate, to_logits
 from univs.streaming.geometry import STRIDE, Geometry
 from univs.streaming.memory import DensePool, TokenPool
 from univs.streaming.objects import ObjectTable
 from univs.streaming.prompting import ObjectPrompt, encode_prompts
 from univs.streaming.schedule import Schedule
+
+NOBODY = -16.0
+"""Logit where no object can be: in the padding."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ class Engine:
             assert isinstance(prediction, Prediction)
             logits[rows] = prediction.mask_logits[0, :, 0]
         below, right = self.geometry.cells
-        logits[:, below:] = logits[:, :, right:] = -LOGIT_LIMIT  # nobody is in the padding
+        logits[:, below:] = logits[:, :, right:] = NOBODY
         return soft_aggregate(logits)
 
     def _residual(self, features: ImageFeatures, key: MemoryKey | None, rows: list[int]) -> Tensor | None:
