@@ -68,8 +68,9 @@ def outline(labels: NDArray[Any], thickness: int = 1) -> NDArray[np.bool_]:
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The part of an array that holds the mask and one pixel around it."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    return slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 2), slice(max(int(columns[0]) - 1, 0), int(columns[-1]) + 2)
 
 
 def _write_names(image: NDArray[np.uint8], labels: NDArray[Any], texts: Mapping[int, str]) -> NDArray[np.uint8]:

@@ -30,7 +30,7 @@ def _channel(index: int, channel: int) -> int:
 
 
 def object_color(object_id: int) -> RGB:
-    """A saturated RGB colour for an object id; the first eight are chosen by hand, the rest never repeat a hue."""
+    """A saturated RGB colour for an object id; the first eight are chosen by hand, the rest walk round the wheel."""
     number = object_id - 1
     hue = _HUES[number] if 0 <= number < len(_HUES) else (0.21 + number * _GOLDEN) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.82 if number % 2 == 0 else 0.7, 1.0)
