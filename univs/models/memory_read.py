@@ -134,8 +134,8 @@ class LocalWindow:
     """Affinity between a map and the window of radius r around the same place in another map, and its read-out.
 
     The map is cut into square tiles; a tile's queries meet all keys of the tile grown by r, and those outside a query's
-    own window are masked. So the whole read is two batched matrix products. Cosines are at most 1, so the soft-max needs no
-    maximum: the weights are exp(temperature * (cosine - 1)), divided by their sum after the read-out.
+    own window are masked. So the whole read is two batched matrix products. Cosines are at most 1, so the soft-max
+    needs no maximum: the weights are exp(temperature * (cosine - 1)), divided by their sum after the read-out.
 
     Args:
         query: B C h w, L2 normalised over C.
