@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from univs.cli import main
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> str:
+    """A folder of three frames of 20x30."""
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        Image.new("RGB", (30, 20), (index, 0, 0)).save(tmp_path / "frames" / f"{index}.png")
+    return str(tmp_path / "frames")
+
+
+def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Run a command line that must end in status 2 and one line on stderr; return the line."""
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == "" and len(lines) == 1 and lines[0].startswith("univs: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to follow; give at least one --mask, --box, --point or --scribble"),
+        (["--box", "1@0:0,0,31,20"], "reaches outside the frame; x must be in 0..30"),
+        (["--box", "1@0:0,0,3"], "--box '1@0:0,0,3' is not of the form ID@FRAME:x0,y0,x1,y1"),
+        (["--box", "one@0:0,0,3,4"], "is not of the form"),
+        (["--box", "0@0:0,0,3,4"], "object id 0 is not valid"),
+        (["--box", "1@0:9,9,9,12"], "is empty"),
+        (["--point", "1@0:30,5"], "lies outside the frame"),
+        (["--point", "1@0:3,5:*"], "is not of the form ID@FRAME:x,y[:+|-]"),
+        (["--point", "1@0:3,5:-"], "object 1 starts on frame 0 with negative points only"),
+        (["--point", "1@3:3,5"], "there is a prompt on frame 3, but the video has 3 frames (0 to 2)"),
+        (["--mask", "no.png"], "the mask no.png does not exist"),
+        (["--scribble", "no.json"], "the scribble file no.json does not exist"),
+        (["--box", "1@0:0,0,9,9", "--weights", "no-such"], "unknown weights 'no-such'"),
+        (["--box", "1@0:0,0,9,9", "--device", "abacus"], "invalid choice: 'abacus'"),
+        (["--box", "1@0:0,0,9,9", "--size", "big"], "invalid int value: 'big'"),
+        (["--box", "1@0:0,0,9,9", "--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_bad_arguments(capsys: pytest.CaptureFixture[str], frames: str, arguments: list[str], words: str) -> None:
+    assert words in fails(capsys, "segment", frames, *arguments)
+
+
+def test_bad_videos(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("a text\nof two lines\n" * 50)
+    (tmp_path / "empty").mkdir()
+    box = ("--box", "1@0:0,0,3,4")
+    assert "is not a video that can be read" in fails(capsys, "segment", str(tmp_path / "text.mp4"), *box)
+    assert "does not exist" in fails(capsys, "segment", str(tmp_path / "no.mp4"), *box)
+    assert "holds no frames" in fails(capsys, "segment", str(tmp_path / "empty"), *box)
+    assert "there is no camera 987" in fails(capsys, "segment", "987", *box)
+
+
+def test_bad_masks(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:
+    Image.new("L", (31, 20), 255).save(tmp_path / "large.png")
+    Image.new("L", (30, 20), 0).save(tmp_path / "empty.png")
+    Image.new("L", (30, 20), 255).save(tmp_path / "full.png")
+    (tmp_path / "text.png").write_text("text")
+    for name, words in (
+        ("large.png", "is 31x20 pixels, the frame is 30x20"),
+        ("empty.png", "empty.png is empty"),
+        ("text.png", "expected an indexed or binary PNG"),
+        ("full.png@7", "a prompt on frame 7"),
+    ):
+        assert words in fails(capsys, "segment", frames, "--mask", str(tmp_path / name))
+    twice = ["--mask", str(tmp_path / "full.png")] * 2
+    assert "object 1 has two masks on frame 0" in fails(capsys, "segment", frames, *twice)
+
+
+def test_bad_scribbles(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:
+    for text, words in (
+        ("{", "is not DAVIS scribble JSON"),
+        ('{"strokes": []}', "is not DAVIS scribble JSON"),
+        ('{"scribbles": [[{"path": 3, "object_id": 1}]]}', "must be x,y pairs"),
+        ('{"scribbles": [[{"path": [[0.1, 2]], "object_id": 1}]]}', "outside the frame"),
+        ('{"scribbles": [[{"path": [[0.1, 0.2]], "object_id": 0}]]}', "draw on objects only"),
+        ('{"scribbles": [[], []]}', "holds no scribble"),
+    ):
+        (tmp_path / "s.json").write_text(text)
+        assert words in fails(capsys, "segment", frames, "--scribble", str(tmp_path / "s.json"))
+
+
+def test_bad_commands_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "COMMAND" in fails(capsys)
+    assert "invalid choice: 'follow'" in fails(capsys, "follow")
+    assert "INPUT" in fails(capsys, "segment")
+    fails(capsys, "evaluate", "no_such_key=1")
+    fails(capsys, "train", "no_such_key=1")
+    fails(capsys, "benchmark", "--weights", "no-such")
+
+
+def test_a_pickle_is_never_opened_as_weights(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:
+    import pickle
+
+    (tmp_path / "model.safetensors").write_bytes(pickle.dumps({"a": 1}))
+    line = fails(
+        capsys, "segment", frames, "--box", "1@0:0,0,9,9", "--weights", str(tmp_path / "model.safetensors")
+    )  # fmt: skip
+    assert "is not a whole safetensors file" in line
+
+
+def test_output_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:
+    from univs.commands.output_folder import OutputFolder
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        OutputFolder(tmp_path / "file" / "out", 25, "")
+
+
+def test_prompts_of_a_command_line() -> None:
+    from univs.commands.prompt_arguments import read_prompts
+    from univs.prompts import Box, Points
+
+    points = ["2@5:1,2", "1@5:9,9:+", "2@5:3,4.5:-", "2:0,0"]
+    schedule = read_prompts([], ["1@5:1,2,3,4", "3:0,0,1,1"], points, [])
+    assert schedule == {
+        5: [Box(1, (1, 2, 3, 4)), Points(2, [(1, 2), (3, 4.5)], [True, False]), Points(1, [(9, 9)])],
+        0: [Box(3, (0, 0, 1, 1)), Points(2, [(0, 0)])],
+    }
+
+
+def test_mask_argument_may_name_a_file_with_an_at_sign(tmp_path: Path) -> None:
+    from univs.commands.prompt_arguments import read_prompts
+
+    labels = np.zeros((4, 5), np.uint8)
+    labels[1, 1] = 1
+    Image.fromarray(labels).save(tmp_path / "a.png")
+    (tmp_path / "a.png@3").write_bytes((tmp_path / "a.png").read_bytes())
+    assert list(read_prompts([f"{tmp_path / 'a.png'}@4"], [], [], [])) == [4]
+    assert list(read_prompts([f"{tmp_path / 'a.png@3'}"], [], [], [])) == [0]
+
+
+def test_help_and_version_are_cheap() -> None:
+    for option in ("--help", "--version"):
+        code = (
+            f"import sys; from univs.cli import main\ntry: main([{option!r}])\n"
+            "except SystemExit as end: print(end.code, *(m for m in ('torch', 'av', 'hydra') if m in sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "univs" in done.stdout and done.stdout.splitlines()[-1].strip() == "0"
