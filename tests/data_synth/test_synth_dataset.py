@@ -17,7 +17,7 @@ from univs.errors import UserError
 SMALL = (96, 160)
 # What any machine must give for six clips of the training split (frames, then labels); a new figure here means a new
 # world, and every figure measured on SynthVS with it.
-GOLDEN = "7adab7974c5c09906db3b4e3215b95c0409c4da75b575bd8a8d8930d174ed274"
+GOLDEN = "67a9e6eea5831baca48d7857e43b99d8151fca6c833b856273b76c41fd49dc0b"
 
 
 def digest(dataset: SynthVS, clips: range) -> str:

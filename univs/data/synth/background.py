@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from univs.data.synth.dice import Dice
+from univs.data.synth.scaling import resized
 from univs.data.synth.stuff import NUMBER_OF, STUFF, Stuff, of_role, paint
 from univs.data.synth.textures import blobs, fractal
 
@@ -43,7 +44,7 @@ class _Canvas:
         """Uneven light over the whole, then a picture of it."""
         height, width = self.stuff.shape
         corners = (185 + 70 * dice.array(3, 4)).astype(np.uint8)
-        light = Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR)
+        light = resized(Image.fromarray(corners), height, width)
         picture = Image.frombytes("RGB", (width, height), self.pixels.tobytes(), "raw", "RGBX")
         return Background(ImageChops.multiply(picture, Image.merge("RGB", (light,) * 3)), self.stuff, horizon)
 
@@ -67,7 +68,7 @@ def photo_background(photo: np.ndarray, dice: Dice, height: int, width: int) -> 
     high, wide = min(rows, round(height / scale)), min(columns, round(width / scale))
     top, left = dice.integer(rows - high + 1), dice.integer(columns - wide + 1)
     cut = photo[top : top + high, left : left + wide][:, :: dice.sign()]
-    picture = Image.fromarray(np.ascontiguousarray(cut)).resize((width, height), Image.Resampling.BICUBIC)
+    picture = resized(Image.fromarray(np.ascontiguousarray(cut)), height, width, Image.Resampling.BICUBIC)
     return Background(picture, np.full((height, width), UNKNOWN, np.uint8), dice.uniform(0.0, 0.5))
 
 

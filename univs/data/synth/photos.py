@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from univs.data.photo import read_indices, read_rgb, require_folder, require_same_size, shrink
 from univs.data.synth.dice import Dice
+from univs.data.synth.scaling import resized
 from univs.data.synth.sprites import trim
 from univs.errors import UserError
 
@@ -51,7 +52,7 @@ class PhotoFolder:
         high, wide = max(2, int(height * scale)), max(2, int(width * scale))
         top, left = dice.integer(rows - high + 1), dice.integer(columns - wide + 1)
         piece = Image.fromarray(np.ascontiguousarray(photo[top : top + high, left : left + wide]))
-        return np.asarray(piece.resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(resized(piece, height, width))
 
     def cut_out(self, dice: Dice) -> np.ndarray | None:
         """A region of a photo cut out along its outline, h w 4 uint8 RGBA; None if no label map has a fitting one."""

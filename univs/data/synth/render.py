@@ -15,6 +15,7 @@ from PIL import Image
 from univs.data.synth.dice import dyadic
 from univs.data.synth.look import Look
 from univs.data.synth.motion import bend
+from univs.data.synth.scaling import resized
 
 CELLS = (16, 32, 64)  # sides of a cell of the warp's mesh in frame pixels: powers of two, larger for larger things
 OPAQUE = 128  # from this alpha on, a pixel is the thing's
@@ -132,9 +133,7 @@ def _shadow(frame: Image.Image, pose: Pose, box: tuple[int, int, int, int], alph
     high = max(2, wide // 5)
     foot = box[1] + int(rows[-1])
     middle = box[0] + int(columns[0] + columns[-1]) // 2
-    mask = _ELLIPSE.resize((wide, high), Image.Resampling.BILINEAR).point(
-        [int(level * pose.shadow) for level in range(256)]
-    )
+    mask = resized(_ELLIPSE, high, wide).point([int(level * pose.shadow) for level in range(256)])
     frame.paste(
         (15, 15, 20), (middle - wide // 2, foot - high // 2, middle - wide // 2 + wide, foot - high // 2 + high), mask
     )

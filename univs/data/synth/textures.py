@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from univs.data.synth.dice import Dice
+from univs.data.synth.scaling import resized
 
 TILE = (512, 768)
 TILES_OF_A_KIND = 4
@@ -131,7 +132,7 @@ def _cut(tile: np.ndarray, dice: Dice, height: int, width: int, zoom: float, str
     window = window[:: dice.sign(), :: dice.sign()]
     if window.shape == (height, width):
         return window
-    return np.asarray(Image.fromarray(np.ascontiguousarray(window)).resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(resized(Image.fromarray(np.ascontiguousarray(window)), height, width))
 
 
 @cache
@@ -141,7 +142,7 @@ def _noise_tile(rough: int, number: int) -> np.ndarray:
     for octave in range(8):
         cells = (4 << octave, 6 << octave)
         octave_noise = Image.fromarray((dice.array(*cells) * 256).astype(np.uint8))
-        values = np.asarray(octave_noise.resize(TILE[::-1], Image.Resampling.BICUBIC)).astype(np.int32)
+        values = np.asarray(resized(octave_noise, *TILE, Image.Resampling.BICUBIC)).astype(np.int32)
         total += (values - 128) * int(strength)
         sum_of_squares += int(strength) ** 2
         strength *= ROUGHNESS[rough]
