@@ -45,11 +45,11 @@ def test_every_part_is_trained_with_every_kind_of_prompt(model: UniVS, kind: str
     idle = {name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all())}
     by_kind = {"visual_sampler.sign_embedding"} if kind != "point" else {"visual_sampler.kind_embedding"}
     assert idle <= by_kind
-    assert set(losses) == {"first_frame", "learnable", "cross_entropy", "dice", "intermediate", "correspondence"}
+    assert set(losses) == {"prompt", "learnable", "cross_entropy", "dice", "intermediate", "correspondence"}
 
 
 def test_padding_targets_carry_no_loss(model: UniVS) -> None:
-    step = settings("mask", learnable=0, intermediate=0, first_frame=0)
+    step = settings("mask", learnable=0, intermediate=0, prompt=0)
     with torch.no_grad():
         one = ClipStep(model, step)(batch([[1]]), kept_share=1.0)
         padded = ClipStep(model, step)(batch([[1, 0]]), kept_share=1.0)
@@ -60,7 +60,7 @@ def test_padding_targets_carry_no_loss(model: UniVS) -> None:
 
 def test_a_clip_of_one_frame_is_the_image_stage(model: UniVS) -> None:
     image = {name: value[:, :1] if name in ("frames", "labels") else value for name, value in batch([[1, 2]]).items()}
-    assert set(ClipStep(model, settings("box"))(image, 1.0)) == {"first_frame", "learnable"}
+    assert set(ClipStep(model, settings("box"))(image, 1.0)) == {"prompt", "learnable"}
 
 
 def test_targets_of_label_maps() -> None:

@@ -114,4 +114,8 @@ def test_schedules() -> None:
     assert learning_rate_factor(0, 0, warmup=10, final=0) == pytest.approx(0.1)
     assert learning_rate_factor(99, 0.5, warmup=10, final=0.2) == pytest.approx(0.6)
     assert learning_rate_factor(99, 1.0, warmup=10, final=0.2) == pytest.approx(0.2)
-    assert kept_share(0, 0.2) == 1 and kept_share(0.3, 0.2) == pytest.approx(0.6) and kept_share(1, 0.2) == pytest.approx(0.2)
+    assert (
+        kept_share(0, 0.2) == 1
+        and kept_share(0.3, 0.2) == pytest.approx(0.6)
+        and kept_share(1, 0.2) == pytest.approx(0.2)
+    )

@@ -1,7 +1,8 @@
 """One training step on short clips: prompt on frame 0, then the loop as at inference, with its own masks fed on.
 
-Frame 0 is answered by the prompt queries alone (an empty memory); every later frame by prompt queries and dense memory
-together. Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, Cv, Cl as in `dense_memory`.
+On an empty memory the prompt queries answer alone: that is trained on every frame, with prompts drawn on it. Along the
+clip, the prompt of frame 0, the prompt queries of the model's own masks and the dense memory answer together.
+Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, Cv, Cl as in `dense_memory`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class ClipLosses:
     local_radius: int = 5
     correspondence: float = 0.5
     intermediate: float = 0.2
-    first_frame: float = 0.5
+    prompt: float = 1.0
     learnable: float = 0.2
 
 
@@ -79,8 +80,9 @@ class ClipStep:
         keys = self.dense.memory_key(features)
         key_steps = [keys.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
 
-        first = self._prompt(steps[0], aim)
-        losses = self._first_frame(steps[0], first, aim, batch)
+        prompted = [self._prompt(frames, aim, t) for t, frames in enumerate(steps)]
+        first = prompted[0]
+        losses = self._prompted(features, [tokens for at_time in prompted for tokens in at_time], aim, batch)
         values = [self.dense.memory_value(steps[0], aim.quarter[:, :, 0])]
         tokens, totals = first, []
         for t in range(1, length):
@@ -100,11 +102,11 @@ class ClipStep:
             losses[name] = torch.stack([frame[name] for frame in totals]).mean()
         return losses
 
-    def _prompt(self, features: ImageFeatures, aim: Aim) -> list[list[PromptTokens]]:
-        """Prompt tokens of every clip's targets on frame 0, of one kind drawn for the batch."""
+    def _prompt(self, features: ImageFeatures, aim: Aim, t: int) -> list[list[PromptTokens]]:
+        """Prompt tokens of every clip's targets on the frame at time t, of one kind drawn for the batch."""
         kind = draw_kind(self.rng, self.settings.prompt_kinds)
         tokens = []
-        for b, masks in enumerate(aim.masks[:, :, 0]):
+        for b, masks in enumerate(aim.masks[:, :, t]):
             frame = features.frames(slice(b, b + 1))
             there = masks.cpu().numpy() > 0
             if kind == "box":
@@ -142,34 +144,31 @@ class ClipStep:
         assert isinstance(predictions, list)
         return predictions
 
-    def _first_frame(
+    def _prompted(
         self, features: ImageFeatures, tokens: list[list[PromptTokens]], aim: Aim, batch: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Prompt to mask on an empty memory, and the learnable queries on frames whose objects are all labelled."""
+        """Prompts on an empty memory, for all T*B frames (frame-major), and learnable queries where all is labelled."""
         settings = self.settings
-        learnable = settings.learnable > 0 and bool(batch["complete"].any())
+        length = batch["frames"].shape[1]
+        complete = batch["complete"].repeat(length)
+        learnable = settings.learnable > 0 and bool(complete.any())
         predictions = self._decode(features, tokens, learnable=learnable)
         rows = self.model.mask_decoder.query.shape[0] if learnable else 0
-        prompt = self._sum(
-            [
-                prompt_losses(p.mask_logits[:, rows:], aim.masks[:, :, :1], aim.valid, settings.criterion.points)
-                for p in predictions
-            ]
-        )
-        losses = {"first_frame": settings.first_frame * prompt}
+        masks = aim.masks.movedim(2, 0).flatten(0, 1).unsqueeze(2)  # T*B M 1 S S
+        seen = masks.flatten(2).any(2)
+        found = [prompt_losses(p.mask_logits[:, rows:], masks, seen, settings.criterion.points) for p in predictions]
+        losses = {"prompt": settings.prompt * self._sum(found)}
         if learnable:
-            there = batch["complete"].nonzero()[:, 0]
-            targets = [all_objects(batch["labels"][b, 0]) for b in there]
+            there = complete.nonzero()[:, 0]
+            labels = batch["labels"].transpose(0, 1).flatten(0, 1)
+            targets = [all_objects(labels[frame]) for frame in there]
             names = [torch.zeros(len(g), dtype=torch.long, device=g.device) for g in targets]
-            found = []
+            sets = []
             for p in predictions:
                 assert p.class_logits is not None
-                found.append(
-                    set_losses(
-                        p.mask_logits[there, :rows], targets, settings.criterion, p.class_logits[there, :rows], names
-                    )
-                )
-            losses["learnable"] = settings.learnable * self._sum(found)
+                logits, classes = p.mask_logits[there, :rows], p.class_logits[there, :rows]
+                sets.append(set_losses(logits, targets, settings.criterion, classes, names))
+            losses["learnable"] = settings.learnable * self._sum(sets)
         return losses
 
     def _sum(self, predictions: list[dict[str, Tensor]]) -> Tensor:
