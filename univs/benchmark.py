@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import patch
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from univs.allocator import keep_freed_memory
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
 from univs.models.univs import UniVS
@@ -174,10 +175,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
+    parser.error = _refuse  # type: ignore[method-assign]
     options = parser.parse_args(argv)
     sizes = [parse_size(text) for text in options.size]
     if min(options.objects) < 1 or options.frames < 1 or options.threads < 1:
         raise UserError("--objects, --frames and --threads must be at least 1")
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     model = load(options.weights, device=options.device)
     console = Console()
@@ -198,6 +201,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     console.print(f"peak memory of the process: {peak / 2**20:.0f} MiB; {options.threads} threads")
     return 0
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (see univs benchmark --help)")
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from univs import __version__
+from univs.allocator import keep_freed_memory
 from univs.errors import UserError
 
 
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if rest and not arguments.takes_rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         arguments.rest = rest
+        keep_freed_memory()
         arguments.run(arguments)
     except UserError as error:
         return _fail(str(error))

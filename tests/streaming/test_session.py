@@ -182,10 +182,15 @@ def test_finish_gives_the_tracks(model: UniVS) -> None:
 
 def test_memory_has_its_size_once_and_for_all(model: UniVS) -> None:
     session = Session(model)
-    frames, first = moving_squares(200)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (10, 32, 64, 3), dtype=np.uint8)
+    quarters = [np.zeros((32, 64), bool) for _ in range(3)]
+    for number, quarter in enumerate(quarters):
+        quarter[:, 16 * number : 16 * number + 16] = True
     sizes = set()
-    for index, frame in enumerate(frames):
-        session.step(frame, [Mask(n, first == n) for n in (1, 2, 3)] if index % 50 == 0 else ())
+    for index in range(200):
+        prompts = [Mask(n + 1, quarter) for n, quarter in enumerate(quarters)] if index % 20 == 0 else []
+        session.step(frames[index % 10], prompts)
         engine = session._engine
         assert engine is not None and engine._dense is not None
         held = [engine._tokens._features, engine._dense._keys, engine._dense._values, engine._dense._local]

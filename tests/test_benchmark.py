@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from univs import benchmark
+from univs.errors import UserError
+from univs.models.univs import UniVS
+from univs.models.zoo import build_model
+
+CONFIG = {
+    "name": "small",
+    "pixel_mean": [127, 127, 127],
+    "pixel_std": [128, 128, 128],
+    "backbone": {"name": "tf_efficientnet_lite0", "channels_last": True},
+    "pixel_decoder": {"kind": "light_fpn", "widths": [8, 8, 8, 8], "dim": 64, "mask_dim": 4},
+    "visual_sampler": {"tokens": 4},
+    "mask_decoder": {
+        "dim": 64, "mask_dim": 4, "heads": 2, "ffn": 32, "layers": 1, "queries": 2, "text_dim": 8,
+        "time": "none", "blank_tokens": "masked",
+    },
+    "dense_memory": {"key_dim": 4, "value_dim": 4, "local_key_dim": 4, "local_value_dim": 2, "widths": [8, 8, 8]},
+    "streaming": {"clip_length": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model() -> UniVS:
+    torch.manual_seed(0)
+    return build_model(CONFIG).eval()
+
+
+def test_objects_move_and_are_labelled_where_they_are() -> None:
+    frames = list(itertools.islice(benchmark.moving_frames(60, 80, 3), 40))
+    assert all(set(np.unique(labels)) == {0, 1, 2, 3} for _, labels in frames)
+    (first, first_labels), (last, last_labels) = frames[0], frames[-1]
+    assert (first_labels != last_labels).any()
+    ground = (first_labels == 0) & (last_labels == 0)
+    assert (first[ground] == last[ground]).all() and (first != last).any()
+
+
+def test_the_clock_counts_what_it_wraps() -> None:
+    clock = benchmark.PartsClock()
+    slow = clock.wrap("slow", lambda seconds: time.sleep(seconds) or "done")
+    assert slow(0.02) == slow(seconds=0.01) == "done"
+    assert 0.03 <= clock.seconds["slow"] < 0.2
+
+
+def test_parts_add_up_to_the_whole(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "WARM_UP", 2)
+    before = UniVS.encode_image
+    timing = benchmark.measure(model, "vos", 32, 48, objects=2, frames=3)
+    assert sum(timing.parts.values()) == pytest.approx(1)
+    assert timing.total > 0 and timing.parts["image encoder"] > 0 and timing.parts["memory read"] > 0
+    assert UniVS.encode_image is before
+    table = benchmark.timing_table({((32, 48), 2): timing})
+    assert table.row_count == 2 + len(timing.parts)
+
+
+def test_memory_is_watched_after_it_has_settled(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter([100, 103, 101])
+    monkeypatch.setattr(benchmark, "resident_bytes", lambda: next(seen))
+    monkeypatch.setattr(benchmark, "FLAT_SETTLED", 2)
+    assert benchmark.flatness(model, "vos", 32, 48, objects=1, frames=22) == (100, 103)
+
+
+@pytest.mark.parametrize("text", ["240", "240x", "x427", "axb", "0x10", "240x427x3"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(UserError, match="HEIGHTxWIDTH"):
+        benchmark.parse_size(text)
+
+
+@pytest.mark.parametrize("arguments", [["--objects", "0"], ["--frames", "none"], ["--task", "vox"], ["--size", "12"]])
+def test_bad_arguments_are_one_line(arguments: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        benchmark.main(arguments)
+    assert "\n" not in str(error.value)
