@@ -44,7 +44,6 @@ def test_learnable_queries(case: Any, r50: UniVS, features_of: FeaturesOf, class
     predictions = r50.decode(
         features_of(case, frames),
         clip_length=frames,
-        frame_indices=[case.info.get("frame_indices", range(frames))],
         learnable=True,
         class_embeddings=class_embeddings,
         all_predictions=True,

@@ -18,7 +18,7 @@ def small_config() -> dict[str, Any]:
         "pixel_mean": [127, 127, 127],
         "pixel_std": [128, 128, 128],
         "backbone": {"name": "tf_efficientnet_lite0", "channels_last": True, "freeze_norm": False},
-        "pixel_decoder": {"kind": "light_fpn", "widths": [24, 16, 16, 8], "dim": 16, "mask_dim": 8},
+        "pixel_decoder": {"kind": "light_fpn", "widths": [24, 16, 16, 8], "dim": 32, "mask_dim": 8},
         "visual_sampler": {
             "tokens": 6,
             "cells": "covered",
@@ -27,7 +27,7 @@ def small_config() -> dict[str, Any]:
             "kind_embedding": True,
         },
         "mask_decoder": {
-            "dim": 16,
+            "dim": 32,
             "mask_dim": 8,
             "heads": 2,
             "ffn": 32,
@@ -56,5 +56,5 @@ def random_features() -> ImageFeatures:
         return torch.randn(4, channels, 64 // stride, 96 // stride, generator=generator)
 
     return ImageFeatures(
-        (maps(16, 32), maps(16, 16), maps(16, 8)), maps(8, 4), {16: maps(16, 16), 8: maps(16, 8), 4: maps(8, 4)}
+        (maps(32, 32), maps(32, 16), maps(32, 8)), maps(8, 4), {16: maps(16, 16), 8: maps(16, 8), 4: maps(8, 4)}
     )

@@ -10,7 +10,6 @@ channels, hw cells of a level, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from univs.models.attention import FeedForward, ImageCrossAttention, PromptCrossAttention, SeparatedSelfAttention
 from univs.models.features import ImageFeatures, Prediction, PromptQueries
-from univs.models.position import TIMES, map_embedding, time_embedding
+from univs.models.position import TIMES, map_embedding
 
 
 class MaskEmbedding(nn.Module):
@@ -54,7 +53,8 @@ class MaskDecoder(nn.Module):
         heads, ffn, layers: of the attention layers; layer i looks at level i mod 3.
         queries: number of learnable queries.
         text_dim: dimension of the class embeddings.
-        time: how frames enter the position embeddings: none, fixed (place in the clip), arbitrary (frame index).
+        time: how frames enter the position embeddings of prompt tokens: none, fixed (place in the clip), arbitrary
+            (frame index). Keys of the image need none: what is added to all keys of a frame cancels in the soft-max.
         blank_tokens: whether blank prompt tokens are "masked" out of ProCA or "attended" (official).
     """
 
@@ -92,8 +92,8 @@ class MaskDecoder(nn.Module):
     def forward(
         self,
         features: ImageFeatures,
-        frame_indices: Sequence[Sequence[int]],
         *,
+        clip_length: int = 1,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
         dense: Tensor | None = None,
@@ -105,7 +105,7 @@ class MaskDecoder(nn.Module):
 
         Args:
             features: of B*T frames, clip after clip.
-            frame_indices: B x T, the index of each frame in its video.
+            clip_length: T.
             prompts: the prompt stream, if any.
             learnable: run the learnable stream.
             dense: B N Cm H/4 W/4 with T = 1, what the dense memory adds to the mask features of each prompt row.
@@ -115,9 +115,9 @@ class MaskDecoder(nn.Module):
         Returns:
             The predictions, the last layer's at the end.
         """
-        clips, frames = len(frame_indices), len(frame_indices[0])
+        clips, frames = len(features.mask_features) // clip_length, clip_length
         count = len(self.query) if learnable else 0
-        levels = self._levels(features, frame_indices, dense)
+        levels = self._levels(features, dense)
         query, position = self._initial(clips, frames, learnable)
         if prompts is not None:
             # the first ProCA gives content and, from then on, the position of the prompt rows
@@ -155,20 +155,14 @@ class MaskDecoder(nn.Module):
         valid = prompts.token_valid if self.masks_blank_tokens else None
         return self.prompt_attention[layer](query, position, prompts.tokens, prompts.token_positions, valid)
 
-    def _levels(
-        self, features: ImageFeatures, frame_indices: Sequence[Sequence[int]], dense: Tensor | None
-    ) -> list[_Level]:
+    def _levels(self, features: ImageFeatures, dense: Tensor | None) -> list[_Level]:
         """The levels that the layers look at, in order."""
         levels = []
-        for feature, embedding in list(zip(features.levels, self.level_embed, strict=True))[
-            : len(self.image_attention)
-        ]:
+        used = min(3, len(self.image_attention))
+        for feature, embedding in zip(features.levels[:used], self.level_embed[:used], strict=True):
             size = (feature.shape[-2], feature.shape[-1])
             value = feature.flatten(2).transpose(1, 2) + embedding
             key = value + map_embedding(*size, self.dim, value.device).flatten(0, 1)
-            if self.time != "none":
-                times = [time_embedding(indices, self.dim, self.time, value.device) for indices in frame_indices]
-                key = key + torch.cat(times)[:, None]
             mask_features = shrink(features.mask_features, size).flatten(2)
             small = None
             if dense is not None:

@@ -136,7 +136,6 @@ class UniVS(nn.Module):
         features: ImageFeatures,
         *,
         clip_length: int = 1,
-        frame_indices: Sequence[Sequence[int]] | None = None,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
         dense: Tensor | None = None,
@@ -151,7 +150,6 @@ class UniVS(nn.Module):
         features: ImageFeatures,
         *,
         clip_length: int = 1,
-        frame_indices: Sequence[Sequence[int]] | None = None,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
         dense: Tensor | None = None,
@@ -165,7 +163,6 @@ class UniVS(nn.Module):
         features: ImageFeatures,
         *,
         clip_length: int = 1,
-        frame_indices: Sequence[Sequence[int]] | None = None,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
         dense: Tensor | None = None,
@@ -177,7 +174,6 @@ class UniVS(nn.Module):
 
         Args:
             features: of B*T frames, clip after clip.
-            frame_indices: B x T index of each frame in its video; 0..T-1 by default.
             prompts: prompt stream of B clips; None: no prompt rows.
             learnable: run the learnable queries too.
             dense: B N Cm H/4 W/4 (T = 1), added to the mask features of the prompt rows: logits_n = e_n . (F + D_n).
@@ -185,14 +181,13 @@ class UniVS(nn.Module):
             self_attention: which queries prompts may see (`SeparatedSelfAttention`).
             all_predictions: the list of all layers' predictions (before layer 0 first) in place of the last one.
         """
-        clips, rest = divmod(len(features.mask_features), clip_length)
-        if rest:
+        if len(features.mask_features) % clip_length:
             raise ValueError(f"{len(features.mask_features)} frames do not divide into clips of {clip_length}")
         if dense is not None and clip_length != 1:
             raise ValueError("the dense memory works on clips of one frame")
         predictions = self.mask_decoder(
             features,
-            frame_indices if frame_indices is not None else [range(clip_length)] * clips,
+            clip_length=clip_length,
             prompts=prompts,
             learnable=learnable,
             dense=dense,

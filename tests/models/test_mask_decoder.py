@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.models import ImageFeatures, Prediction, PromptQueries, PromptTokens, UniVS, build_model
+from univs.models.mask_decoder import shrink
+
+DIM = 32
+
+
+def random_prompts(objects: int, seed: int = 0, length: int = 5, frames: int = 1) -> PromptQueries:
+    g = torch.Generator().manual_seed(seed)
+
+    def rows(*shape: int) -> Tensor:
+        return torch.randn(*shape, DIM, generator=g)
+
+    valid = torch.ones(1, objects, 1, length, dtype=torch.bool)
+    return PromptQueries(
+        rows(1, objects, frames),
+        rows(1, objects, frames),
+        rows(1, objects, 1, length),
+        rows(1, objects, 1, length),
+        valid,
+    )
+
+
+def select(prompts: PromptQueries, order: list[int]) -> PromptQueries:
+    assert prompts.token_positions is not None and prompts.token_valid is not None
+    return PromptQueries(
+        prompts.query[:, order],
+        prompts.position[:, order],
+        prompts.tokens[:, order],
+        prompts.token_positions[:, order],
+        prompts.token_valid[:, order],
+    )
+
+
+def same(a: Prediction, b: Prediction) -> bool:
+    return torch.allclose(a.mask_logits, b.mask_logits, atol=1e-5) and torch.allclose(
+        a.embeddings, b.embeddings, atol=1e-5
+    )
+
+
+def test_rows_are_learnable_then_prompts_and_do_not_depend_on_each_other(
+    small_model: UniVS, random_features: ImageFeatures
+) -> None:
+    clip, prompts = random_features.frames(slice(0, 3)), random_prompts(2, frames=3)
+    both = small_model.decode(clip, clip_length=3, prompts=prompts, learnable=True)
+    assert both.mask_logits.shape == (1, 6, 3, 16, 24) and both.embeddings.shape == (1, 6, 3, DIM)
+    assert both.class_logits is None
+    first = Prediction(both.mask_logits[:, :4], both.embeddings[:, :4], None)
+    last = Prediction(both.mask_logits[:, 4:], both.embeddings[:, 4:], None)
+    assert same(first, small_model.decode(clip, clip_length=3, learnable=True))
+    assert same(last, small_model.decode(clip, clip_length=3, prompts=prompts))
+    with pytest.raises(ValueError, match="nothing to decode"):
+        small_model.decode(clip, clip_length=3)
+
+
+def test_permuting_objects_permutes_results(small_model: UniVS, random_features: ImageFeatures) -> None:
+    frame, prompts, order = random_features.frames(slice(0, 1)), random_prompts(3), [2, 0, 1]
+    dense = torch.randn(1, 3, 8, 16, 24)
+    out = small_model.decode(frame, prompts=prompts, dense=dense)
+    permuted = small_model.decode(frame, prompts=select(prompts, order), dense=dense[:, order])
+    assert same(Prediction(out.mask_logits[:, order], out.embeddings[:, order], None), permuted)
+
+
+def test_blocked_objects_do_not_depend_on_each_other(small_model: UniVS, random_features: ImageFeatures) -> None:
+    frame, prompts = random_features.frames(slice(0, 1)), random_prompts(3)
+    out = small_model.decode(frame, prompts=prompts, self_attention="sep-blocked")
+    alone = small_model.decode(frame, prompts=select(prompts, [1]), self_attention="sep-blocked")
+    assert same(Prediction(out.mask_logits[:, 1:2], out.embeddings[:, 1:2], None), alone)
+
+
+def test_clips_of_a_batch_do_not_depend_on_each_other(small_model: UniVS, random_features: ImageFeatures) -> None:
+    clips = [random_prompts(2, seed=1, length=5, frames=2), random_prompts(2, seed=2, length=3, frames=2)]
+    batch = small_model.decode(random_features, clip_length=2, prompts=PromptQueries.batch(clips), learnable=True)
+    for i, prompts in enumerate(clips):
+        own = random_features.frames(slice(2 * i, 2 * i + 2))
+        alone = small_model.decode(own, clip_length=2, prompts=prompts, learnable=True)
+        assert same(Prediction(batch.mask_logits[i : i + 1], batch.embeddings[i : i + 1], None), alone)
+
+
+def test_dense_residual_is_added_to_the_mask_features(small_model: UniVS, random_features: ImageFeatures) -> None:
+    frame, prompts = random_features.frames(slice(0, 1)), random_prompts(2)
+    dense = torch.randn(1, 2, 8, 16, 24)
+    out = small_model.decode(frame, prompts=prompts, dense=dense, learnable=True)
+    embedding = small_model.mask_decoder.mask_embedding(out.embeddings)[:, :, 0]  # B Q' Cm
+    plain = torch.einsum("bqc,bchw->bqhw", embedding[:, :4], frame.mask_features)
+    summed = torch.einsum("bqc,bqchw->bqhw", embedding[:, 4:], frame.mask_features[:, None] + dense)
+    assert torch.allclose(out.mask_logits[:, :, 0], torch.cat([plain, summed], 1), atol=1e-4)
+    # the same residual for all objects is the same as other mask features, in the attention masks too
+    shifted = replace(frame, mask_features=frame.mask_features + dense[:, 0])
+    equal = small_model.decode(frame, prompts=prompts, dense=dense[:, :1].expand(-1, 2, -1, -1, -1))
+    assert same(equal, small_model.decode(shifted, prompts=prompts))
+
+
+def test_logits_of_shrunk_features_are_shrunk_logits() -> None:
+    torch.manual_seed(0)
+    features, embedding = torch.randn(1, 8, 16, 24), torch.randn(3, 8)
+    logits = torch.einsum("qc,bchw->bqhw", embedding, features)
+    for size in ((2, 3), (4, 6), (8, 12)):
+        small = torch.einsum("qc,bchw->bqhw", embedding, shrink(features, size))
+        assert torch.allclose(small, F.interpolate(logits, size=size, mode="bilinear"), atol=1e-5)
+
+
+def test_all_predictions_end_with_the_last(small_model: UniVS, random_features: ImageFeatures) -> None:
+    frame, prompts = random_features.frames(slice(0, 1)), random_prompts(2)
+    every = small_model.decode(frame, prompts=prompts, all_predictions=True)
+    assert len(every) == 4
+    assert same(every[-1], small_model.decode(frame, prompts=prompts))
+    # before layer 0 a prompt row is what the first ProCA made of it
+    first = small_model.mask_decoder._prompt(0, prompts.query, prompts.position, prompts)
+    assert torch.allclose(every[0].embeddings, small_model.mask_decoder.norm(first), atol=1e-6)
+
+
+def test_class_logits_are_scaled_cosines_meaned_over_time(small_model: UniVS, random_features: ImageFeatures) -> None:
+    names = torch.randn(5, 12)
+    out = small_model.decode(random_features, clip_length=4, learnable=True, class_embeddings=3 * names)
+    projected = small_model.mask_decoder.class_projection(out.embeddings)  # B Q T D
+    cosine = torch.stack([F.cosine_similarity(projected, name, dim=-1) for name in names], dim=-1).mean(2)
+    assert out.class_logits is not None
+    assert torch.allclose(out.class_logits, cosine / 0.07, atol=1e-4)
+
+
+def test_what_is_added_to_all_keys_of_a_frame_cancels(small_model: UniVS) -> None:
+    # why the time of a frame, which official code adds to the keys of the image, is left out of them
+    torch.manual_seed(0)
+    layer = small_model.mask_decoder.image_attention[0]
+    query, key, value = torch.randn(1, 3, DIM), torch.randn(1, 6, DIM), torch.randn(1, 6, DIM)
+    allowed = torch.rand(1, 3, 6) > 0.4
+    out = [layer(query, query, key + shift, value, allowed) for shift in (0, torch.randn(DIM))]
+    assert torch.allclose(out[0], out[1], atol=1e-5)
+
+
+def test_time_distinguishes_prompt_tokens_where_asked(
+    small_config: dict[str, Any], random_features: ImageFeatures
+) -> None:
+    frame = random_features.frames(slice(0, 1))
+    for time, equal in (("none", True), ("fixed", True), ("arbitrary", False)):
+        model = build_model({**small_config, "mask_decoder": {**small_config["mask_decoder"], "time": time}})
+        early, late = (model.encode_boxes(frame, torch.tensor([[8.0, 8, 60, 60]]), frame_index=k) for k in (0, 50))
+        assert torch.equal(early.features, late.features)
+        assert torch.allclose(early.positions, late.positions) is equal
+
+
+def test_blank_tokens_take_part_only_officially(small_config: dict[str, Any], random_features: ImageFeatures) -> None:
+    frame = random_features.frames(slice(0, 1))
+    tokens = PromptTokens(torch.randn(1, 4, DIM), torch.randn(1, 4, DIM), torch.ones(1, 4, dtype=torch.bool))
+    zeros = torch.zeros(1, 4, DIM)
+    blank = PromptTokens(zeros, zeros, torch.zeros(1, 4, dtype=torch.bool))
+    for kind, equal in (("masked", True), ("attended", False)):
+        torch.manual_seed(0)
+        mask_decoder = {**small_config["mask_decoder"], "blank_tokens": kind}
+        model = build_model({**small_config, "mask_decoder": mask_decoder}).eval()
+        short, padded = (
+            model.decode(frame, prompts=model.prompt_queries(memory, initial=[tokens]))
+            for memory in ([tokens], [tokens, blank])
+        )
+        assert same(short, padded) is equal
+
+
+def test_initial_query_is_the_mean_of_valid_tokens(small_model: UniVS) -> None:
+    g = torch.Generator().manual_seed(0)
+    valid = torch.tensor([[True, True, False], [False] * 3])
+    values, places = (torch.randn(2, 3, DIM, generator=g) * valid[..., None] for _ in range(2))
+    prompts = small_model.prompt_queries([PromptTokens(values, places, valid)])
+    sot = small_model.visual_sampler.prompt_sot[0]
+    assert torch.allclose(prompts.query[0, 0, 0], values[0, :2].mean(0) + sot, atol=1e-6)
+    assert torch.allclose(prompts.position[0, 0, 0], places[0, :2].mean(0), atol=1e-6)
+    assert torch.equal(prompts.query[0, 1, 0], sot) and not prompts.position[0, 1, 0].any()
+
+
+def test_gradient_reaches_every_parameter(small_model: UniVS) -> None:
+    model = small_model.train()
+    features = model.encode_image(model.normalize(torch.randint(0, 255, (1, 3, 60, 90))))
+    tokens = [
+        model.encode_masks(features, torch.ones(1, 64, 96)),
+        model.encode_boxes(features, torch.tensor([[8.0, 8, 60, 60]])),
+        model.encode_points(features, torch.tensor([[[20.0, 20], [50, 50]]]), torch.tensor([[1, 0]])),
+    ]
+    predictions = model.decode(
+        features,
+        prompts=model.prompt_queries(tokens),
+        learnable=True,
+        class_embeddings=torch.randn(3, 12),
+        all_predictions=True,
+    )
+    loss = torch.stack([p.mask_logits.square().mean() for p in predictions]).sum()
+    for prediction in predictions:
+        assert prediction.class_logits is not None
+        loss = loss + prediction.class_logits.square().mean()
+    loss.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_what_does_not_fit_is_an_error(small_model: UniVS, random_features: ImageFeatures) -> None:
+    with pytest.raises(ValueError, match="do not divide into clips of 3"):
+        small_model.decode(random_features, clip_length=3, learnable=True)
+    with pytest.raises(ValueError, match="clips of one frame"):
+        dense = torch.zeros(2, 1, 8, 16, 24)
+        small_model.decode(random_features, clip_length=2, prompts=random_prompts(1, frames=2), dense=dense)
+    with pytest.raises(ValueError, match="belong to one frame"):
+        small_model.encode_masks(random_features, torch.ones(1, 64, 96))

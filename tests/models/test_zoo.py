@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from univs.errors import UserError
+from univs.models import UniVS, build_model
+from univs.models.zoo import load, save
+
+
+def test_tiny_and_r50_differ_in_numbers_and_options_only(repository: Path) -> None:
+    tiny, r50 = (yaml.safe_load((repository / f"configs/model/{name}.yaml").read_text()) for name in ("tiny", "r50"))
+    assert tiny.keys() == r50.keys()
+    for part in ("backbone", "visual_sampler", "mask_decoder", "streaming"):
+        assert tiny[part].keys() == r50[part].keys(), part
+
+
+def test_tiny_is_small(repository: Path) -> None:
+    model = build_model(yaml.safe_load((repository / "configs/model/tiny.yaml").read_text()))
+    sizes = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in model.named_children()}
+    assert sum(sizes.values()) < 6.5 and sizes["mask_decoder"] < 1.2
+
+
+def test_images_are_normalised_then_padded(small_model: UniVS) -> None:
+    images = small_model.normalize(torch.full((1, 3, 33, 64), 255, dtype=torch.uint8))
+    assert images.shape == (1, 3, 64, 64)
+    assert (images[:, :, :33] == 1).all() and not images[:, :, 33:].any()
+
+
+def test_what_is_saved_is_loaded(small_model: UniVS, small_config: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    save(small_model, path, small_config, half=False)
+    loaded = load(path)
+    assert not loaded.training and loaded.config == small_config
+    for name, value in small_model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name
+    full = path.stat().st_size
+    save(small_model, path, small_config)
+    halved = load(path)
+    assert path.stat().st_size < 0.6 * full
+    for name, value in small_model.state_dict().items():
+        stored = halved.state_dict()[name]
+        assert stored.dtype == value.dtype
+        assert torch.equal(stored, value.half().float() if value.ndim > 1 else value), name
+    assert [file.name for file in tmp_path.iterdir()] == ["small.safetensors"]
+
+
+def broken_files(folder: Path, model: UniVS, config: dict[str, Any]) -> dict[Path, str]:
+    """Files that are not what they say, and what must be said of them."""
+    good = folder / "good.safetensors"
+    save(model, good, config)
+    cases: dict[Path, str] = {}
+
+    def case(name: str, message: str) -> Path:
+        cases[folder / name] = message
+        return folder / name
+
+    case("absent.safetensors", "no weights file")
+    case("cut.safetensors", "not a whole safetensors file").write_bytes(good.read_bytes()[:-100])
+    case("text.safetensors", "not a whole safetensors file").write_text("hello")
+    case("empty.safetensors", "not a whole safetensors file").write_bytes(b"")
+    torch.save({"a": torch.zeros(1)}, case("pickle.safetensors", "it is a pickle"))
+    save_file({"a": torch.zeros(1)}, case("bare.safetensors", "does not say which model"))
+    save_file({"a": torch.zeros(1)}, case("json.safetensors", "does not say"), metadata={"univs_config": "{"})
+    save_file({"a": torch.zeros(1)}, case("list.safetensors", "cannot build"), metadata={"univs_config": "[]"})
+    numbers = {"univs_config": json.dumps(config)}
+    save_file({"a": torch.zeros(1)}, case("other.safetensors", "a is in the file only"), metadata=numbers)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    shaped = {**tensors, "mask_decoder.query": torch.zeros(3, 3)}
+    save_file(shaped, case("shape.safetensors", r"has shape \(3, 3\) and not"), metadata=numbers)
+    del tensors["mask_decoder.query"]
+    save_file(tensors, case("less.safetensors", "mask_decoder.query is missing"), metadata=numbers)
+    case("cut.pth", "not a checkpoint of plain tensors").write_bytes(b"PK\x03\x04 not a zip")
+    case("code.pth", "not a checkpoint of plain tensors").write_bytes(pickle.dumps(Path("x")))
+    torch.save({"a": torch.zeros(1)}, case("foreign.pth", "not an official UniVS checkpoint"))
+    torch.save([1, 2], case("numbers.pth", "not an official UniVS checkpoint"))
+    case("tiny2", "unknown weights 'tiny2'")
+    return cases
+
+
+def test_bad_files_get_one_clear_line(small_model: UniVS, small_config: dict[str, Any], tmp_path: Path) -> None:
+    for path, message in broken_files(tmp_path, small_model, small_config).items():
+        given = path.name if "." not in path.name else str(path)
+        with pytest.raises(UserError, match=message) as caught:
+            load(given)
+        assert "\n" not in str(caught.value), path.name
+
+
+def test_a_device_that_is_not_there_is_named(small_model: UniVS, small_config: dict[str, Any], tmp_path: Path) -> None:
+    save(small_model, tmp_path / "small.safetensors", small_config)
+    with pytest.raises(UserError, match="cannot use device 'warp'"):
+        load(tmp_path / "small.safetensors", device="warp")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("pixel_decoder", "kind"), "magic", "unknown pixel decoder 'magic': one of light_fpn, deformable"),
+        (("mask_decoder", "heads"), 5, "32 channels do not divide into 5 heads"),
+        (("mask_decoder", "colour"), 1, "colour"),
+        (("mask_decoder", "time"), "soon", "unknown time embedding 'soon'"),
+        (("backbone", "name"), "os.system", "unknown backbone 'os.system'"),
+    ],
+)
+def test_impossible_numbers_are_named(
+    small_config: dict[str, Any], place: tuple[str, str], value: object, message: str
+) -> None:
+    config = copy.deepcopy(small_config)
+    config[place[0]][place[1]] = value
+    with pytest.raises(UserError, match=message):
+        build_model(config)
+
+
+def test_a_missing_part_is_named(small_config: dict[str, Any]) -> None:
+    del small_config["backbone"]
+    with pytest.raises(UserError, match="missing entry 'backbone'"):
+        build_model(small_config)
