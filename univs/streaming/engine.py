@@ -117,7 +117,7 @@ class Engine:
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
         scores.update(dict.fromkeys(given, 1.0))
         answer = Answer(self.frame_index, self.objects.ids, log_odds, scores, given, self.geometry)
-        self._remember(features, key, probabilities, scores, prompts)
+        self._remember(features, key, probabilities, answer, prompted=bool(prompts))
         self.frame_index += 1
         return [answer]
 
@@ -184,22 +184,21 @@ class Engine:
         return full
 
     def _remember(
-        self,
-        features: ImageFeatures,
-        key: MemoryKey | None,
-        probabilities: Tensor,
-        scores: dict[int, float],
-        prompts: dict[int, ObjectPrompt],
+        self, features: ImageFeatures, key: MemoryKey | None, probabilities: Tensor, answer: Answer, *, prompted: bool
     ) -> None:
-        """Let the answer re-enter: tokens of the masks that are not empty, and the frame as a dense entry."""
-        rows = [row for row, (object_id, score) in enumerate(scores.items()) if score > 0 and object_id not in prompts]
+        """Let the answer re-enter: tokens of the predicted masks, and the frame as a dense entry.
+
+        An object that is not visible keeps the tokens of the frames on which it was; its dense value says where it is
+        not. A frame that shows nobody is not worth a lasting place.
+        """
+        visible = [object_id for object_id, score in answer.scores.items() if score > 0]
+        rows = self.objects.rows(object_id for object_id in visible if object_id not in answer.given)
         if rows:
             masks = probabilities[rows].repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
             self._tokens.write(rows, self.model.encode_masks(features, masks, self.frame_index))
         if key is not None and self.model.dense_memory is not None and self._dense is not None:
             value = self.model.dense_memory.memory_value(features, probabilities[None])
-            keep = any(score > 0 for score in scores.values())  # a frame that shows nobody is not worth a place
-            self._dense.write(self.frame_index, key, value, keep=keep, pinned=bool(prompts))
+            self._dense.write(self.frame_index, key, value, keep=bool(visible), pinned=prompted)
 
 
 def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:
