@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -45,9 +45,15 @@ class OutputFolder:
         """Write the result of the next frame; prompts given on it are drawn into the pictures."""
         write_indexed_png(self._folder / "masks" / f"{result.frame_index:05d}.png", result.labels, self._palette)
         self.spool.append(result)
-        picture = draw_prompts(overlay(frame, result.labels), prompts)
-        self._sheet.add(result.frame_index, picture)
-        if self._video is not None:
+
+        def draw() -> Frame:
+            return draw_prompts(overlay(frame, result.labels), prompts)
+
+        if self._video is None:
+            self._sheet.add(result.frame_index, draw)
+        else:
+            picture = draw()
+            self._sheet.add(result.frame_index, lambda: picture)
             self._video.write(picture)
 
     def __enter__(self) -> Self:
@@ -63,7 +69,7 @@ class OutputFolder:
             if keep and self.spool.num_frames:
                 self.spool.write_json(self._folder / "results.json")
                 with atomic_path(self._folder / "contact_sheet.png") as temporary:
-                    Image.fromarray(self._sheet.draw(self._title)).save(temporary)
+                    Image.fromarray(self._sheet.page(self._title)).save(temporary)
                 self._remove_older_masks()
 
     def _remove_older_masks(self) -> None:
@@ -79,24 +85,26 @@ class _SheetFrames:
         self._limit, self._width = limit, width
         self._step = 1
         self._kept: dict[int, Frame] = {}
-        self._last: tuple[int, Frame] | None = None
+        self._last: tuple[int, Callable[[], Frame]] | None = None
 
-    def add(self, index: int, picture: Frame) -> None:
-        self._last = index, picture
+    def add(self, index: int, draw: Callable[[], Frame]) -> None:
+        """Offer the picture of the next frame; it is drawn only if it is wanted."""
+        self._last = index, draw
         if index % self._step:
             return
         if len(self._kept) == self._limit:
             self._step *= 2
             self._kept = {i: kept for i, kept in self._kept.items() if i % self._step == 0}
         if index % self._step == 0:
-            self._kept[index] = self._small(picture)
+            self._kept[index] = self._small(draw())
 
-    def draw(self, title: str) -> Frame:
+    def page(self, title: str) -> Frame:
+        """The contact sheet of what was kept."""
         chosen = dict(self._kept)
         if self._last is not None and self._last[0] not in chosen:
             if len(chosen) == self._limit:
                 del chosen[max(chosen)]
-            chosen[self._last[0]] = self._small(self._last[1])
+            chosen[self._last[0]] = self._small(self._last[1]())
         return contact_sheet(list(chosen.values()), [f"frame {index}" for index in chosen], title=title)
 
     def _small(self, picture: Frame) -> Frame:
