@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -118,29 +117,6 @@ def test_output_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str], f
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         OutputFolder(tmp_path / "file" / "out", 25, "")
-
-
-def test_prompts_of_a_command_line() -> None:
-    from univs.commands.prompt_arguments import read_prompts
-    from univs.prompts import Box, Points
-
-    points = ["2@5:1,2", "1@5:9,9:+", "2@5:3,4.5:-", "2:0,0"]
-    schedule = read_prompts([], ["1@5:1,2,3,4", "3:0,0,1,1"], points, [])
-    assert schedule == {
-        5: [Box(1, (1, 2, 3, 4)), Points(2, [(1, 2), (3, 4.5)], [True, False]), Points(1, [(9, 9)])],
-        0: [Box(3, (0, 0, 1, 1)), Points(2, [(0, 0)])],
-    }
-
-
-def test_mask_argument_may_name_a_file_with_an_at_sign(tmp_path: Path) -> None:
-    from univs.commands.prompt_arguments import read_prompts
-
-    labels = np.zeros((4, 5), np.uint8)
-    labels[1, 1] = 1
-    Image.fromarray(labels).save(tmp_path / "a.png")
-    (tmp_path / "a.png@3").write_bytes((tmp_path / "a.png").read_bytes())
-    assert list(read_prompts([f"{tmp_path / 'a.png'}@4"], [], [], [])) == [4]
-    assert list(read_prompts([f"{tmp_path / 'a.png@3'}"], [], [], [])) == [0]
 
 
 def test_help_and_version_are_cheap() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
+from univs.commands.sheet_frames import SheetFrames
 from univs.errors import UserError
 from univs.files import atomic_path
 from univs.prompts import Prompt
@@ -38,7 +38,7 @@ class OutputFolder:
         self._palette = davis_palette()
         self._title = title
         self._video = VideoWriter(folder / "overlay.mp4", fps) if with_overlay else None
-        self._sheet = _SheetFrames()
+        self._sheet = SheetFrames()
         self.spool = TrackSpool()
 
     def add(self, frame: Frame, result: FrameResult, prompts: Sequence[Prompt] = ()) -> None:
@@ -50,11 +50,15 @@ class OutputFolder:
             return draw_prompts(overlay(frame, result.labels), prompts)
 
         if self._video is None:
-            self._sheet.add(result.frame_index, draw)
+            self._offer_to_sheet(result, draw)
         else:
             picture = draw()
-            self._sheet.add(result.frame_index, lambda: picture)
+            self._offer_to_sheet(result, lambda: picture)
             self._video.write(picture)
+
+    def _offer_to_sheet(self, result: FrameResult, draw: Callable[[], Frame]) -> None:
+        if result.object_ids or not self._sheet.empty:  # the sheet starts where the first object does
+            self._sheet.add(result.frame_index, draw)
 
     def __enter__(self) -> Self:
         return self
@@ -68,47 +72,17 @@ class OutputFolder:
                 self._video.__exit__(*((None, None, None) if keep else (kind, error, trace)))
             if keep and self.spool.num_frames:
                 self.spool.write_json(self._folder / "results.json")
-                with atomic_path(self._folder / "contact_sheet.png") as temporary:
-                    Image.fromarray(self._sheet.page(self._title)).save(temporary)
+                if not self._sheet.empty:
+                    self._write_sheet()
                 self._remove_older_masks()
+
+    def _write_sheet(self) -> None:
+        pictures = self._sheet.pictures()
+        page = contact_sheet(list(pictures.values()), [f"frame {index}" for index in pictures], title=self._title)
+        with atomic_path(self._folder / "contact_sheet.png") as temporary:
+            Image.fromarray(page).save(temporary)
 
     def _remove_older_masks(self) -> None:
         for path in (self._folder / "masks").glob("[0-9]*.png"):
             if re.fullmatch(r"\d{5,}", path.stem) and int(path.stem) >= self.spool.num_frames:
                 path.unlink()
-
-
-class _SheetFrames:
-    """At most `limit` small pictures spread evenly over a video of unknown length, and its last one."""
-
-    def __init__(self, limit: int = 12, width: int = 480) -> None:
-        self._limit, self._width = limit, width
-        self._step = 1
-        self._kept: dict[int, Frame] = {}
-        self._last: tuple[int, Callable[[], Frame]] | None = None
-
-    def add(self, index: int, draw: Callable[[], Frame]) -> None:
-        """Offer the picture of the next frame; it is drawn only if it is wanted."""
-        self._last = index, draw
-        if index % self._step:
-            return
-        if len(self._kept) == self._limit:
-            self._step *= 2
-            self._kept = {i: kept for i, kept in self._kept.items() if i % self._step == 0}
-        if index % self._step == 0:
-            self._kept[index] = self._small(draw())
-
-    def page(self, title: str) -> Frame:
-        """The contact sheet of what was kept."""
-        chosen = dict(self._kept)
-        if self._last is not None and self._last[0] not in chosen:
-            if len(chosen) == self._limit:
-                del chosen[max(chosen)]
-            chosen[self._last[0]] = self._small(self._last[1]())
-        return contact_sheet(list(chosen.values()), [f"frame {index}" for index in chosen], title=title)
-
-    def _small(self, picture: Frame) -> Frame:
-        height, width = picture.shape[:2]
-        image = Image.fromarray(picture)
-        image.thumbnail((self._width, max(1, round(self._width * height / width))), Image.Resampling.LANCZOS)
-        return np.asarray(image)
