@@ -199,6 +199,17 @@ def test_gradient_reaches_every_parameter(small_model: UniVS) -> None:
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+def test_training_works_after_inference_of_the_same_size(small_model: UniVS) -> None:
+    frames = torch.randint(0, 255, (1, 3, 96, 128))
+    with torch.inference_mode():
+        features = small_model.encode_image(small_model.normalize(frames))
+        small_model.encode_masks(features, torch.ones(1, 96, 128))
+        small_model.decode(features, learnable=True)
+    features = small_model.encode_image(small_model.normalize(frames))
+    prompts = small_model.prompt_queries([small_model.encode_masks(features, torch.ones(1, 96, 128))])
+    small_model.decode(features, prompts=prompts, learnable=True).mask_logits.sum().backward()
+
+
 def test_what_does_not_fit_is_an_error(small_model: UniVS, random_features: ImageFeatures) -> None:
     with pytest.raises(ValueError, match="do not divide into clips of 3"):
         small_model.decode(random_features, clip_length=3, learnable=True)

@@ -79,7 +79,7 @@ def broken_files(folder: Path, model: UniVS, config: dict[str, Any]) -> dict[Pat
     del tensors["mask_decoder.query"]
     save_file(tensors, case("less.safetensors", "mask_decoder.query is missing"), metadata=numbers)
     case("cut.pth", "not a checkpoint of plain tensors").write_bytes(b"PK\x03\x04 not a zip")
-    case("code.pth", "not a checkpoint of plain tensors").write_bytes(pickle.dumps(Path("x")))
+    case("code.pth", "not a checkpoint of plain tensors").write_bytes(pickle.dumps(Path("x"), protocol=2))
     torch.save({"a": torch.zeros(1)}, case("foreign.pth", "not an official UniVS checkpoint"))
     torch.save([1, 2], case("numbers.pth", "not an official UniVS checkpoint"))
     case("tiny2", "unknown weights 'tiny2'")

@@ -201,8 +201,15 @@ class MaskDecoder(nn.Module):
 
 
 def shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resizing of ... C H W to a level's size; commutes with dot products over C."""
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    """Bilinear resizing of F C H/4 W/4 maps to the h w of a level, without copies; commutes with dot products over C.
+
+    A level's stride is 2, 4 or 8 times that of the maps, so that each of its cells is the mean of the four map cells
+    around its centre.
+    """
+    y, x = (whole // part for whole, part in zip(maps.shape[-2:], size, strict=True))
+    top, below = maps[..., y // 2 - 1 :: y, :], maps[..., y // 2 :: y, :]
+    left, right = (slice(x // 2 - 1, None, x), slice(x // 2, None, x))
+    return (top[..., left] + top[..., right] + below[..., left] + below[..., right]) * 0.25
 
 
 def _per_frame(rows: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ def sine(value: Tensor, channels: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is cached may be used in training later
 def map_embedding(height: int, width: int, dim: int, device: torch.device) -> Tensor:
     """2-D embedding of every cell of a map: height x width x dim. Cached: do not write into it."""
     y, x = (
@@ -37,6 +38,7 @@ def map_embedding(height: int, width: int, dim: int, device: torch.device) -> Te
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is cached may be used in training later
 def band_embedding(height: int, width: int, bands: int, device: torch.device) -> Tensor:
     """Where a cell is, as 1, 2, 4, ... waves across the map in x and y: 4*bands x height x width. Do not write into it.
 

@@ -197,6 +197,7 @@ def spread_cells(inside: Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is cached may be used in training later
 def _z_order(height: int, width: int, device: torch.device) -> Tensor:
     """Flat indices of a map's cells along a Z-order (Morton) curve, which keeps neighbours together in both axes."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
