@@ -112,7 +112,7 @@ def freeze_backbone(model: UniVS, parts: int) -> None:
 def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> TrainingClips:
     """The training clips that the data settings describe."""
     extra = {}
-    if data.get("synth"):
+    if data["probabilities"].get("synth"):
         from univs.data.synth import SynthVS
 
         extra["synth"] = SynthVS(split="train", **data["synth"])
