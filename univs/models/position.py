@@ -38,7 +38,6 @@ def map_embedding(height: int, width: int, dim: int, device: torch.device) -> Te
 
 
 @lru_cache(maxsize=32)
-@torch.inference_mode(False)  # what is cached may be used in training later
 def band_embedding(height: int, width: int, bands: int, device: torch.device) -> Tensor:
     """Where a cell is, as 1, 2, 4, ... waves across the map in x and y: 4*bands x height x width. Do not write into it.
 
