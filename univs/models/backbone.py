@@ -44,6 +44,12 @@ class Backbone(nn.Module):
     def _norms(self) -> list[nn.Module]:
         return [m for m in self.body.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
+    def parts(self) -> list[nn.Module]:
+        """The network from the input up: stem layers, then block groups (to freeze the first few of them)."""
+        children = [m for m in self.body.children() if next(m.parameters(), None) is not None]
+        groups = [list(m.children()) if isinstance(m, nn.Sequential) and m is children[-1] else [m] for m in children]
+        return [part for group in groups for part in group]
+
     def train(self, mode: bool = True) -> Backbone:
         """As in torch, except that the batch norms stay in eval mode."""
         super().train(mode)
