@@ -151,5 +151,7 @@ class LightPixelDecoder(nn.Module):
         mask_features = self.mask_features(x)
         if self.place is not None:
             size = (x.shape[-2], x.shape[-1])
-            mask_features = mask_features + self.place(band_embedding(*size, self.position_bands, x.device)[None])
+            mask_features = mask_features + self.place(
+                band_embedding(*size, self.position_bands, x.device).permute(2, 0, 1)[None]
+            )
         return ImageFeatures((first, second, third), mask_features, dict(zip((16, 8, 4), pyramid[1:], strict=True)))

@@ -37,18 +37,23 @@ def map_embedding(height: int, width: int, dim: int, device: torch.device) -> Te
     return torch.cat([rows, columns], dim=-1)
 
 
-@lru_cache(maxsize=32)
-def band_embedding(height: int, width: int, bands: int, device: torch.device) -> Tensor:
-    """Where a cell is, as 1, 2, 4, ... waves across the map in x and y: 4*bands x height x width. Do not write into it.
+def bands(points: Tensor, count: int) -> Tensor:
+    """Points ... x 2, (x, y) in 0..1, as 1, 2, 4, ... waves across the map in y and in x: ... x 4*count.
 
-    A weighted sum of them is a bump or a band at any place, which is what a mask embedding needs to tell apart objects
-    that look alike.
+    A weighted sum of them over a map is a bump or a band at any place, and their mean over a region is the region's
+    coarse shape: what mask embeddings need to tell apart objects that look alike.
     """
-    with torch.inference_mode(False):
-        frequency = 2.0 ** torch.arange(bands, device=device)
-        y, x = ((torch.arange(n, device=device) + 0.5) / n * (2 * math.pi) for n in (height, width))
-        waves = [torch.cat([(f := frequency[:, None] * v).sin(), f.cos()]) for v in (y, x)]  # 2*bands x size
-        return torch.cat([waves[0][:, :, None].expand(-1, -1, width), waves[1][:, None].expand(-1, height, -1)])
+    frequency = 2 * math.pi * 2.0 ** torch.arange(count, device=points.device)
+    x, y = (points.unsqueeze(-1) * frequency).unbind(-2)
+    return torch.cat([y.sin(), y.cos(), x.sin(), x.cos()], dim=-1)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)  # what is cached may be used in training later
+def band_embedding(height: int, width: int, count: int, device: torch.device) -> Tensor:
+    """`bands` of every cell centre of a map: height x width x 4*count. Cached: do not write into it."""
+    y, x = ((torch.arange(n, device=device) + 0.5) / n for n in (height, width))
+    return bands(torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1), count)
 
 
 def point_embedding(points: Tensor, dim: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.features import PromptTokens
-from univs.models.position import map_embedding, point_embedding
+from univs.models.position import band_embedding, bands, map_embedding, point_embedding
 
 STRIDE = 8
 """Stride of the map that prompts are sampled from."""
@@ -35,6 +35,18 @@ class Draws(Protocol):
 
 
 @dataclass(frozen=True)
+class Samples:
+    """What was read at places of any shape S."""
+
+    features: Tensor
+    """S x C."""
+    positions: Tensor
+    """S x C sine embeddings."""
+    places: Tensor
+    """S x 4*bands: the places as waves (`position.bands`)."""
+
+
+@dataclass(frozen=True)
 class SampledMap:
     """The map of one frame that tokens are read from."""
 
@@ -47,17 +59,20 @@ class SampledMap:
     def size(self) -> tuple[int, int]:
         return self.features.shape[1], self.features.shape[2]
 
-    def at_cells(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and positions at flat cell indices of any shape S: S x C each."""
+    def at_cells(self, cells: Tensor, count: int) -> Samples:
+        """What is at flat cell indices; `count` bands."""
         height, width = self.size
-        position = map_embedding(height, width, len(self.features), self.features.device).flatten(0, 1)
-        return self.features.flatten(1).T[cells], position[cells] + self.time
+        device = self.features.device
+        position = map_embedding(height, width, len(self.features), device).flatten(0, 1)
+        place = band_embedding(height, width, count, device).flatten(0, 1)
+        return Samples(self.features.flatten(1).T[cells], position[cells] + self.time, place[cells])
 
-    def at_points(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Bilinear features (zeros outside) and positions at points N P 2, (x, y) in 0..1: N P C each."""
+    def at_points(self, points: Tensor, count: int) -> Samples:
+        """What is at points N P 2, (x, y) in 0..1, bilinear with zeros outside; `count` bands."""
         grid = (2 * points - 1)[None]
         sampled = F.grid_sample(self.features[None], grid, padding_mode="zeros", align_corners=False)
-        return sampled[0].permute(1, 2, 0), point_embedding(points, len(self.features)) + self.time
+        position = point_embedding(points, len(self.features)) + self.time
+        return Samples(sampled[0].permute(1, 2, 0), position, bands(points, count))
 
 
 class VisualSampler(nn.Module):
@@ -72,6 +87,7 @@ class VisualSampler(nn.Module):
         points: "tokens": one token for each point; "repeat": R tokens that repeat the points (official).
         sign_embedding: learn what distinguishes positive and negative points; without it a negative point is an error.
         kind_embedding: learn what distinguishes the tokens of masks from those of boxes.
+        position_bands: frequencies of the place that tokens know of beside their sine position (`position.bands`).
     """
 
     def __init__(
@@ -83,6 +99,7 @@ class VisualSampler(nn.Module):
         points: str = "tokens",
         sign_embedding: bool = True,
         kind_embedding: bool = True,
+        position_bands: int = 0,
     ) -> None:
         super().__init__()
         if cells not in ("covered", "official"):
@@ -93,6 +110,8 @@ class VisualSampler(nn.Module):
         self.prompt_sot = nn.Parameter(0.1 * torch.randn(1, dim))
         self.sign_embedding = nn.Parameter(0.02 * torch.randn(2, dim)) if sign_embedding else None
         self.kind_embedding = nn.Parameter(0.02 * torch.randn(2, dim)) if kind_embedding else None
+        self.position_bands = position_bands
+        self.place = nn.Linear(4 * position_bands, dim, bias=False) if position_bands else None
 
     def encode_masks(self, source: SampledMap, masks: Tensor, draws: Draws | None = None) -> PromptTokens:
         """Tokens inside each mask (or scribble): N H W, bool or 0..1."""
@@ -106,17 +125,20 @@ class VisualSampler(nn.Module):
                 shrunk = masks[:, ::STRIDE, ::STRIDE]
                 threshold = shrunk.amax().clamp(max=0.5)
             inside = shrunk >= threshold
-            features, positions = self._tokens_inside(source, inside, draws)
+            samples = self._inside(source, inside, draws)
             blank = ~inside.flatten(1).any(1) & present
             if blank.any():  # only where small masks may vanish ("official"): a binary mask's mean feature is zero then
                 weights = shrunk[blank].flatten(1)
                 total = weights.sum(1, keepdim=True).clamp_min(0.5)
-                features[blank] = (weights / total @ source.features.flatten(1).T)[:, None]
                 points = torch.stack([point_in_mask(mask, draws) for mask in masks[blank]])
-                positions[blank] = source.at_points(points[:, None])[1].expand(-1, self.tokens, -1)
+                at_points = source.at_points(points[:, None], self.position_bands)
+                samples.features[blank] = (weights / total @ source.features.flatten(1).T)[:, None]
+                samples.positions[blank] = at_points.positions.expand(-1, self.tokens, -1)
+                samples.places[blank] = at_points.places.expand(-1, self.tokens, -1)
+        features = self._placed(samples)
         if self.kind_embedding is not None:
             features = features + self.kind_embedding[0]
-        return _tokens(features, positions, present[:, None].expand(-1, self.tokens))
+        return _tokens(features, samples.positions, present[:, None].expand(-1, self.tokens))
 
     def encode_boxes(self, source: SampledMap, boxes: Tensor, draws: Draws | None = None) -> PromptTokens:
         """Tokens inside each box: N 4, xyxy in pixels; a box of zero width or height is an absent object."""
@@ -126,16 +148,18 @@ class VisualSampler(nn.Module):
             unit = (boxes / scale).float()
             present = (unit[:, 2:] > unit[:, :2]).all(1)
             inside = self._cells_in_box(unit, height, width)
-            features, positions = self._tokens_inside(source, inside, draws)
-            blank = ~inside.flatten(1).any(1)
-            at_centre = source.at_points(points_in_boxes(unit, draws)[:, None])
-            features, positions = (
-                torch.where(blank[:, None, None], one, cells)
-                for one, cells in zip(at_centre, (features, positions), strict=True)
+            cells = self._inside(source, inside, draws)
+            blank = ~inside.flatten(1).any(1)[:, None, None]
+            centre = source.at_points(points_in_boxes(unit, draws)[:, None], self.position_bands)
+            samples = Samples(
+                torch.where(blank, centre.features, cells.features),
+                torch.where(blank, centre.positions, cells.positions),
+                torch.where(blank, centre.places, cells.places),
             )
+        features = self._placed(samples)
         if self.kind_embedding is not None:
             features = features + self.kind_embedding[1]
-        return _tokens(features, positions, present[:, None].expand(-1, self.tokens))
+        return _tokens(features, samples.positions, present[:, None].expand(-1, self.tokens))
 
     def encode_points(self, source: SampledMap, points: Tensor, labels: Tensor) -> PromptTokens:
         """Tokens at points N P 2, (x, y) in pixels, with labels N P: 1 positive, 0 negative, -1 padding."""
@@ -151,10 +175,15 @@ class VisualSampler(nn.Module):
                 chosen = order.gather(1, turn)
                 unit = unit.gather(1, chosen[..., None].expand(-1, -1, 2))
                 valid, labels = valid.gather(1, chosen), labels.gather(1, chosen)
-            features, positions = source.at_points(unit)
+            samples = source.at_points(unit, self.position_bands)
+        features = self._placed(samples)
         if self.sign_embedding is not None:
             features = features + self.sign_embedding[labels.clamp_min(0)]
-        return _tokens(features, positions, valid)
+        return _tokens(features, samples.positions, valid)
+
+    def _placed(self, samples: Samples) -> Tensor:
+        """Features that know their place, where the model has learned that."""
+        return samples.features if self.place is None else samples.features + self.place(samples.places)
 
     def _cells_in_box(self, unit: Tensor, height: int, width: int) -> Tensor:
         """N h w bool for boxes N 4 in 0..1."""
@@ -169,10 +198,10 @@ class VisualSampler(nn.Module):
             in_y = (y + 0.5 >= boxes[:, 1:2]) & (y + 0.5 <= boxes[:, 3:])
         return in_y[:, :, None] & in_x[:, None, :]
 
-    def _tokens_inside(self, source: SampledMap, inside: Tensor, draws: Draws | None) -> tuple[Tensor, Tensor]:
-        """Features and positions N R C of R of the inside cells (N h w); any cells where there are none."""
+    def _inside(self, source: SampledMap, inside: Tensor, draws: Draws | None) -> Samples:
+        """R of the inside cells (N h w) of each object; any cells where there are none."""
         if draws is None:
-            return source.at_cells(spread_cells(inside, self.tokens))
+            return source.at_cells(spread_cells(inside, self.tokens), self.position_bands)
         chosen = inside.new_zeros(len(inside), self.tokens, dtype=torch.long)
         for row, flat in zip(chosen, inside.flatten(1), strict=True):
             cells = flat.nonzero()[:, 0]
@@ -180,7 +209,7 @@ class VisualSampler(nn.Module):
                 row[:] = cells[draws.permutation(len(cells))[: self.tokens].to(cells.device)]
             elif len(cells):
                 row[:] = cells[torch.arange(self.tokens, device=cells.device) % len(cells)]
-        return source.at_cells(chosen)
+        return source.at_cells(chosen, self.position_bands)
 
 
 def spread_cells(inside: Tensor, count: int) -> Tensor:
