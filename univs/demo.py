@@ -24,6 +24,7 @@ from univs.visualization import contact_sheet
 
 RABBIT_CLIP = Path(__file__).parent / "weights" / "clips" / "bunny.mp4"
 RABBIT_PROMPTS: dict[int, list[Prompt]] = {40: [Box(1, (100, 17, 355, 303))]}  # the first frame of it in full view
+RABBIT_SIZE = 240  # short side for the model
 RABBIT_FRAMES = (40, 58, 76, 94, 112, 131)  # shown on the sheet
 SYNTH_FRAMES = (0, 6, 12, 18, 26, 39)
 
@@ -49,7 +50,9 @@ def run_demo(folder: Path) -> None:
 
 
 def _rabbit(model: UniVS, folder: Path) -> Summary:
-    return segment_to_folder(model, open_video(RABBIT_CLIP), RABBIT_PROMPTS, folder, title="Big Buck Bunny")
+    return segment_to_folder(
+        model, open_video(RABBIT_CLIP), RABBIT_PROMPTS, folder, size=RABBIT_SIZE, title="Big Buck Bunny"
+    )
 
 
 def _synth(model: UniVS, folder: Path) -> Table:
