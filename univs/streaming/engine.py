@@ -18,14 +18,12 @@ from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures, Prediction
 from univs.models.univs import UniVS
 from univs.streaming.aggregation import soft_aggregate, to_logits
+from univs.streaming.confinement import NOBODY, around_points, inside_boxes
 from univs.streaming.geometry import STRIDE, Geometry
 from univs.streaming.memory import DensePool, TokenPool
 from univs.streaming.objects import ObjectTable
 from univs.streaming.prompting import ObjectPrompt, encode_prompts
 from univs.streaming.schedule import Schedule
-
-NOBODY = -16.0
-"""Logit where no object can be: in the padding."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,8 @@ class Engine:
         token_frames: of how many of the last frames the tokens of the predicted masks are kept.
         dense_frames: entries of the dense memory, the previous frame apart.
         dense_interval: frames from one entry to the next.
+        confine_prompts: on the frame of a box the object lies in the box; a new object that was clicked at is the
+            connected parts of its mask that hold a click (`confinement`).
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Engine:
         token_frames: int = 2,
         dense_frames: int = 6,
         dense_interval: int = 5,
+        confine_prompts: bool = True,
     ) -> None:
         for name, value, known in (
             ("clip_length", clip_length, 1),
@@ -92,6 +93,7 @@ class Engine:
         self.objects = ObjectTable()
         self.frame_index = 0
         self._self_attention = self_attention
+        self._confines = confine_prompts
         self._tokens = TokenPool(token_width, token_frames)
         self._dense = DensePool(Schedule(dense_frames, dense_interval)) if model.dense_memory is not None else None
         self._device = model.pixel_mean.device
@@ -110,9 +112,13 @@ class Engine:
         }
         shrunk = dict(zip(given, self.geometry.shrink_masks(list(given.values())), strict=True)) if given else {}
         shrunk = {object_id: mask.to(self._device) for object_id, mask in shrunk.items()}
+        new = {object_id for object_id in prompts if object_id not in self.objects}
         self._take_in(features, prompts, shrunk)
         key = None if model.dense_memory is None else model.dense_memory.memory_key(features)
-        log_odds = self._answer(features, key, shrunk)
+        logits = self._decode(features, key, shrunk)
+        if self._confines:
+            self._confine(logits, {name: said for name, said in prompts.items() if name not in given}, new)
+        log_odds = soft_aggregate(logits)
         probabilities = log_odds.softmax(0)[1:]
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
         scores.update(dict.fromkeys(given, 1.0))
@@ -148,8 +154,8 @@ class Engine:
         for object_id, said in tokens.items():
             self._tokens.pin(self.objects.row(object_id), said)
 
-    def _answer(self, features: ImageFeatures, key: MemoryKey | None, given: dict[int, Tensor]) -> Tensor:
-        """N+1 H'/4 W'/4 log-odds: given masks as they are, the other objects decoded."""
+    def _decode(self, features: ImageFeatures, key: MemoryKey | None, given: dict[int, Tensor]) -> Tensor:
+        """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded."""
         logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
         for object_id, mask in given.items():
             logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], STRIDE)[0])
@@ -166,7 +172,18 @@ class Engine:
             logits[rows] = prediction.mask_logits[0, :, 0]
         below, right = self.geometry.cells
         logits[:, below:] = logits[:, :, right:] = NOBODY
-        return soft_aggregate(logits)
+        return logits
+
+    def _confine(self, logits: Tensor, prompts: dict[int, ObjectPrompt], new: set[int]) -> None:
+        """Hold the logits (N H'/4 W'/4, changed in place) of just prompted objects to what was said for certain."""
+        for object_id, said in prompts.items():
+            row = self.objects.row(object_id)
+            if said.boxes:
+                boxes = torch.stack([self.geometry.shrink_box(box.xyxy) for box in said.boxes])
+                logits[row] = inside_boxes(logits[row], boxes)
+            clicks = [xy for points in said.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
+            if clicks and object_id in new:
+                logits[row] = around_points(logits[row], self.geometry.shrink_points(clicks).tolist())
 
     def _residual(self, features: ImageFeatures, key: MemoryKey | None, rows: list[int]) -> Tensor | None:
         """1 n Cm H'/4 W'/4 residual on the mask features, zero for objects without an entry; None if nobody has one."""

@@ -60,8 +60,8 @@ class Session:
         self._model = for_inference(model)
         self._task = TASKS[task] if isinstance(task, str) else task
         self._size = size
-        self._options = {**model.config["streaming"], **options}
-        self._options.setdefault("token_width", model.config["visual_sampler"]["tokens"])
+        self._options = {**model.config.get("streaming", {}), **options}
+        self._options.setdefault("token_width", model.visual_sampler.tokens)
         self._engine: Engine | None = None  # made when the size of the frames is known
         self._spool = TrackSpool() if keep_results else None
 

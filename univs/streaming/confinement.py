@@ -1,0 +1,56 @@
+"""What a box or a click says for certain about the first mask it leads to.
+
+The prompt query answers by appearance and place; these rules hold it to what the person said. Maps are at a quarter of
+the padded input (h w), coordinates in pixels of the padded input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+NOBODY = -16.0
+"""Logit where an object can't be."""
+STRIDE = 4
+
+
+def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = 0.05) -> Tensor:
+    """An object lies in its box, give or take `margin` of its size (and half a cell).
+
+    Args:
+        logits: h w mask logits of the object.
+        boxes: P 4 xyxy; it may be in any of them.
+    Returns:
+        h w, `NOBODY` outside.
+    """
+    height, width = logits.shape
+    y, x = ((torch.arange(n, device=logits.device) + 0.5) * STRIDE for n in (height, width))
+    slack = (boxes[:, 2:] - boxes[:, :2]) * margin + STRIDE / 2
+    low, high = (boxes[:, :2] - slack).to(logits), (boxes[:, 2:] + slack).to(logits)
+    in_x = (x >= low[:, :1]) & (x <= high[:, :1])
+    in_y = (y >= low[:, 1:]) & (y <= high[:, 1:])
+    allowed = (in_y[:, :, None] & in_x[:, None]).any(0)
+    return logits.masked_fill(~allowed, NOBODY)
+
+
+def around_points(logits: Tensor, points: Sequence[tuple[float, float]]) -> Tensor:
+    """An object is what was clicked at: the connected parts of its mask that hold a positive click.
+
+    Args:
+        logits: h w mask logits of the object, the mask being where they are positive.
+        points: (x, y) of the positive clicks.
+    Returns:
+        h w, `NOBODY` in the other parts; unchanged where no click lies in the mask.
+    """
+    parts, count = ndimage.label((logits > 0).cpu().numpy(), structure=np.ones((3, 3)))
+    height, width = logits.shape
+    cells = [(min(int(y // STRIDE), height - 1), min(int(x // STRIDE), width - 1)) for x, y in points]
+    hit = {int(parts[cell]) for cell in cells} - {0}
+    if not hit or len(hit) == count:
+        return logits
+    stray = (parts > 0) & ~np.isin(parts, sorted(hit))
+    return logits.masked_fill(torch.from_numpy(stray).to(logits.device), NOBODY)
