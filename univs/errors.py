@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Bad input: one line that says what is wrong and what would be right; the command line prints it and exits with status 2."""
+    """Bad input, in one line: what is wrong and what would be right. The command line prints it and exits with 2."""

@@ -1,6 +1,6 @@
 """What may be asked of a video: points, a box, a mask or a scribble that says which object is meant.
 
-Coordinates are pixels of the original frame, x to the right and y down, with (0, 0) the outer corner of the first pixel;
+Coordinates are pixels of the original frame, x to the right and y down, (0, 0) the outer corner of the first pixel;
 scribbles alone are in 0..1 of the frame, as in the DAVIS scribble files.
 """
 
@@ -55,7 +55,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Box:
-    """A box around an object: xyxy = left, top, right, bottom in pixels of the frame; right and bottom are exclusive."""
+    """A box around an object: xyxy = left, top, right, bottom in pixels of the frame; the last two exclusive."""
 
     object_id: int
     xyxy: tuple[float, float, float, float]
@@ -67,7 +67,8 @@ class Box:
             raise UserError(f"the box of object {self.object_id} needs four finite numbers x0,y0,x1,y1")
         if values[2] <= values[0] or values[3] <= values[1]:
             raise UserError(
-                f"the box {_numbers(values)} of object {self.object_id} is empty; x1 must exceed x0 and y1 must exceed y0"
+                f"the box {_numbers(values)} of object {self.object_id} is empty; "
+                "x1 must exceed x0 and y1 must exceed y0"
             )
         object.__setattr__(self, "xyxy", values)
 
@@ -135,8 +136,8 @@ class Scribble:
     def rasterize(self, height: int, width: int) -> NDArray[np.bool_]:
         """The strokes as an H x W mask of lines one pixel wide.
 
-        Vertices fall on pixels as in the DAVIS interactive tools (fraction x (size - 1), rounded down) and are joined by
-        Bresenham lines.
+        Vertices fall on pixels as in the DAVIS interactive tools (fraction x (size - 1), rounded down) and are joined
+        by Bresenham lines.
         """
         from PIL import Image, ImageDraw
 
