@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = (
-    {"errors", "files", "configuration"},
+    {"errors", "files", "configuration", "allocator"},
     {"prompts", "results"},
     {"video"},
     {"models"},
