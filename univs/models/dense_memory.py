@@ -107,6 +107,7 @@ class DenseMemory(nn.Module):
         self.value8 = nn.Conv2d(2, w8 // 2, 3, stride=2, padding=1)
         self.value8_image = nn.Conv2d(c8, w8 // 2, 1)
         self.value8_out = nn.Conv2d(w8 // 2, local_value_dim, 3, padding=1)
+        self.value8_rough = nn.Parameter(torch.zeros(w8 // 2, 1, 1))
         self.value16 = nn.Conv2d(w8 // 2, w16, 3, stride=2, padding=1)
         self.value16_image = nn.Conv2d(c16, w16, 1)
         self.value16_block = ResidualBlock(w16)
@@ -146,10 +147,33 @@ class DenseMemory(nn.Module):
         Args:
             masks: B N H/4 W/4 object probabilities in 0..1 (soft aggregated: they sum to at most 1 over N).
         """
-        batch, objects = masks.shape[:2]
         others = (masks.sum(1, keepdim=True) - masks).clamp(0, 1)
-        pair = torch.stack([masks, others], dim=2).flatten(0, 1)  # B*N 2 h4 w4
+        return self._value(features, torch.stack([masks, others], dim=2), rough=False)
+
+    def prompt_residual(self, features: ImageFeatures, key: MemoryKey, maps: Tensor) -> Tensor:
+        """The residual of objects that were pointed at on these very frames: the prompt is read as a rough entry.
+
+        Args:
+            features, key: of B frames.
+            maps: B N 2 H/4 W/4 from `prompt_maps`: where the object is said to be, and not to be.
+        Returns:
+            B N Cm H/4 W/4.
+        """
+        value = self._value(features, maps, rough=True)
+        glob = (
+            self.read_all(key, self.global_affinity(key, key.memory), value.glob)
+            if torch.is_grad_enabled()
+            else self.read(key, key.memory, value.glob)
+        )
+        return self.residual(features, self.readout(key, glob, self.local_window(key, key), value.local))
+
+    def _value(self, features: ImageFeatures, maps: Tensor, *, rough: bool) -> MemoryValue:
+        """Values of maps B N 2 H/4 W/4 (the object, and what is not the object), true masks or rough prompts."""
+        batch, objects = maps.shape[:2]
+        pair = maps.flatten(0, 1)  # B*N 2 h4 w4
         at8 = self._join(self.value8(pair), self.value8_image(features.pyramid[8]), objects)
+        if rough:
+            at8 = at8 + self.value8_rough
         mask8 = F.avg_pool2d(pair[:, :1], 2)
         local = torch.cat([self.value8_out(F.relu(at8)), mask8], dim=1)
         at16 = self._join(self.value16(F.relu(at8)), self.value16_image(features.pyramid[16]), objects)

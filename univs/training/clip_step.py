@@ -1,7 +1,8 @@
 """One training step on short clips: prompt on frame 0, then the loop as at inference, with its own masks fed on.
 
-On an empty memory the prompt queries answer alone: that is trained on every frame, with prompts drawn on it. Along the
-clip, the prompt of frame 0, the prompt queries of the model's own masks and the dense memory answer together.
+On an empty memory a prompt is answered by its query and by its rough map: that is trained on the first and the last
+frame, with prompts drawn on them. Along the clip, the prompt of frame 0, the queries of the model's own masks and the
+dense memory answer together.
 Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, Cv, Cl as in `dense_memory`.
 """
 
@@ -24,6 +25,7 @@ from univs.losses import (
 )
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens
+from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
 from univs.streaming.aggregation import soft_aggregate
 from univs.training.aim import IGNORE, Aim, all_objects, read_aim
@@ -80,9 +82,12 @@ class ClipStep:
         keys = self.dense.memory_key(features)
         key_steps = [keys.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
 
-        prompted = [self._prompt(frames, aim, t) for t, frames in enumerate(steps)]
-        first = prompted[0]
-        losses = self._prompted(features, [tokens for at_time in prompted for tokens in at_time], aim, batch)
+        first, maps = self._prompt(steps[0], aim, 0)
+        losses = self._prompted(steps[0], key_steps[0], (first, maps), aim, batch, 0)
+        if length > 1:
+            drawn = self._prompt(steps[-1], aim, length - 1)
+            last = self._prompted(steps[-1], key_steps[-1], drawn, aim, batch, length - 1)
+            losses = {name: (value + last[name]) / 2 for name, value in losses.items()}
         values = [self.dense.memory_value(steps[0], aim.quarter[:, :, 0])]
         tokens, totals = first, []
         for t in range(1, length):
@@ -102,23 +107,29 @@ class ClipStep:
             losses[name] = torch.stack([frame[name] for frame in totals]).mean()
         return losses
 
-    def _prompt(self, features: ImageFeatures, aim: Aim, t: int) -> list[list[PromptTokens]]:
-        """Prompt tokens of every clip's targets on the frame at time t, of one kind drawn for the batch."""
+    def _prompt(self, features: ImageFeatures, aim: Aim, t: int) -> tuple[list[list[PromptTokens]], Tensor | None]:
+        """Prompts of one kind for every clip's targets on the frame at time t: tokens, and B M 2 S/4 S/4 rough maps.
+
+        There are no maps of masks, which need no answer.
+        """
         kind = draw_kind(self.rng, self.settings.prompt_kinds)
-        tokens = []
+        size = (aim.quarter.shape[-2], aim.quarter.shape[-1])
+        tokens, maps = [], []
         for b, masks in enumerate(aim.masks[:, :, t]):
             frame = features.frames(slice(b, b + 1))
             there = masks.cpu().numpy() > 0
             if kind == "box":
-                made = self.model.encode_boxes(frame, draw_boxes(self.rng, there).to(masks.device))
+                boxes = draw_boxes(self.rng, there).to(masks.device)
+                made, rough = self.model.encode_boxes(frame, boxes), box_maps(boxes, size)
             elif kind == "point":
                 points, labels = (x.to(masks.device) for x in draw_points(self.rng, there))
-                made = self.model.encode_points(frame, points, labels)
+                made, rough = self.model.encode_points(frame, points, labels), point_maps(points, labels, size)
             else:
                 drawn = draw_scribbles(self.rng, there).to(masks.device) if kind == "scribble" else masks
-                made = self.model.encode_masks(frame, drawn)
+                made, rough = self.model.encode_masks(frame, drawn), stroke_maps(drawn)
             tokens.append([made])
-        return tokens
+            maps.append(rough)
+        return tokens, None if kind == "mask" else torch.stack(maps)
 
     def _tokens_of_masks(self, features: ImageFeatures, masks: Tensor, clip: int) -> PromptTokens:
         """Tokens of the model's own masks M S/4 S/4 on one frame."""
@@ -145,23 +156,27 @@ class ClipStep:
         return predictions
 
     def _prompted(
-        self, features: ImageFeatures, tokens: list[list[PromptTokens]], aim: Aim, batch: dict[str, Tensor]
+        self,
+        features: ImageFeatures,
+        key: MemoryKey,
+        prompt: tuple[list[list[PromptTokens]], Tensor | None],
+        aim: Aim,
+        batch: dict[str, Tensor],
+        t: int,
     ) -> dict[str, Tensor]:
-        """Prompts on an empty memory, for all T*B frames (frame-major), and learnable queries where all is labelled."""
-        settings = self.settings
-        length = batch["frames"].shape[1]
-        complete = batch["complete"].repeat(length)
-        learnable = settings.learnable > 0 and bool(complete.any())
-        predictions = self._decode(features, tokens, learnable=learnable)
+        """Prompts on an empty memory at time t, and learnable queries where everything is labelled."""
+        settings, (tokens, maps) = self.settings, prompt
+        learnable = settings.learnable > 0
+        dense = None if maps is None else self.dense.prompt_residual(features, key, maps)
+        predictions = self._decode(features, tokens, dense, learnable)
         rows = self.model.mask_decoder.query.shape[0] if learnable else 0
-        masks = aim.masks.movedim(2, 0).flatten(0, 1).unsqueeze(2)  # T*B M 1 S S
+        masks = aim.masks[:, :, t : t + 1]
         seen = masks.flatten(2).any(2)
         found = [prompt_losses(p.mask_logits[:, rows:], masks, seen, settings.criterion.points) for p in predictions]
         losses = {"prompt": settings.prompt * self._sum(found)}
         if learnable:
-            there = complete.nonzero()[:, 0]
-            labels = batch["labels"].transpose(0, 1).flatten(0, 1)
-            targets = [all_objects(labels[frame]) for frame in there]
+            there = batch["complete"].nonzero()[:, 0]
+            targets = [all_objects(batch["labels"][b, t]) for b in there]
             names = [torch.zeros(len(g), dtype=torch.long, device=g.device) for g in targets]
             sets = []
             for p in predictions:
