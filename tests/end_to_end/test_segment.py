@@ -125,7 +125,8 @@ def test_signals_leave_finished_frames_whole(tmp_path: Path, weights: str, long_
     try:
         deadline = time.monotonic() + 120
         while not (out / "masks" / "00003.png").exists():
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(number)
         errors = process.communicate(timeout=60)[1]

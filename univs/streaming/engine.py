@@ -22,7 +22,7 @@ from univs.streaming.confinement import NOBODY, around_points, inside_boxes
 from univs.streaming.geometry import STRIDE, Geometry
 from univs.streaming.memory import DensePool, TokenPool
 from univs.streaming.objects import ObjectTable
-from univs.streaming.prompting import ObjectPrompt, encode_prompts
+from univs.streaming.prompting import ObjectPrompt, encode_prompts, rough_maps
 from univs.streaming.schedule import Schedule
 
 
@@ -115,9 +115,10 @@ class Engine:
         new = {object_id for object_id in prompts if object_id not in self.objects}
         self._take_in(features, prompts, shrunk)
         key = None if model.dense_memory is None else model.dense_memory.memory_key(features)
-        logits = self._decode(features, key, shrunk)
+        asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
+        logits = self._decode(features, key, shrunk, asked)
         if self._confines:
-            self._confine(logits, {name: said for name, said in prompts.items() if name not in given}, new)
+            self._confine(logits, asked, new)
         log_odds = soft_aggregate(logits)
         probabilities = log_odds.softmax(0)[1:]
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
@@ -154,8 +155,14 @@ class Engine:
         for object_id, said in tokens.items():
             self._tokens.pin(self.objects.row(object_id), said)
 
-    def _decode(self, features: ImageFeatures, key: MemoryKey | None, given: dict[int, Tensor]) -> Tensor:
-        """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded."""
+    def _decode(
+        self,
+        features: ImageFeatures,
+        key: MemoryKey | None,
+        given: dict[int, Tensor],
+        asked: dict[int, ObjectPrompt],
+    ) -> Tensor:
+        """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded; `asked`: just prompted ones."""
         logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
         for object_id, mask in given.items():
             logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], STRIDE)[0])
@@ -165,7 +172,7 @@ class Engine:
             prediction = self.model.decode(
                 features,
                 prompts=queries,
-                dense=self._residual(features, key, rows),
+                dense=self._residual(features, key, rows, asked),
                 self_attention=self._self_attention,
             )
             assert isinstance(prediction, Prediction)
@@ -185,19 +192,35 @@ class Engine:
             if clicks and object_id in new:
                 logits[row] = around_points(logits[row], self.geometry.shrink_points(clicks).tolist())
 
-    def _residual(self, features: ImageFeatures, key: MemoryKey | None, rows: list[int]) -> Tensor | None:
-        """1 n Cm H'/4 W'/4 residual on the mask features, zero for objects without an entry; None if nobody has one."""
+    def _residual(
+        self, features: ImageFeatures, key: MemoryKey | None, rows: list[int], asked: dict[int, ObjectPrompt]
+    ) -> Tensor | None:
+        """1 n Cm H'/4 W'/4 residual on the mask features; None if there is nothing to read.
+
+        Objects with an entry read the memory. Those without one that were asked for on this frame read their own
+        prompt, as a rough entry; anybody else gets zero.
+        """
         dense, pool = self.model.dense_memory, self._dense
         if dense is None or pool is None or key is None:
             return None
         known = [index for index, row in enumerate(rows) if pool.knows(row)]
-        if not known:
+        prompted = {self.objects.row(object_id): said for object_id, said in asked.items()}
+        fresh = [index for index, row in enumerate(rows) if row in prompted and not pool.knows(row)]
+        parts: list[tuple[list[int], Tensor]] = []
+        if known:
+            read = pool.read(dense, key, [rows[index] for index in known])
+            parts.append((known, dense.residual(features, read)))
+        if fresh:
+            maps = torch.stack([rough_maps(prompted[rows[index]], self.geometry) for index in fresh])
+            parts.append((fresh, dense.prompt_residual(features, key, maps[None].to(self._device))))
+        if not parts:
             return None
-        residual = dense.residual(features, pool.read(dense, key, [rows[index] for index in known]))
-        if len(known) == len(rows):
-            return residual
-        full = residual.new_zeros(1, len(rows), *residual.shape[2:])
-        full[:, known] = residual
+        if len(parts[0][0]) == len(rows):
+            return parts[0][1]
+        first = parts[0][1]
+        full = first.new_zeros(1, len(rows), *first.shape[2:])
+        for indices, part in parts:
+            full[:, indices] = part
         return full
 
     def _remember(

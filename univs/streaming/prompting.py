@@ -14,6 +14,8 @@ from torch import Tensor
 
 from univs.errors import UserError
 from univs.models.features import ImageFeatures, PromptTokens
+from univs.models.prompt_maps import STRIDE as MAP_STRIDE
+from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import STRIDE
 from univs.prompts import Box, Mask, Points, Prompt, Scribble
@@ -93,6 +95,24 @@ def encode_prompts(
     return {object_id: PromptTokens.cat(parts) for object_id, parts in tokens.items()}
 
 
+def rough_maps(prompt: ObjectPrompt, geometry: Geometry) -> Tensor:
+    """What a prompt without a mask says of each cell: 2 H'/4 W'/4, where the object is and where it is not.
+
+    A box says the most: positive clicks and strokes beside it add nothing, negative clicks cut out of it.
+    """
+    height, width = geometry.padded
+    size = (height // MAP_STRIDE, width // MAP_STRIDE)
+    clicked = torch.zeros(2, *size)
+    if prompt.points:
+        clicked = point_maps(*_padded_points([prompt.points], geometry), size)[0]
+    if prompt.boxes:
+        boxes = torch.stack([geometry.shrink_box(box.xyxy) for box in prompt.boxes])
+        inside = box_maps(boxes, size)[:, 0].amax(0) * (1 - clicked[1])
+        return torch.stack([inside, 1 - inside])
+    strokes = [stroke_maps(_rasterised(scribble, geometry)[None])[0] for scribble in prompt.scribbles]
+    return torch.stack([clicked, *strokes]).amax(0)
+
+
 def cover(mask: Tensor) -> Tensor:
     """Fill every 8 x 8 block that thin lines (H' W') touch, so that the sampler misses none of them."""
     blocks = F.max_pool2d(mask[None], STRIDE)[0]
@@ -100,10 +120,15 @@ def cover(mask: Tensor) -> Tensor:
 
 
 def _drawn(scribble: Scribble, geometry: Geometry) -> Tensor:
-    """The strokes as H' W' blocks. They are relative to the frame, so they can be drawn at the input's size."""
+    """The strokes as H' W' blocks."""
+    return cover(_rasterised(scribble, geometry))
+
+
+def _rasterised(scribble: Scribble, geometry: Geometry) -> Tensor:
+    """The strokes as H' W' pixels. They are relative to the frame, so they can be drawn at the input's size."""
     drawn = torch.from_numpy(scribble.rasterize(geometry.input_height, geometry.input_width).copy()).float()
     height, width = geometry.padded
-    return cover(F.pad(drawn, (0, width - drawn.shape[1], 0, height - drawn.shape[0])))
+    return F.pad(drawn, (0, width - drawn.shape[1], 0, height - drawn.shape[0]))
 
 
 def _padded_points(clicks: list[list[Points]], geometry: Geometry) -> tuple[Tensor, Tensor]:
