@@ -1,8 +1,8 @@
 """One training step on short clips: prompt on frame 0, then the loop as at inference, with its own masks fed on.
 
-On an empty memory a prompt is answered by its query and by its rough map: that is trained on the first and the last
-frame, with prompts drawn on them. Along the clip, the prompt of frame 0, the queries of the model's own masks and the
-dense memory answer together.
+On an empty memory a prompt is answered by its query and by its rough map: that is trained on some frames of the clip,
+with prompts of their own (`prompted_frames`). Along the clip, the prompt of frame 0, the queries of the model's own
+masks and the dense memory answer together.
 Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, Cv, Cl as in `dense_memory`.
 """
 
@@ -20,16 +20,15 @@ from univs.losses import (
     bootstrapped_cross_entropy,
     correspondence_loss,
     prompt_losses,
-    set_losses,
     soft_dice_loss,
 )
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens
-from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
 from univs.streaming.aggregation import soft_aggregate
-from univs.training.aim import IGNORE, Aim, all_objects, read_aim
-from univs.training.prompting import draw_boxes, draw_kind, draw_points, draw_scribbles
+from univs.training.aim import IGNORE, Aim, read_aim
+from univs.training.prompted_frames import FrameLosses, PromptedFrames, draw_prompts
+from univs.training.prompting import draw_kind
 
 PADDING_LOGIT = -12.0
 """Logit given to the rows of padding targets, so that they never compete."""
@@ -48,6 +47,8 @@ class ClipLosses:
     intermediate: float = 0.2
     prompt: float = 1.0
     learnable: float = 0.2
+    prompt_frames: int = 2
+    prompt_objects: int = 4
 
 
 class ClipStep:
@@ -64,7 +65,15 @@ class ClipStep:
             raise ValueError("the clip step trains the dense memory, and this model has none")
         self.model, self.dense, self.settings = model, model.dense_memory, settings
         self.rng = np.random.default_rng(seed)
-        self.object_embedding = F.one_hot(torch.tensor([0]), model.mask_decoder.class_projection.out_features).float()
+        single = FrameLosses(
+            settings.criterion,
+            settings.prompt_kinds,
+            settings.prompt_objects,
+            settings.intermediate,
+            settings.prompt,
+            settings.learnable,
+        )
+        self.frames = PromptedFrames(model, single, self.rng)
 
     def __call__(self, batch: dict[str, Tensor], kept_share: float) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is what is minimised.
@@ -82,12 +91,14 @@ class ClipStep:
         keys = self.dense.memory_key(features)
         key_steps = [keys.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
 
-        first, maps = self._prompt(steps[0], aim, 0)
-        losses = self._prompted(steps[0], key_steps[0], (first, maps), aim, batch, 0)
-        if length > 1:
-            drawn = self._prompt(steps[-1], aim, length - 1)
-            last = self._prompted(steps[-1], key_steps[-1], drawn, aim, batch, length - 1)
-            losses = {name: (value + last[name]) / 2 for name, value in losses.items()}
+        shown = [t * clips + b for t in spread(length, self.settings.prompt_frames) for b in range(clips)]
+        index = torch.tensor(shown, device=images.device)
+        labels = batch["labels"].transpose(0, 1).flatten(0, 1)[index]
+        complete = batch["complete"].repeat(len(shown) // clips)
+        losses = self.frames(features.frames(index), keys.frames(index), labels, complete)
+        if length == 1:
+            return losses
+        first = self._prompt(steps[0], aim)
         values = [self.dense.memory_value(steps[0], aim.quarter[:, :, 0])]
         tokens, totals = first, []
         for t in range(1, length):
@@ -103,99 +114,26 @@ class ClipStep:
                 answer = joint.softmax(1)[:, 1:]
                 values.append(self.dense.memory_value(steps[t], answer))
                 tokens = [[given[0], self._tokens_of_masks(steps[t], answer[b], b)] for b, given in enumerate(first)]
-        for name in totals[0] if totals else ():
+        for name in totals[0]:
             losses[name] = torch.stack([frame[name] for frame in totals]).mean()
         return losses
 
-    def _prompt(self, features: ImageFeatures, aim: Aim, t: int) -> tuple[list[list[PromptTokens]], Tensor | None]:
-        """Prompts of one kind for every clip's targets on the frame at time t: tokens, and B M 2 S/4 S/4 rough maps.
-
-        There are no maps of masks, which need no answer.
-        """
+    def _prompt(self, features: ImageFeatures, aim: Aim) -> list[list[PromptTokens]]:
+        """Prompts of one kind for every clip's targets on frame 0."""
         kind = draw_kind(self.rng, self.settings.prompt_kinds)
-        size = (aim.quarter.shape[-2], aim.quarter.shape[-1])
-        tokens, maps = [], []
-        for b, masks in enumerate(aim.masks[:, :, t]):
-            frame = features.frames(slice(b, b + 1))
-            there = masks.cpu().numpy() > 0
-            if kind == "box":
-                boxes = draw_boxes(self.rng, there).to(masks.device)
-                made, rough = self.model.encode_boxes(frame, boxes), box_maps(boxes, size)
-            elif kind == "point":
-                points, labels = (x.to(masks.device) for x in draw_points(self.rng, there))
-                made, rough = self.model.encode_points(frame, points, labels), point_maps(points, labels, size)
-            else:
-                drawn = draw_scribbles(self.rng, there).to(masks.device) if kind == "scribble" else masks
-                made, rough = self.model.encode_masks(frame, drawn), stroke_maps(drawn)
-            tokens.append([made])
-            maps.append(rough)
-        return tokens, None if kind == "mask" else torch.stack(maps)
+        return [
+            [draw_prompts(self.model, features.frames(slice(b, b + 1)), masks, kind, self.rng)[0]]
+            for b, masks in enumerate(aim.masks[:, :, 0])
+        ]
 
     def _tokens_of_masks(self, features: ImageFeatures, masks: Tensor, clip: int) -> PromptTokens:
         """Tokens of the model's own masks M S/4 S/4 on one frame."""
         full = masks.detach().repeat_interleave(4, -1).repeat_interleave(4, -2)
         return self.model.encode_masks(features.frames(slice(clip, clip + 1)), full)
 
-    def _decode(
-        self,
-        features: ImageFeatures,
-        tokens: list[list[PromptTokens]],
-        dense: Tensor | None = None,
-        learnable: bool = False,
-    ) -> list[Prediction]:
+    def _decode(self, features: ImageFeatures, tokens: list[list[PromptTokens]], dense: Tensor) -> list[Prediction]:
         prompts = PromptQueries.batch([self.model.prompt_queries(of_clip) for of_clip in tokens])
-        predictions = self.model.decode(
-            features,
-            prompts=prompts,
-            dense=dense,
-            learnable=learnable,
-            class_embeddings=self.object_embedding.to(features.mask_features) if learnable else None,
-            all_predictions=True,
-        )
-        assert isinstance(predictions, list)
-        return predictions
-
-    def _prompted(
-        self,
-        features: ImageFeatures,
-        key: MemoryKey,
-        prompt: tuple[list[list[PromptTokens]], Tensor | None],
-        aim: Aim,
-        batch: dict[str, Tensor],
-        t: int,
-    ) -> dict[str, Tensor]:
-        """Prompts on an empty memory at time t, and learnable queries where everything is labelled."""
-        settings, (tokens, maps) = self.settings, prompt
-        learnable = settings.learnable > 0
-        dense = None if maps is None else self.dense.prompt_residual(features, key, maps)
-        predictions = self._decode(features, tokens, dense, learnable)
-        rows = self.model.mask_decoder.query.shape[0] if learnable else 0
-        masks = aim.masks[:, :, t : t + 1]
-        seen = masks.flatten(2).any(2)
-        found = [prompt_losses(p.mask_logits[:, rows:], masks, seen, settings.criterion.points) for p in predictions]
-        losses = {"prompt": settings.prompt * self._sum(found)}
-        if learnable:
-            there = batch["complete"].nonzero()[:, 0]
-            targets = [all_objects(batch["labels"][b, t]) for b in there]
-            names = [torch.zeros(len(g), dtype=torch.long, device=g.device) for g in targets]
-            sets = []
-            for p in predictions:
-                assert p.class_logits is not None
-                logits, classes = p.mask_logits[there, :rows], p.class_logits[there, :rows]
-                sets.append(set_losses(logits, targets, settings.criterion, classes, names))
-            losses["learnable"] = settings.learnable * self._sum(sets)
-        return losses
-
-    def _sum(self, predictions: list[dict[str, Tensor]]) -> Tensor:
-        """Weighted terms of all predictions; the last one counts in full, those before it `intermediate` each."""
-        weights = self.settings.criterion
-        total = predictions[-1]["mask"] * 0
-        for i, terms in enumerate(predictions):
-            value = weights.mask * terms["mask"] + weights.dice * terms["dice"]
-            if "class" in terms:
-                value = value + weights.classes * terms["class"]
-            total = total + value * (1.0 if i + 1 == len(predictions) else self.settings.intermediate)
-        return total
+        return self.model.decode(features, prompts=prompts, dense=dense, all_predictions=True)
 
     def _read(
         self, features: ImageFeatures, keys: list[MemoryKey], values: list[MemoryValue], aim: Aim, t: int
@@ -232,3 +170,8 @@ class ClipStep:
             total = torch.stack([term["mask"] + term["dice"] for term in terms]).sum()
             losses["intermediate"] = self.settings.intermediate * total
         return losses
+
+
+def spread(length: int, count: int) -> list[int]:
+    """`count` of the frames 0..length-1, first and last among them, evenly spread (fewer where there are fewer)."""
+    return sorted({round(t) for t in np.linspace(0, length - 1, min(count, length))})

@@ -23,7 +23,10 @@ def draw_kind(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
 
 
 def draw_boxes(rng: np.random.Generator, masks: np.ndarray, jitter: float = 0.08) -> Tensor:
-    """Bounding boxes N 4 (x0, y0, x1, y1) of masks N H W, each side moved by up to `jitter` of the size; 0 if empty."""
+    """Bounding boxes N 4 (x0, y0, x1, y1) of masks N H W, drawn with more or less care; 0 if empty.
+
+    Each side of a box is moved by up to a share of its size that is drawn per box from 0 to `jitter`.
+    """
     boxes = np.zeros((len(masks), 4), np.float32)
     height, width = masks.shape[1:]
     for row, mask in zip(boxes, masks, strict=True):
@@ -31,7 +34,7 @@ def draw_boxes(rng: np.random.Generator, masks: np.ndarray, jitter: float = 0.08
         if len(xs):
             box = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float32)
             size = np.tile(box[2:] - box[:2], 2)
-            box += rng.uniform(-jitter, jitter, 4).astype(np.float32) * size
+            box += rng.uniform(0, jitter) * rng.uniform(-1, 1, 4).astype(np.float32) * size
             row[:] = np.clip(box, 0, [width, height, width, height])
     return torch.from_numpy(boxes)
 
