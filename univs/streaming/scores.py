@@ -1,0 +1,104 @@
+"""How good a mask is, and whether two appearances are of one object: free functions of the official rules.
+
+Shapes: N objects, M found queries, H history vectors, T frames of the clip, C channels, h w any map size.
+Source: UniVS, section 3.4, and its released inference settings.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+SURE = 1.0
+"""A mask logit beyond this is sure: above it inside, below its negative outside."""
+
+
+def quality_counts(logits: Tensor) -> Tensor:
+    """N ... logits -> N 2: cells that are surely inside, and cells that are not surely outside.
+
+    Counts of several frames may be added up before `quality_of` divides them.
+    """
+    flat = logits.flatten(1)
+    return torch.stack([(flat > SURE).sum(1), (flat > -SURE).sum(1)], dim=1)
+
+
+def quality_of(counts: Tensor) -> Tensor:
+    """N 2 counts -> N mask qualities in 0..1 (the stability score of Segment Anything, without its scale)."""
+    return counts[:, 0] / counts[:, 1].clamp_min(1)
+
+
+def mask_quality(logits: Tensor) -> Tensor:
+    """N ... mask logits -> N: the share of the not surely outside that is surely inside; 0 where that is nothing."""
+    return quality_of(quality_counts(logits))
+
+
+def consistency(history: Tensor, current: Tensor, steepness: float = 5.0) -> Tensor:
+    """How alike an object looks to what is remembered of it.
+
+    The cosine of each remembered vector with each frame of the clip, mean over the frames, then a weighted mean over
+    the history whose weights grow like exp(steepness * k / H), k = 1..H; all-zero vectors don't count.
+
+    Args:
+        history: N H C, the newest last.
+        current: N T C.
+    Returns:
+        N, in -1..1; 0 where nothing is remembered.
+    """
+    remembered, seen = (x / x.norm(dim=-1, keepdim=True).clamp_min(1e-3) for x in (history, current))
+    alike = (remembered @ seen.transpose(1, 2)).mean(-1)  # N H
+    length = history.shape[1]
+    weights = (steepness * torch.arange(1, length + 1, device=history.device, dtype=history.dtype) / length).exp()
+    weights = weights * (history != 0).any(-1)
+    return (alike * weights).sum(1) / weights.sum(1).clamp_min(1e-3)
+
+
+def averaged(stored: Tensor, new: Tensor) -> Tensor:
+    """... C vectors: the mean of both, or the new one where the stored one is all zero."""
+    return torch.where((stored != 0).any(-1, keepdim=True), (stored + new) / 2, new)
+
+
+def bisoftmax(history: Tensor, found: Tensor) -> Tensor:
+    """How likely each found query is each known object (BiSoftmax of QDTrack, section 3.3), over all pairs of frames.
+
+    Args:
+        history: N H C embeddings of the objects.
+        found: M T C embeddings of the queries.
+    Returns:
+        N M in 0..1: mean over the H T pairs of (soft-max over the queries + soft-max over the objects) / 2.
+    """
+    pairs = torch.einsum("nhc,mtc->htnm", history, found)
+    return ((pairs.softmax(-1) + pairs.softmax(-2)) / 2).mean((0, 1))
+
+
+def assign(similarity: Tensor, threshold: float) -> list[tuple[int, int, float]]:
+    """One-to-one pairs (object, query, similarity) of the largest total, those above the threshold.
+
+    Args:
+        similarity: N M; entries below the threshold count as 0 in the total.
+    """
+    if 0 in similarity.shape:
+        return []
+    counted = similarity.masked_fill(similarity < threshold, 0.0)
+    rows, columns = linear_sum_assignment(1 - counted.cpu().double().numpy())
+    pairs = [(int(row), int(column), float(counted[row, column])) for row, column in zip(rows, columns, strict=True)]
+    return [pair for pair in pairs if pair[2] > threshold]
+
+
+def upsampled(logits: Tensor, factor: int = 4) -> Tensor:
+    """N h w -> N H W, bilinear."""
+    return F.interpolate(logits[None], scale_factor=factor, mode="bilinear", align_corners=False)[0]
+
+
+def resettled(logits: Tensor) -> Tensor:
+    """... h w maps enlarged four times and shrunk again, both bilinear, without the large map in between.
+
+    A cell keeps 14/16 of itself and takes 1/16 from each neighbour of its axis; cells beyond the edge are those at it.
+    """
+    for dim in (-1, -2):
+        size = logits.shape[dim]
+        before, after = logits.narrow(dim, 0, 1), logits.narrow(dim, size - 1, 1)
+        wide = torch.cat([before, logits, after], dim)
+        logits = 0.0625 * (wide.narrow(dim, 0, size) + wide.narrow(dim, 2, size)) + 0.875 * logits
+    return logits
