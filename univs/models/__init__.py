@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens
+from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens, TextFeatures
 from univs.models.univs import UniVS
 from univs.models.zoo import build_model
 
-__all__ = ["ImageFeatures", "Prediction", "PromptQueries", "PromptTokens", "UniVS", "build_model"]
+__all__ = ["ImageFeatures", "Prediction", "PromptQueries", "PromptTokens", "TextFeatures", "UniVS", "build_model"]

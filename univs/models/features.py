@@ -1,7 +1,8 @@
 """What the parts of the model hand to each other.
 
 Shapes: F = B*T frames (B clips of T), H W pixels of the padded input, h w feature size, C channels, N objects,
-Q' queries (learnable rows first, then prompt rows), R L prompt tokens, K classes.
+Q' queries (learnable rows first, then prompt rows), R L prompt tokens or words, D dimension of text embeddings,
+K classes.
 """
 
 from __future__ import annotations
@@ -60,6 +61,33 @@ class PromptTokens:
 
 
 @dataclass(frozen=True)
+class TextFeatures:
+    """What a text encoder makes of N texts of up to L words."""
+
+    words: Tensor
+    """N L D, word by word."""
+    word_mask: Tensor
+    """N L bool: the words that take part. All True for CLIP, whose padding takes part too (official)."""
+    sentence: Tensor
+    """N D, the texts as a whole."""
+
+    @staticmethod
+    def cat(texts: Sequence[TextFeatures]) -> TextFeatures:
+        """Texts of one encoder as one; shorter ones are padded with words that do not take part."""
+        longest = max(text.words.shape[1] for text in texts)
+        missing = [longest - text.words.shape[1] for text in texts]
+        return TextFeatures(
+            torch.cat([F.pad(t.words, (0, 0, 0, m)) for t, m in zip(texts, missing, strict=True)]),
+            torch.cat([F.pad(t.word_mask, (0, m)) for t, m in zip(texts, missing, strict=True)]),
+            torch.cat([t.sentence for t in texts]),
+        )
+
+    def to(self, device: torch.device | str) -> TextFeatures:
+        """The same on another device."""
+        return TextFeatures(self.words.to(device), self.word_mask.to(device), self.sentence.to(device))
+
+
+@dataclass(frozen=True)
 class PromptQueries:
     """The prompt stream as the mask decoder takes it: B clips of T frames, N objects each."""
 
@@ -73,6 +101,19 @@ class PromptQueries:
     """As `tokens`; None for text prompts, whose ProCA knows no positions."""
     token_valid: Tensor | None
     """B N Tt L bool: the tokens that take part; None = all of them, blank ones too (official)."""
+
+    @staticmethod
+    def over_time(frames: Sequence[PromptQueries]) -> PromptQueries:
+        """Prompts of single frames (Tt = T = 1) as those of one clip: text prompts are made once per frame."""
+        valid = [f.token_valid for f in frames if f.token_valid is not None]
+        positions = [f.token_positions for f in frames if f.token_positions is not None]
+        return PromptQueries(
+            torch.cat([f.query for f in frames], 2),
+            torch.cat([f.position for f in frames], 2),
+            torch.cat([f.tokens for f in frames], 2),
+            torch.cat(positions, 2) if positions else None,
+            torch.cat(valid, 2) if valid else None,
+        )
 
     @staticmethod
     def batch(clips: Sequence[PromptQueries]) -> PromptQueries:
@@ -112,3 +153,5 @@ class Prediction:
     """B Q' T C after the decoder norm: what tracking compares."""
     class_logits: Tensor | None
     """B Q' K, None where no class embeddings were given."""
+    grounding_logits: Tensor | None = None
+    """B Q' N, how well a query fits each of N sentences; None where no sentences were given."""

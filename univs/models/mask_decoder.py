@@ -4,7 +4,7 @@ Each layer is ProCA (prompt rows) -> masked image cross attention (per frame) ->
 -> feed-forward; after each, the heads give classes, masks and embeddings.
 
 Shapes: B clips, T frames, F = B*T, Q' query rows (learnable first, then N prompt rows), C channels, Cm mask-feature
-channels, hw cells of a level, K classes.
+channels, hw cells of a level, K classes, D dimension of text embeddings.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ from torch import Tensor, nn
 from univs.models.attention import FeedForward, ImageCrossAttention, PromptCrossAttention, SeparatedSelfAttention
 from univs.models.features import ImageFeatures, Prediction, PromptQueries
 from univs.models.position import TIMES, map_embedding
+
+GROUNDING_BLENDS = ("none", "best_learnable")
+"""What the mask logits of a prompt query are averaged with: nothing, or those of the learnable query most similar to
+it (official for expressions); the masks of the attention too."""
+
+OFFICIAL_TRAINING_SCALE = 256
 
 
 class MaskEmbedding(nn.Module):
@@ -52,10 +58,12 @@ class MaskDecoder(nn.Module):
         dim, mask_dim: C and Cm.
         heads, ffn, layers: of the attention layers; layer i looks at level i mod 3.
         queries: number of learnable queries.
-        text_dim: dimension of the class embeddings.
+        text_dim: D, of class embeddings and sentences.
         time: how frames enter the position embeddings of prompt tokens: none, fixed (place in the clip), arbitrary
             (frame index). Keys of the image need none: what is added to all keys of a frame cancels in the soft-max.
         blank_tokens: whether blank prompt tokens are "masked" out of ProCA or "attended" (official).
+        grounding_scale: how a query's fit to a sentence is scaled. "official": dot product with the sentence as it is,
+            divided by 256 in training; "learned_temperature": cosine times a learned factor.
     """
 
     def __init__(
@@ -70,12 +78,15 @@ class MaskDecoder(nn.Module):
         text_dim: int,
         time: str = "none",
         blank_tokens: str = "masked",
+        grounding_scale: str = "official",
     ) -> None:
         super().__init__()
         if time not in TIMES:
             raise ValueError(f"unknown time embedding {time!r}: one of {', '.join(TIMES)}")
         if blank_tokens not in ("masked", "attended"):
             raise ValueError(f"unknown use of blank tokens {blank_tokens!r}: masked or attended")
+        if grounding_scale not in ("official", "learned_temperature"):
+            raise ValueError(f"unknown grounding scale {grounding_scale!r}: official or learned_temperature")
         self.dim, self.time, self.masks_blank_tokens = dim, time, blank_tokens == "masked"
         self.query = nn.Parameter(torch.randn(queries, dim))
         self.query_position = nn.Parameter(torch.randn(queries, dim))
@@ -88,6 +99,9 @@ class MaskDecoder(nn.Module):
         self.mask_embedding = MaskEmbedding(dim, mask_dim)
         self.class_projection = nn.Linear(dim, text_dim)
         self.class_temperature = nn.Parameter(torch.full((1, 1), math.log(1 / 0.07)))
+        self.grounding_temperature: nn.Parameter | None = None
+        if grounding_scale == "learned_temperature":
+            self.grounding_temperature = nn.Parameter(torch.full((1, 1), math.log(1 / 0.07)))
 
     def forward(
         self,
@@ -98,7 +112,9 @@ class MaskDecoder(nn.Module):
         learnable: bool = False,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
+        sentences: Tensor | None = None,
         self_attention: str = "sep",
+        grounding_blend: str = "none",
         all_predictions: bool = False,
     ) -> list[Prediction]:
         """Decode B clips of T frames.
@@ -109,13 +125,20 @@ class MaskDecoder(nn.Module):
             prompts: the prompt stream, if any.
             learnable: run the learnable stream.
             dense: B N Cm H/4 W/4 with T = 1, what the dense memory adds to the mask features of each prompt row.
-            class_embeddings: K x text_dim, of any length; L2 normalised here.
+            class_embeddings: K D, of any length; L2 normalised here.
+            sentences: N D or B N D, of the length the text encoder gave them; for grounding logits.
             self_attention: one of `SeparatedSelfAttention.KINDS`.
+            grounding_blend: one of `GROUNDING_BLENDS`.
             all_predictions: predict before layer 0 and after each layer, else after the last layer only.
         Returns:
             The predictions, the last layer's at the end.
         """
+        if grounding_blend not in GROUNDING_BLENDS:
+            raise ValueError(f"unknown grounding blend {grounding_blend!r}: one of {', '.join(GROUNDING_BLENDS)}")
+        if grounding_blend != "none" and not (learnable and prompts is not None and dense is None):
+            raise ValueError("a grounding blend takes learnable queries and prompts, and no dense memory")
         clips, frames = len(features.mask_features) // clip_length, clip_length
+        blend = grounding_blend == "best_learnable"
         count = len(self.query) if learnable else 0
         levels = self._levels(features, dense)
         query, position = self._initial(clips, frames, learnable)
@@ -125,23 +148,32 @@ class MaskDecoder(nn.Module):
             query, position = torch.cat([query, first], 1), torch.cat([position, first], 1)
         elif not learnable:
             raise ValueError("nothing to decode: neither prompts nor learnable queries")
+
+        def predict(normed: Tensor, embedding: Tensor) -> Prediction:
+            masks = self._masks(embedding, features, dense, count)
+            classes = None if class_embeddings is None else self._classify(normed, class_embeddings)
+            grounding = None if sentences is None else self._ground(normed, sentences)
+            return Prediction(masks, normed, classes, grounding)
+
         predictions = []
         for i in range(len(self.image_attention)):
             level = levels[i % 3]
             normed = self.norm(query)
             if all_predictions:
-                predictions.append(self._predict(normed, features, dense, class_embeddings, count))
+                predictions.append(predict(normed, self._embed(normed, count, blend)))
             if prompts is not None and i > 0:
                 rows = self._prompt(i, query[:, count:], position[:, count:], prompts)
                 query = torch.cat([query[:, :count], rows], 1)
             with torch.no_grad():
-                allowed = self._mask_logits(normed, level.mask_features, level.dense, count) >= 0
+                embedding = self._embed(normed, count, blend)
+                allowed = self._mask_logits(embedding, level.mask_features, level.dense, count) >= 0
             placed = _per_frame(position)
             query = self.image_attention[i](_per_frame(query), placed, level.key, level.value, allowed)
             query = query.unflatten(0, (clips, frames)).transpose(1, 2)
             query = self.self_attention[i](query, position, count, self_attention)
             query = self.feed_forward[i](query)
-        return [*predictions, self._predict(self.norm(query), features, dense, class_embeddings, count)]
+        normed = self.norm(query)
+        return [*predictions, predict(normed, self._embed(normed, count, blend))]
 
     def _initial(self, clips: int, frames: int, learnable: bool) -> tuple[Tensor, Tensor]:
         """Content and position of the learnable rows: B Q T C, or no rows."""
@@ -170,34 +202,54 @@ class MaskDecoder(nn.Module):
             levels.append(_Level(key, value, mask_features, small))
         return levels
 
-    def _mask_logits(self, normed: Tensor, mask_features: Tensor, dense: Tensor | None, learnable: int) -> Tensor:
-        """Dot products with (pre-shrunk) mask features: B Q' T C, F Cm hw, B N Cm hw -> F Q' hw."""
-        embedding = _per_frame(self.mask_embedding(normed))
+    def _embed(self, normed: Tensor, learnable: int, blend: bool) -> Tensor:
+        """Normed queries -> weights of their masks, B Q' T C -> B Q' T Cm; perhaps blended with the best learnable.
+
+        Averaging mask logits is averaging these weights.
+        """
+        embedding = self.mask_embedding(normed)
+        if not blend:
+            return embedding
+        best = most_similar(normed[:, learnable:], normed[:, :learnable])
+        clip = torch.arange(len(best), device=best.device)[:, None]
+        blended = 0.5 * (embedding[:, learnable:] + embedding[clip, best])
+        return torch.cat([embedding[:, :learnable], blended], dim=1)
+
+    def _mask_logits(self, embedding: Tensor, mask_features: Tensor, dense: Tensor | None, learnable: int) -> Tensor:
+        """Dot products with (pre-shrunk) mask features: B Q' T Cm, F Cm hw, B N Cm hw -> F Q' hw."""
+        embedding = _per_frame(embedding)
         logits = embedding @ mask_features
         if dense is None:
             return logits
         added = (embedding[:, learnable:, None] @ dense)[:, :, 0]
         return torch.cat([logits[:, :learnable], logits[:, learnable:] + added], dim=1) if learnable else logits + added
 
-    def _predict(
-        self,
-        normed: Tensor,
-        features: ImageFeatures,
-        dense: Tensor | None,
-        class_embeddings: Tensor | None,
-        learnable: int,
-    ) -> Prediction:
-        """The heads on B Q' T C normed queries."""
-        clips, _, frames, _ = normed.shape
-        size = features.mask_features.shape[-2:]
+    def _masks(self, embedding: Tensor, features: ImageFeatures, dense: Tensor | None, learnable: int) -> Tensor:
+        """Mask logits of B Q' T Cm weights: B Q' T H/4 W/4."""
+        clips, _, frames, _ = embedding.shape
         flat = None if dense is None else dense.flatten(3)
-        logits = self._mask_logits(normed, features.mask_features.flatten(2), flat, learnable)
-        masks = logits.unflatten(0, (clips, frames)).transpose(1, 2).unflatten(3, size)
-        classes = None
-        if class_embeddings is not None:
-            projected = F.normalize(self.class_projection(normed), dim=-1).mean(2)
-            classes = projected @ F.normalize(class_embeddings, dim=-1).T * self.class_temperature.exp()
-        return Prediction(masks, normed, classes)
+        logits = self._mask_logits(embedding, features.mask_features.flatten(2), flat, learnable)
+        return logits.unflatten(0, (clips, frames)).transpose(1, 2).unflatten(3, features.mask_features.shape[-2:])
+
+    def _classify(self, normed: Tensor, class_embeddings: Tensor) -> Tensor:
+        """Scaled cosines with the classes, meaned over the clip: B Q' T C, K D -> B Q' K."""
+        projected = F.normalize(self.class_projection(normed), dim=-1).mean(2)
+        return projected @ F.normalize(class_embeddings, dim=-1).T * self.class_temperature.exp()
+
+    def _ground(self, normed: Tensor, sentences: Tensor) -> Tensor:
+        """How well each query fits each sentence: B Q' T C, (B) N D -> B Q' N."""
+        projected = self.class_projection(normed)
+        if self.grounding_temperature is not None:
+            cosine = F.normalize(projected, dim=-1).mean(2) @ F.normalize(sentences, dim=-1).mT
+            return cosine * self.grounding_temperature.exp()
+        logits = projected.mean(2) @ sentences.mT
+        return logits / OFFICIAL_TRAINING_SCALE if self.training else logits
+
+
+def most_similar(rows: Tensor, candidates: Tensor) -> Tensor:
+    """Index of the candidate with the largest cosine, meaned over time: B N T C, B Q T C -> B N."""
+    rows, candidates = F.normalize(rows, dim=-1), F.normalize(candidates, dim=-1)
+    return torch.einsum("bntc,bqtc->bnq", rows, candidates).argmax(-1)
 
 
 def shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:

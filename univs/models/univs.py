@@ -5,7 +5,7 @@
     prediction = model.decode(features, prompts=model.prompt_queries([tokens]))
 
 Pure: no state of any video lives here. Shapes: B clips, T frames, F = B*T, H W pixels of the padded input, N objects,
-R L prompt tokens, C channels, K classes.
+R L prompt tokens, C channels, D dimension of text embeddings, K classes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from univs.errors import UserError
 from univs.models.backbone import Backbone
-from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens
+from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens, TextFeatures
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.position import time_embedding
+from univs.models.text_prompts import TextPrompter
 from univs.models.visual_sampler import Draws, SampledMap, VisualSampler
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class UniVS(nn.Module):
         visual_sampler: visual prompts -> tokens and initial queries.
         mask_decoder: queries -> masks.
         dense_memory: per-object residual on the mask features, or None.
+        text_prompter: texts -> tokens and initial queries, or None for a model that takes no words.
         pixel_mean, pixel_std: of RGB 0..255.
         config: the plain numbers it was built from (`zoo.build_model`).
     """
@@ -52,6 +55,7 @@ class UniVS(nn.Module):
         visual_sampler: VisualSampler,
         mask_decoder: MaskDecoder,
         dense_memory: DenseMemory | None = None,
+        text_prompter: TextPrompter | None = None,
         *,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -60,6 +64,7 @@ class UniVS(nn.Module):
         super().__init__()
         self.backbone, self.pixel_decoder = backbone, pixel_decoder
         self.visual_sampler, self.mask_decoder, self.dense_memory = visual_sampler, mask_decoder, dense_memory
+        self.text_prompter = text_prompter
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
         self.config = dict(config or {})
@@ -130,6 +135,26 @@ class UniVS(nn.Module):
         blank = None if not self.mask_decoder.masks_blank_tokens else memory.valid[None, :, None]
         return PromptQueries(query, position, memory.features[None, :, None], memory.positions[None, :, None], blank)
 
+    def text_prompts(self, features: ImageFeatures, text: TextFeatures, clip_length: int = 1) -> PromptQueries:
+        """The prompt stream of N expressions, asked of each of B clips.
+
+        What a frame makes of an expression depends on that frame alone: prompts made for single frames are joined by
+        `PromptQueries.over_time`.
+
+        Args:
+            features: of B*T frames, clip after clip.
+            text: of the N expressions, from the text encoder this model was trained with.
+            clip_length: T.
+        Raises UserError if the model takes no words.
+        """
+        return self._prompter().expressions(self._cells(features), text, clip_length)
+
+    def category_prompts(
+        self, features: ImageFeatures, class_embeddings: Tensor, clip_length: int = 1
+    ) -> PromptQueries:
+        """The prompt stream of N categories, class_embeddings N D as stored; otherwise as `text_prompts`."""
+        return self._prompter().categories(self._cells(features), class_embeddings, clip_length)
+
     @overload
     def decode(
         self,
@@ -140,7 +165,9 @@ class UniVS(nn.Module):
         learnable: bool = False,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
+        sentences: Tensor | None = None,
         self_attention: str = "sep",
+        grounding_blend: str = "none",
         all_predictions: Literal[False] = False,
     ) -> Prediction: ...
 
@@ -154,7 +181,9 @@ class UniVS(nn.Module):
         learnable: bool = False,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
+        sentences: Tensor | None = None,
         self_attention: str = "sep",
+        grounding_blend: str = "none",
         all_predictions: Literal[True],
     ) -> list[Prediction]: ...
 
@@ -167,7 +196,9 @@ class UniVS(nn.Module):
         learnable: bool = False,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
+        sentences: Tensor | None = None,
         self_attention: str = "sep",
+        grounding_blend: str = "none",
         all_predictions: bool = False,
     ) -> Prediction | list[Prediction]:
         """Decode B clips of T = `clip_length` frames.
@@ -177,8 +208,11 @@ class UniVS(nn.Module):
             prompts: prompt stream of B clips; None: no prompt rows.
             learnable: run the learnable queries too.
             dense: B N Cm H/4 W/4 (T = 1), added to the mask features of the prompt rows: logits_n = e_n . (F + D_n).
-            class_embeddings: K x text_dim; None: no class logits.
+            class_embeddings: K D; None: no class logits.
+            sentences: N D (or B N D), as the text encoder made them; None: no grounding logits.
             self_attention: which queries prompts may see (`SeparatedSelfAttention`).
+            grounding_blend: "none", or "best_learnable": average the mask logits of each prompt row with those of the
+                learnable row most similar to it (official for expressions; takes `learnable`).
             all_predictions: the list of all layers' predictions (before layer 0 first) in place of the last one.
         """
         if len(features.mask_features) % clip_length:
@@ -192,10 +226,23 @@ class UniVS(nn.Module):
             learnable=learnable,
             dense=dense,
             class_embeddings=class_embeddings,
+            sentences=sentences,
             self_attention=self_attention,
+            grounding_blend=grounding_blend,
             all_predictions=all_predictions,
         )
         return predictions if all_predictions else predictions[-1]
+
+    def _prompter(self) -> TextPrompter:
+        if self.text_prompter is None:
+            name = self.config.get("name", "given")
+            raise UserError(f"the model {name} takes no words: its weights have no text part")
+        return self.text_prompter
+
+    def _cells(self, features: ImageFeatures) -> Tensor:
+        """All cells of the three levels, with level embedding and without positions: F hw C."""
+        levels = zip(features.levels, self.mask_decoder.level_embed, strict=True)
+        return torch.cat([level.flatten(2).transpose(1, 2) + embedding for level, embedding in levels], dim=1)
 
     def _sampled_map(self, features: ImageFeatures, frame_index: int) -> SampledMap:
         """The 1/8 level of one frame as the visual sampler reads it."""

@@ -25,6 +25,7 @@ from univs.models.backbone import Backbone
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.official import is_official, load_official
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
+from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import VisualSampler
 
@@ -63,12 +64,17 @@ def _build(config: Mapping[str, Any]) -> UniVS:
             mask_dim=pixel_options["mask_dim"],
             **config["dense_memory"],
         )
+    text_prompter = None
+    if config.get("text"):  # weights files from before there were words have no such entry
+        heads = config["text"]["heads"]
+        text_prompter = TextPrompter(config["mask_decoder"]["text_dim"], mask_decoder.dim, heads)
     return UniVS(
         backbone,
         pixel_decoder,
         VisualSampler(mask_decoder.dim, **config["visual_sampler"]),
         mask_decoder,
         dense_memory,
+        text_prompter,
         pixel_mean=config["pixel_mean"],
         pixel_std=config["pixel_std"],
         config=config,
