@@ -82,3 +82,14 @@ def test_readout_carries_the_previous_mask() -> None:
     )
     torch.testing.assert_close(readout.local[:, :, -1], torch.ones(1, 1, 8, 12))  # a full mask stays full
     assert readout.glob.shape == (1, 1, 7, 4, 6) and readout.previous_mask.shape == (1, 1, 1, 4, 6)
+
+
+def test_a_prompt_is_read_as_an_entry_of_its_own_frame_marked_as_rough() -> None:
+    dense, now, masks = small(), image(1), masks_of(2)
+    maps = torch.stack([masks, (masks.sum(1, keepdim=True) - masks).clamp(0, 1)], dim=2)
+    key = dense.memory_key(now)
+    with torch.no_grad():
+        dense.value8_rough.zero_()
+        torch.testing.assert_close(dense.prompt_residual(now, key, maps), answer(dense, now, now, masks))
+        dense.value8_rough.fill_(1.0)
+        assert not torch.allclose(dense.prompt_residual(now, key, maps), answer(dense, now, now, masks), atol=1e-3)

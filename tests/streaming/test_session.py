@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -44,6 +45,18 @@ def test_a_given_mask_is_the_answer_on_its_frame(model: UniVS) -> None:
     result = follow(model, {0: masks(1, 2, 3)}, FRAMES[:1])[0]
     assert (result.labels == FIRST).all() and result.labels.dtype == np.uint8
     assert result.object_ids == (1, 2, 3) and result.scores == {1: 1.0, 2: 1.0, 3: 1.0}
+
+
+def test_a_box_is_read_as_a_rough_entry_until_there_is_a_mask(model: UniVS) -> None:
+    """Weights that only rough entries use change the answer to a box, on its own frame, and nothing of a given mask."""
+    changed = copy.deepcopy(model)
+    assert changed.dense_memory is not None
+    with torch.no_grad():
+        changed.dense_memory.value8_rough += 3 * torch.randn_like(changed.dense_memory.value8_rough)
+    box: dict[int, Sequence[Prompt]] = {0: [Box(1, (6, 4, 40, 40))]}
+    ours, theirs = follow(model, box, confine_prompts=False), follow(changed, box, confine_prompts=False)
+    assert (ours[0].labels != theirs[0].labels).any()
+    assert same(follow(model, {0: masks(1)}), follow(changed, {0: masks(1)}))
 
 
 def test_random_weights_do_answer(model: UniVS) -> None:
