@@ -50,19 +50,22 @@ class FrameResult:
     """The answer for one frame.
 
     labels: H x W object ids at the frame's own size, 0 where there is none. object_ids: the objects followed at this
-    frame, whether visible or not. scores: object id -> confidence 0..1 of this frame.
+    frame, whether visible or not. scores: object id -> confidence 0..1 of this frame. separate: object id -> H x W
+    mask, where objects may overlap; None where the labels say it all. names: object id -> category or expression.
     """
 
     frame_index: int
     labels: NDArray[Any]
     object_ids: tuple[int, ...]
     scores: Mapping[int, float] = field(default_factory=dict)
+    separate: Mapping[int, NDArray[np.bool_]] | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """H x W mask of one object, empty where it is not visible. Raises KeyError if the object is not followed."""
         if object_id not in self.object_ids:
             raise KeyError(f"object {object_id} is not followed at frame {self.frame_index}")
-        return np.asarray(self.labels == object_id, dtype=bool)
+        return np.asarray(self.labels == object_id if self.separate is None else self.separate[object_id], dtype=bool)
 
     def rle(self, object_id: int) -> RLE | None:
         """RLE of the object's mask, None where it is not visible."""
@@ -85,12 +88,16 @@ class Track:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """The tracks of a video of num_frames frames of height x width pixels."""
+    """The tracks of a video of num_frames frames of height x width pixels.
+
+    rest: the results that became final only when the video had ended (clips of several frames), in order.
+    """
 
     height: int
     width: int
     num_frames: int
     tracks: Sequence[Track]
+    rest: Sequence[FrameResult] = ()
 
     def to_json(self) -> list[dict[str, Any]]:
         """Entries in the style of the YouTube-VIS results file, one for each track."""
@@ -136,6 +143,7 @@ class TrackSpool:
         """folder: where the temporary file lives; the system's temporary folder if None."""
         self._file = tempfile.TemporaryFile("w+", encoding="ascii", dir=folder)  # noqa: SIM115 (closed by close)
         self._totals: dict[int, tuple[float, int]] = {}  # id -> (sum of scores, frames in which it is visible)
+        self._names: dict[int, str] = {}
         self._size = (0, 0)
         self.num_frames = 0
 
@@ -144,6 +152,7 @@ class TrackSpool:
         height, width = result.labels.shape
         self._size = (height, width)
         self.num_frames = result.frame_index + 1
+        self._names.update(result.names)
         for object_id in result.object_ids:
             total, count = self._totals.get(object_id, (0.0, 0))
             rle = result.rle(object_id)
@@ -171,7 +180,7 @@ class TrackSpool:
                 if line.startswith(prefix):
                     _, frame_index, counts = line.split()
                     segmentations[int(frame_index)] = {"size": list(self._size), "counts": counts}
-            yield Track(object_id, score, segmentations)
+            yield Track(object_id, score, segmentations, self._names.get(object_id))
         self._file.seek(0, os.SEEK_END)
 
     def result(self) -> VideoResult:

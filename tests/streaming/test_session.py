@@ -16,7 +16,7 @@ from univs.models.zoo import build_model
 from univs.prompts import Box, Mask, Points, Prompt, Scribble
 from univs.results import FrameResult
 from univs.streaming import Session, segment
-from univs.streaming.engine import Engine
+from univs.streaming.frame_follower import FrameFollower
 
 from .conftest import CONFIG, moving_squares
 
@@ -35,6 +35,11 @@ def follow(
 ) -> list[FrameResult]:
     with Session(model, keep_results=False, **options) as session:  # type: ignore[arg-type]
         return [session.step(frame, prompts.get(index, ())) for index, frame in enumerate(frames)]
+
+
+def follower_of(session: Session) -> FrameFollower:
+    assert session._engine is not None and isinstance(session._engine.follower, FrameFollower)
+    return session._engine.follower
 
 
 def same(ours: Sequence[FrameResult], theirs: Sequence[FrameResult]) -> bool:
@@ -110,13 +115,12 @@ def test_removing_everybody_leaves_an_empty_memory(model: UniVS) -> None:
 def test_an_object_far_from_the_others_is_followed_as_if_alone(prompt_only_model: UniVS) -> None:
     """The decoder keeps the objects apart (`sep-blocked`); they meet in the aggregation only."""
     frames, first = moving_squares(2)
-    engines = []
+    followers = []
     for object_ids in ((1,), (3, 1, 2)):
         session = Session(prompt_only_model)
         session.step(frames[0], [Mask(object_id, first == object_id) for object_id in object_ids])
-        assert session._engine is not None
-        engines.append(session._engine)
-    alone, together = (engine._tokens.tokens([engine.objects.row(1)]) for engine in engines)
+        followers.append(follower_of(session))
+    alone, together = (follower._tokens.tokens([follower.objects.row(1)]) for follower in followers)
     torch.testing.assert_close(alone.features, together.features)
     assert (alone.valid == together.valid).all()
 
@@ -141,7 +145,7 @@ def test_every_kind_of_prompt_starts_an_object_at_any_frame(model: UniVS, prompt
 def test_box_and_points_of_an_object_on_one_frame_are_one_prompt(model: UniVS) -> None:
     session = Session(model)
     session.step(FRAMES[0], [Box(1, (6, 4, 24, 22)), Points(1, [(15, 13)]), Points(1, [(12, 9)])])
-    assert session._engine is not None and session._engine._tokens._pinned == [1]
+    assert follower_of(session)._tokens._pinned == [1]
 
 
 def test_a_correction_is_taken_at_once_and_remembered(model: UniVS) -> None:
@@ -204,12 +208,12 @@ def test_memory_has_its_size_once_and_for_all(model: UniVS) -> None:
     for index in range(200):
         prompts = [Mask(n + 1, quarter) for n, quarter in enumerate(quarters)] if index % 20 == 0 else []
         session.step(frames[index % 10], prompts)
-        engine = session._engine
-        assert engine is not None and engine._dense is not None
-        held = [engine._tokens._features, engine._dense._keys, engine._dense._values, engine._dense._local]
+        tokens, dense = follower_of(session)._tokens, follower_of(session)._dense
+        assert dense is not None
+        held = [tokens._features, dense._keys, dense._values, dense._local]
         if index:
             sizes.add(tuple(tensor.untyped_storage().nbytes() for tensor in held if tensor is not None))
-        assert len(engine._dense.schedule.entries) <= 4
+        assert len(dense.schedule.entries) <= 4
     assert len(sizes) == 1
 
 
@@ -261,4 +265,3 @@ def test_a_model_without_streaming_options_uses_the_defaults() -> None:
     torch.manual_seed(0)
     plain = build_model({**CONFIG, "streaming": {}}).eval()
     assert len(follow(plain, {0: masks(1)}, FRAMES[:3])) == 3
-    assert Engine.__init__.__kwdefaults__ is not None

@@ -1,255 +1,86 @@
-"""The one loop: encode the frame, take in prompts, decode the objects with what is remembered, remember the answer.
+"""The one loop: take in the frames and what is said on them, make clips of them, hand out what became final.
 
-Shapes: N objects, H' W' padded input, Cm mask-feature channels.
+Who answers a clip, and how, is the follower's affair; a frame is encoded once, whatever number of clips it is in.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from univs.errors import UserError
-from univs.models.dense_memory import MemoryKey
-from univs.models.features import ImageFeatures, Prediction
 from univs.models.univs import UniVS
-from univs.streaming.aggregation import soft_aggregate, to_logits
-from univs.streaming.confinement import NOBODY, around_points, inside_boxes
-from univs.streaming.geometry import STRIDE, Geometry
-from univs.streaming.memory import DensePool, TokenPool
-from univs.streaming.objects import ObjectTable
-from univs.streaming.prompting import ObjectPrompt, encode_prompts, rough_maps
-from univs.streaming.schedule import Schedule
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the loop says about one frame; a task makes a result of it.
-
-    log_odds: N+1 H'/4 W'/4, background first, objects in the order of object_ids. scores: object id -> mean probability
-    inside the mask, 0 where it is not visible, 1 where the mask was given. given: object id -> H W mask that came as a
-    prompt on this frame and is the object's answer as it is.
-    """
-
-    frame_index: int
-    object_ids: tuple[int, ...]
-    log_odds: Tensor
-    scores: dict[int, float]
-    given: dict[int, NDArray[np.bool_]]
-    geometry: Geometry
+from univs.streaming.answer import Answer
+from univs.streaming.follower import Follower
+from univs.streaming.geometry import Geometry
+from univs.streaming.overlap import ClipSchedule, Span
+from univs.streaming.prompting import ObjectPrompt
+from univs.streaming.window import Clip, EncodedFrame
 
 
 class Engine:
-    """The streaming loop over one video, for any number of objects that come and go.
+    """The streaming loop over one video.
 
     Args:
-        model: what encodes and decodes; all that is remembered lives here.
+        model: what encodes the frames.
         geometry: sizes of the frames of this video.
-        clip_length: frames decoded together.
-        clip_stride: frames from one clip to the next.
-        initial_query: `memory`: the mean of everything remembered of the object.
-        memory_encoding: `own_frame`: a predicted mask is turned into tokens on the frame it belongs to.
-        self_attention: which queries see each other in the decoder (`UniVS.decode`).
-        token_width: prompt tokens kept of one frame.
-        token_frames: of how many of the last frames the tokens of the predicted masks are kept.
-        dense_frames: entries of the dense memory, the previous frame apart.
-        dense_interval: frames from one entry to the next.
-        confine_prompts: on the frame of a box the object lies in the box; a new object that was clicked at is the
-            connected parts of its mask that hold a click (`confinement`).
+        follower: what answers the clips and remembers the objects.
+        schedule: which frames make a clip.
     """
 
-    def __init__(
-        self,
-        model: UniVS,
-        geometry: Geometry,
-        *,
-        clip_length: int = 1,
-        clip_stride: int = 1,
-        initial_query: str = "memory",
-        memory_encoding: str = "own_frame",
-        self_attention: str = "sep",
-        token_width: int = 32,
-        token_frames: int = 2,
-        dense_frames: int = 6,
-        dense_interval: int = 5,
-        confine_prompts: bool = True,
-    ) -> None:
-        for name, value, known in (
-            ("clip_length", clip_length, 1),
-            ("clip_stride", clip_stride, 1),
-            ("initial_query", initial_query, "memory"),
-            ("memory_encoding", memory_encoding, "own_frame"),
-        ):
-            if value != known:
-                raise UserError(f"{name} is {value!r}; following objects frame by frame needs {known!r}")
-        if token_frames < 0 or dense_frames < 1 or dense_interval < 1:
-            raise UserError("token_frames must be 0 or more, dense_frames and dense_interval 1 or more")
-        self.model = model
-        self.geometry = geometry
-        self.objects = ObjectTable()
-        self.frame_index = 0
-        self._self_attention = self_attention
-        self._confines = confine_prompts
-        self._tokens = TokenPool(token_width, token_frames)
-        self._dense = DensePool(Schedule(dense_frames, dense_interval)) if model.dense_memory is not None else None
-        self._device = model.pixel_mean.device
+    def __init__(self, model: UniVS, geometry: Geometry, follower: Follower, schedule: ClipSchedule) -> None:
+        self.model, self.geometry, self.follower, self.schedule = model, geometry, follower, schedule
+        self._frames: list[EncodedFrame] = []  # those that a coming clip needs
+        self._prompts: dict[int, dict[int, ObjectPrompt]] = {}  # on these frames
+        self._ended = False
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects that are being followed, and those whose first prompt still waits for its clip."""
+        waiting = (object_id for prompts in self._prompts.values() for object_id in prompts)
+        return tuple(dict.fromkeys((*self.follower.object_ids, *waiting)))
+
+    @property
+    def ended(self) -> bool:
+        """Whether results of frames after the last one would no longer fit those that `finish` gave."""
+        return self._ended
 
     @torch.inference_mode()
-    def push(self, frame: NDArray[np.uint8], prompts: dict[int, ObjectPrompt]) -> list[Answer]:
+    def push(self, frame: NDArray[np.uint8], prompts: Mapping[int, ObjectPrompt]) -> list[Answer]:
         """Take in the next frame (H W 3 RGB) with the prompts that came on it; return the answers that became final."""
-        if not prompts and not len(self.objects):
-            return [self._nobody()]
-        model = self.model
-        features = model.encode_image(model.normalize(self.geometry.shrink_frame(frame).to(self._device)))
-        given = {
-            object_id: np.logical_or.reduce([mask.mask for mask in prompt.masks])
-            for object_id, prompt in prompts.items()
-            if prompt.masks
-        }
-        shrunk = dict(zip(given, self.geometry.shrink_masks(list(given.values())), strict=True)) if given else {}
-        shrunk = {object_id: mask.to(self._device) for object_id, mask in shrunk.items()}
-        new = {object_id for object_id in prompts if object_id not in self.objects}
-        self._take_in(features, prompts, shrunk)
-        key = None if model.dense_memory is None else model.dense_memory.memory_key(features)
-        asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
-        logits = self._decode(features, key, shrunk, asked)
-        if self._confines:
-            self._confine(logits, asked, new)
-        log_odds = soft_aggregate(logits)
-        probabilities = log_odds.softmax(0)[1:]
-        scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
-        scores.update(dict.fromkeys(given, 1.0))
-        answer = Answer(self.frame_index, self.objects.ids, log_odds, scores, given, self.geometry)
-        self._remember(features, key, probabilities, answer, prompted=bool(prompts))
-        self.frame_index += 1
-        return [answer]
+        index = self.schedule.frames
+        self._frames.append(EncodedFrame(index, frame, self.model, self.geometry))
+        if prompts:
+            self._prompts[index] = dict(prompts)
+        span = self.schedule.push()
+        return [] if span is None else self._answer(span)
+
+    @torch.inference_mode()
+    def finish(self) -> list[Answer]:
+        """The video has ended: answers of the frames that were not final yet."""
+        span = None if self._ended else self.schedule.finish()
+        answers = [] if span is None else self._answer(span)
+        answers += self.follower.finish()
+        self._ended = self._ended or self.schedule.length > 1
+        return answers
 
     @torch.inference_mode()
     def remove(self, object_id: int) -> None:
         """Stop following an object. KeyError if it is not known."""
-        row = self.objects.remove(object_id)
-        self._tokens.remove(row)
-        if self._dense is not None:
-            self._dense.remove(row)
+        if object_id not in self.object_ids:
+            raise KeyError(object_id)
+        for prompts in self._prompts.values():
+            prompts.pop(object_id, None)
+        if object_id in self.follower.object_ids:
+            self.follower.remove(object_id)
 
-    def _nobody(self) -> Answer:
-        """The answer while no object is known: there is nothing to look for."""
-        height, width = (side // STRIDE for side in self.geometry.padded)
-        answer = Answer(self.frame_index, (), torch.zeros(1, height, width), {}, {}, self.geometry)
-        self.frame_index += 1
-        return answer
-
-    def _take_in(self, features: ImageFeatures, prompts: dict[int, ObjectPrompt], given: dict[int, Tensor]) -> None:
-        """Make room for new objects and pin the tokens of all prompts."""
-        if not prompts:
-            return
-        tokens = encode_prompts(self.model, features, self.geometry, prompts, given, self.frame_index)
-        new = self.objects.add(list(prompts))
-        self._tokens.add(len(new))
-        if self._dense is not None:
-            self._dense.add(len(new))
-        for object_id, said in tokens.items():
-            self._tokens.pin(self.objects.row(object_id), said)
-
-    def _decode(
-        self,
-        features: ImageFeatures,
-        key: MemoryKey | None,
-        given: dict[int, Tensor],
-        asked: dict[int, ObjectPrompt],
-    ) -> Tensor:
-        """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded; `asked`: just prompted ones."""
-        logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
-        for object_id, mask in given.items():
-            logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], STRIDE)[0])
-        rows = [row for row, object_id in enumerate(self.objects.ids) if object_id not in given]
-        if rows:
-            queries = self.model.prompt_queries([self._tokens.tokens(rows)])
-            prediction = self.model.decode(
-                features,
-                prompts=queries,
-                dense=self._residual(features, key, rows, asked),
-                self_attention=self._self_attention,
-            )
-            assert isinstance(prediction, Prediction)
-            logits[rows] = prediction.mask_logits[0, :, 0]
-        below, right = self.geometry.cells
-        logits[:, below:] = logits[:, :, right:] = NOBODY
-        return logits
-
-    def _confine(self, logits: Tensor, prompts: dict[int, ObjectPrompt], new: set[int]) -> None:
-        """Hold the logits (N H'/4 W'/4, changed in place) of just prompted objects to what was said for certain."""
-        for object_id, said in prompts.items():
-            row = self.objects.row(object_id)
-            if said.boxes:
-                boxes = torch.stack([self.geometry.shrink_box(box.xyxy) for box in said.boxes])
-                logits[row] = inside_boxes(logits[row], boxes)
-            clicks = [xy for points in said.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
-            if clicks and object_id in new:
-                logits[row] = around_points(logits[row], self.geometry.shrink_points(clicks).tolist())
-
-    def _residual(
-        self, features: ImageFeatures, key: MemoryKey | None, rows: list[int], asked: dict[int, ObjectPrompt]
-    ) -> Tensor | None:
-        """1 n Cm H'/4 W'/4 residual on the mask features; None if there is nothing to read.
-
-        Objects with an entry read the memory. Those without one that were asked for on this frame read their own
-        prompt, as a rough entry; anybody else gets zero.
-        """
-        dense, pool = self.model.dense_memory, self._dense
-        if dense is None or pool is None or key is None:
-            return None
-        known = [index for index, row in enumerate(rows) if pool.knows(row)]
-        prompted = {self.objects.row(object_id): said for object_id, said in asked.items()}
-        fresh = [index for index, row in enumerate(rows) if row in prompted and not pool.knows(row)]
-        parts: list[tuple[list[int], Tensor]] = []
-        if known:
-            read = pool.read(dense, key, [rows[index] for index in known])
-            parts.append((known, dense.residual(features, read)))
-        if fresh:
-            maps = torch.stack([rough_maps(prompted[rows[index]], self.geometry) for index in fresh])
-            parts.append((fresh, dense.prompt_residual(features, key, maps[None].to(self._device))))
-        if not parts:
-            return None
-        if len(parts[0][0]) == len(rows):
-            return parts[0][1]
-        first = parts[0][1]
-        full = first.new_zeros(1, len(rows), *first.shape[2:])
-        for indices, part in parts:
-            full[:, indices] = part
-        return full
-
-    def _remember(
-        self, features: ImageFeatures, key: MemoryKey | None, probabilities: Tensor, answer: Answer, *, prompted: bool
-    ) -> None:
-        """Let the answer re-enter: tokens of the predicted masks, and the frame as a dense entry.
-
-        An object that is not visible keeps the tokens of the frames on which it was; its dense value says where it is
-        not. A frame that shows nobody is not worth a lasting place.
-        """
-        visible = [object_id for object_id, score in answer.scores.items() if score > 0]
-        rows = self.objects.rows(object_id for object_id in visible if object_id not in answer.given)
-        if rows:
-            masks = probabilities[rows].repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
-            self._tokens.write(rows, self.model.encode_masks(features, masks, self.frame_index))
-        if key is not None and self.model.dense_memory is not None and self._dense is not None:
-            value = self.model.dense_memory.memory_value(features, probabilities[None])
-            self._dense.write(self.frame_index, key, value, keep=bool(visible), pinned=prompted)
-
-
-def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:
-    """Mean probability inside its own mask of every object, 0 where the mask is empty.
-
-    Args:
-        log_odds: N+1 h w, background first.
-        probabilities: N h w of the objects, the soft-max of `log_odds` without the background.
-    """
-    best = log_odds.argmax(0)
-    objects = torch.arange(1, len(log_odds), device=best.device)[:, None, None]
-    visible = best == objects
-    inside = torch.where(visible, probabilities, 0).sum((1, 2))
-    return (inside / visible.sum((1, 2)).clamp_min(1)).tolist()
+    def _answer(self, span: Span) -> list[Answer]:
+        frames = [frame for frame in self._frames if span.start <= frame.index < span.stop]
+        prompts = {index: said for index, said in self._prompts.items() if index < span.stop and said}
+        answers = self.follower.answer(Clip(span, frames, prompts, self.geometry))
+        oldest = self.schedule.oldest
+        self._frames = [frame for frame in self._frames if frame.index >= oldest]
+        self._prompts = {index: said for index, said in self._prompts.items() if index >= oldest}
+        return answers

@@ -1,7 +1,7 @@
 """From the frame's own pixels to the network's input and back.
 
 Three sizes: the frame (H W, as given), the input (the frame, perhaps resized) and the padded input (right and bottom
-filled up to a multiple of 32). Mask logits live at a quarter of the padded input.
+filled up to a multiple of 32, or to a square). Mask logits live at a quarter of the padded input.
 """
 
 from __future__ import annotations
@@ -30,17 +30,25 @@ class Geometry:
     width: int
     input_height: int
     input_width: int
+    square: int = 0
+    """The padded input has at least this side in both directions."""
 
     @classmethod
-    def fit(cls, height: int, width: int, short_side: int | None = None) -> Geometry:
-        """Sizes for a frame of height x width whose short side becomes `short_side` (None: stays as it is)."""
+    def fit(cls, height: int, width: int, short_side: int | None = None, square: int | None = None) -> Geometry:
+        """Sizes for a frame of height x width.
+
+        Args:
+            short_side: of the input; None: as it is.
+            square: side of the square to which smaller inputs are padded; None: no more than the network needs.
+        """
         scale = 1.0 if short_side is None else short_side / min(height, width)
-        return cls(height, width, max(1, round(height * scale)), max(1, round(width * scale)))
+        return cls(height, width, max(1, round(height * scale)), max(1, round(width * scale)), square or 0)
 
     @property
     def padded(self) -> tuple[int, int]:
         """(height, width) of the padded input."""
-        return (-(-self.input_height // MULTIPLE) * MULTIPLE, -(-self.input_width // MULTIPLE) * MULTIPLE)
+        height, width = (max(side, self.square) for side in (self.input_height, self.input_width))
+        return (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE)
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -94,6 +102,13 @@ class Geometry:
             maps, scale_factor=scale, mode="bilinear", align_corners=False, recompute_scale_factor=False
         )
         return large[0, :, : self.height, : self.width]
+
+    def from_padded(self, maps: Tensor) -> Tensor:
+        """N H' W' maps at the padded input -> N H W at the frame: cut out, then bilinear where the sizes differ."""
+        inner = maps[:, : self.input_height, : self.input_width]
+        if not self.resized:
+            return inner
+        return F.interpolate(inner[None], size=(self.height, self.width), mode="bilinear", align_corners=False)[0]
 
     def _factors(self) -> Tensor:
         return torch.tensor([self.input_width / self.width, self.input_height / self.height])

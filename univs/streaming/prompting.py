@@ -5,7 +5,7 @@ Shapes: N objects, R prompt tokens, C channels, P points, H' W' padded input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -57,8 +57,8 @@ def encode_prompts(
     model: UniVS,
     features: ImageFeatures,
     geometry: Geometry,
-    prompts: dict[int, ObjectPrompt],
-    given: dict[int, Tensor],
+    prompts: Mapping[int, ObjectPrompt],
+    given: Mapping[int, Tensor],
     frame_index: int,
 ) -> dict[int, PromptTokens]:
     """Tokens of each object's prompt: object id -> 1 R C, the tokens of all that was said about it side by side.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,19 @@ from univs.models.fused import for_inference
 from univs.models.univs import UniVS
 from univs.prompts import Prompt, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
+from univs.streaming.answer import Answer
 from univs.streaming.engine import Engine
 from univs.streaming.geometry import Geometry
+from univs.streaming.overlap import ClipSchedule
 from univs.streaming.tasks import TASKS, Task
+from univs.streaming.tasks.task import options_of
 from univs.video import Source, VideoReader, open_video
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-ENGINE_OPTIONS = frozenset(inspect.signature(Engine).parameters) - {"model", "geometry"}
+LOOP_OPTIONS = frozenset(("rules", "clip_length", "clip_stride", "square_padding"))
+"""What the loop itself reads; everything else is the follower's."""
 
 
 class Session:
@@ -36,7 +40,9 @@ class Session:
             always have the frame's own size.
         keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not
             in memory; turn it off for a stream without end.
-        options: of the loop (`univs.streaming.engine.Engine`), instead of those that the model brings along.
+        options: instead of those that the model brings along: clip_length, clip_stride, square_padding (side of the
+            square to which smaller frames are padded), rules (whose rules the task follows: "own" or "official"), and
+            what the task's follower by these rules takes (`univs.streaming.tasks`).
 
     Raises UserError for an unknown task or option.
     """
@@ -54,21 +60,24 @@ class Session:
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
         if size is not None and size < 1:
             raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
-        unknown = sorted(set(options) - ENGINE_OPTIONS)
-        if unknown:
-            raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(ENGINE_OPTIONS))}")
         self._model = for_inference(model)
         self._task = TASKS[task] if isinstance(task, str) else task
         self._size = size
-        self._options = {**model.config.get("streaming", {}), **options}
-        self._options.setdefault("token_width", model.visual_sampler.tokens)
+        brought: dict[str, Any] = {"token_width": model.visual_sampler.tokens, **model.config.get("streaming", {})}
+        rules = options.get("rules", brought.get("rules", "own"))
+        self._follower = self._task.follower(rules)
+        known = options_of(self._follower) | LOOP_OPTIONS
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        self._options = {name: value for name, value in {**brought, **options}.items() if name in known}
         self._engine: Engine | None = None  # made when the size of the frames is known
         self._spool = TrackSpool() if keep_results else None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects that are being followed."""
-        return () if self._engine is None else self._engine.objects.ids
+        return () if self._engine is None else self._engine.object_ids
 
     def step(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> FrameResult:
         """Answer this very frame.
@@ -82,10 +91,11 @@ class Session:
         Raises UserError for a frame or prompt that cannot be used (nothing has changed then), and for models that
         answer late: use `push`.
         """
-        results = self.push(frame, prompts)
-        if len(results) != 1:
-            raise UserError("this model answers clips of several frames, so results come late; use push and finish")
-        return results[0]
+        length = self._options.get("clip_length", 1)
+        if length != 1:
+            raise UserError(f"clip_length is {length}: clips of several frames are answered late; use push and finish")
+        (result,) = self.push(frame, prompts)
+        return result
 
     def push(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> list[FrameResult]:
         """Take in a frame as `step` does and return the results that became final, in order."""
@@ -98,28 +108,52 @@ class Session:
                     f"the frame is {width}x{height} pixels, the frames before it {geometry.width}x{geometry.height}; "
                     "all frames of a video must have one size"
                 )
+        if self._engine is not None and self._engine.ended:
+            raise UserError("this video has ended with finish or flush; make a new session for another one")
         validate_prompts(prompts, height, width)
         said = self._task.prompts_in(prompts)
         if self._engine is None:
-            self._engine = Engine(self._model, Geometry.fit(height, width, self._size), **self._options)
-        results = [self._task.answer_out(answer) for answer in self._engine.push(frame, said)]
-        if self._spool is not None:
-            for result in results:
-                self._spool.append(result)
-        return results
+            self._engine = self._make_engine(height, width)
+        return self._handed_out(self._engine.push(frame, said))
 
     def remove(self, object_id: int) -> None:
         """Stop following an object; its track ends here. Raises UserError if it is not known."""
-        if self._engine is None or object_id not in self._engine.objects:
+        if self._engine is None or object_id not in self._engine.object_ids:
             known = ", ".join(map(str, self.object_ids)) or "none"
             raise UserError(f"object {object_id} is not being followed; followed: {known}")
         self._engine.remove(object_id)
 
+    def flush(self) -> list[FrameResult]:
+        """The video has ended: return the results that were not final yet, in order.
+
+        Where clips have one frame there are none, and the video may go on.
+        """
+        return [] if self._engine is None else self._handed_out(self._engine.finish())
+
     def finish(self) -> VideoResult:
-        """The tracks of the video so far. Raises UserError if `keep_results` is off."""
+        """The results that were not final yet (`VideoResult.rest`) and the tracks of the video.
+
+        Raises UserError if `keep_results` is off; `flush` then gives the results alone.
+        """
         if self._spool is None:
             raise UserError("this session keeps no results; make it with keep_results=True to get tracks")
-        return self._spool.result()
+        rest = self.flush()
+        return replace(self._spool.result(), rest=tuple(rest))
+
+    def _make_engine(self, height: int, width: int) -> Engine:
+        options = dict(self._options)
+        geometry = Geometry.fit(height, width, self._size, options.pop("square_padding", None))
+        schedule = ClipSchedule(options.get("clip_length", 1), options.get("clip_stride", 1))
+        taken = options_of(self._follower)
+        options = {name: value for name, value in options.items() if name in taken}
+        return Engine(self._model, geometry, self._follower(self._model, geometry, **options), schedule)
+
+    def _handed_out(self, answers: list[Answer]) -> list[FrameResult]:
+        results = [self._task.answer_out(answer) for answer in answers]
+        if self._spool is not None:
+            for result in results:
+                self._spool.append(result)
+        return results
 
     def close(self) -> None:
         """Delete the temporary file with the results. The session cannot be used afterwards."""
@@ -169,6 +203,7 @@ def _answers(session: Session, video: VideoReader, waiting: dict[int, list[Promp
     with session:
         for count, frame in enumerate(video, start=1):
             yield from session.push(frame, waiting.pop(count - 1, ()))
+        yield from session.flush()
     if waiting:
         raise UserError(
             f"there is a prompt on frame {min(waiting)}, but the video has {count} frames (0 to {count - 1})"

@@ -1,0 +1,97 @@
+"""What the loop says about one frame; a task makes a result of it.
+
+Shapes: N objects, H W pixels of the frame, H' W' of the padded input.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from univs.streaming.aggregation import label_map
+from univs.streaming.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Answer(ABC):
+    """The objects of one frame, whoever answered.
+
+    scores: object id -> confidence 0..1, 0 where it is not visible, 1 where its mask was given.
+    """
+
+    frame_index: int
+    object_ids: tuple[int, ...]
+    scores: Mapping[int, float]
+    geometry: Geometry
+
+    @abstractmethod
+    def labels(self) -> NDArray[Any]:
+        """H W object ids at the frame's size, 0 where there is none."""
+
+    @abstractmethod
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        """Object id -> H W mask at the frame's size; they may overlap."""
+
+
+@dataclass(frozen=True)
+class CompetingAnswer(Answer):
+    """Objects that met in soft aggregation.
+
+    log_odds: N+1 H'/4 W'/4, background first, objects in the order of object_ids. given: object id -> H W mask that
+    came as a prompt on this frame and is the object's answer as it is.
+    """
+
+    log_odds: Tensor
+    given: Mapping[int, NDArray[np.bool_]]
+
+    def labels(self) -> NDArray[Any]:
+        """The most likely object of each pixel; of two given masks that overlap the later one wins."""
+        decoded = [row for row, object_id in enumerate(self.object_ids, start=1) if object_id not in self.given]
+        log_odds = self.geometry.enlarge(self.log_odds[[0, *decoded]])
+        labels = label_map(log_odds, [self.object_ids[row - 1] for row in decoded], label_type(self.object_ids))
+        for object_id, mask in self.given.items():
+            labels[mask] = object_id
+        return labels
+
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        labels = self.labels()
+        return {object_id: labels == object_id for object_id in self.object_ids}
+
+
+@dataclass(frozen=True)
+class SeparateAnswer(Answer):
+    """Objects each on their own.
+
+    logits: N H' W', positive inside. Where masks overlap, the label is that of the
+    object that comes first in object_ids.
+    """
+
+    logits: Tensor
+
+    def labels(self) -> NDArray[Any]:
+        height, width = self.geometry.height, self.geometry.width
+        labels = torch.zeros(height, width, dtype=label_type(self.object_ids))
+        if self.object_ids:
+            for object_id, mask in reversed(list(zip(self.object_ids, self._inside(), strict=True))):
+                labels.masked_fill_(mask, object_id)
+        return labels.numpy()
+
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        if not self.object_ids:
+            return {}
+        return dict(zip(self.object_ids, self._inside().numpy(), strict=True))
+
+    def _inside(self) -> Tensor:
+        return (self.geometry.from_padded(self.logits) > 0).cpu()
+
+
+def label_type(object_ids: tuple[int, ...]) -> torch.dtype:
+    """The smallest type that holds these ids."""
+    return torch.uint8 if max(object_ids, default=0) <= 255 else torch.int32

@@ -1,0 +1,86 @@
+"""The frames of a clip, each encoded once however many clips it is in.
+
+Shapes: F frames, H W pixels of the frame, H' W' of the padded input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from univs.models.features import ImageFeatures
+from univs.models.univs import UniVS
+from univs.streaming.geometry import Geometry
+from univs.streaming.overlap import Span
+from univs.streaming.prompting import ObjectPrompt
+
+
+class EncodedFrame:
+    """A frame of the video with what the model makes of it, made when it is first asked for.
+
+    Args:
+        index: 0-based, in the video.
+        image: H W 3 RGB uint8.
+    """
+
+    def __init__(self, index: int, image: NDArray[np.uint8], model: UniVS, geometry: Geometry) -> None:
+        self.index = index
+        self._image: NDArray[np.uint8] | None = image
+        self._model, self._geometry = model, geometry
+
+    @cached_property
+    def features(self) -> ImageFeatures:
+        """Features of this one frame (F = 1)."""
+        assert self._image is not None
+        image, self._image = self._geometry.shrink_frame(self._image), None
+        normalised = self._model.normalize(image.to(self._model.pixel_mean.device))
+        features = self._model.encode_image(_padded(normalised, self._geometry.padded))
+        if self._model.dense_memory is not None:
+            return features
+        return ImageFeatures(features.levels, features.mask_features, {})  # nobody reads the pyramid
+
+
+@dataclass(frozen=True)
+class Clip:
+    """T frames to answer together, in time order, and what was said on them.
+
+    prompts: frame index -> object id -> what was said about it on that frame; frames without prompts are left out.
+    """
+
+    span: Span
+    frames: Sequence[EncodedFrame]
+    prompts: Mapping[int, Mapping[int, ObjectPrompt]]
+    geometry: Geometry
+
+    @property
+    def indices(self) -> range:
+        """Frame indices."""
+        return range(self.span.start, self.span.stop)
+
+    def frame(self, index: int) -> EncodedFrame:
+        """The frame of that index in the video; it must be of this clip."""
+        if index not in self.indices:
+            raise IndexError(f"frame {index} is not in the clip {self.span}")
+        return self.frames[index - self.span.start]
+
+
+def joined(features: Sequence[ImageFeatures]) -> ImageFeatures:
+    """Features of single frames as those of one clip."""
+    if len(features) == 1:
+        return features[0]
+    levels = [torch.cat(level) for level in zip(*(f.levels for f in features), strict=True)]
+    pyramid = {stride: torch.cat([f.pyramid[stride] for f in features]) for stride in features[0].pyramid}
+    return ImageFeatures((levels[0], levels[1], levels[2]), torch.cat([f.mask_features for f in features]), pyramid)
+
+
+def _padded(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Normalised images, zero padded right and below to a size that may exceed what the network needs."""
+    height, width = images.shape[-2:]
+    return images if (height, width) == size else F.pad(images, (0, size[1] - width, 0, size[0] - height))
