@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from univs.streaming.scores import (
     assign,
-    averaged,
+    averaged_slots,
     bisoftmax,
     consistency,
     mask_quality,
@@ -53,7 +53,7 @@ def test_consistency_is_a_weighted_mean_of_cosines() -> None:
 
 def test_an_empty_slot_takes_the_new_vector_whole() -> None:
     stored, new = torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([[1.0, 3.0], [4.0, 6.0]])
-    assert averaged(stored, new).tolist() == [[1.0, 3.0], [3.0, 3.0]]
+    assert averaged_slots(stored, new).tolist() == [[1.0, 3.0], [3.0, 3.0]]
 
 
 def test_bisoftmax_over_all_pairs_of_frames() -> None:

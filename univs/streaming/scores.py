@@ -54,7 +54,7 @@ def consistency(history: Tensor, current: Tensor, steepness: float = 5.0) -> Ten
     return (alike * weights).sum(1) / weights.sum(1).clamp_min(1e-3)
 
 
-def averaged(stored: Tensor, new: Tensor) -> Tensor:
+def averaged_slots(stored: Tensor, new: Tensor) -> Tensor:
     """... C vectors: the mean of both, or the new one where the stored one is all zero."""
     return torch.where((stored != 0).any(-1, keepdim=True), (stored + new) / 2, new)
 

@@ -1,0 +1,126 @@
+"""From the learnable queries of a clip to detections: class scores, filters by stability and score, suppression.
+
+Shapes: M detections, K classes, T frames, C channels, h w a quarter of the padded input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from univs.models.features import Prediction
+from univs.streaming.scores import mask_quality
+from univs.streaming.suppression import box_iou, boxes_of, mask_iou, suppress
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Learnable queries that may be entities."""
+
+    scores: Tensor
+    """M K: class probability times mask quality."""
+    quality: Tensor
+    """M."""
+    embeddings: Tensor
+    """M T C."""
+    logits: Tensor
+    """M T h w."""
+
+    @staticmethod
+    def of(prediction: Prediction, queries: int) -> Detections:
+        """The first `queries` rows of a prediction of one clip; it must have class logits."""
+        assert prediction.class_logits is not None
+        logits = prediction.mask_logits[0, :queries]
+        quality = mask_quality(logits)
+        scores = prediction.class_logits[0, :queries].sigmoid() * quality[:, None]
+        return Detections(scores, quality, prediction.embeddings[0, :queries], logits)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def best(self) -> Tensor:
+        """M: score of the best class."""
+        return self.scores.amax(1)
+
+    def take(self, rows: Tensor) -> Detections:
+        """Some of them: a bool mask, or indices in the order wanted."""
+        return Detections(self.scores[rows], self.quality[rows], self.embeddings[rows], self.logits[rows])
+
+    def by_score(self, most: int | None = None) -> Detections:
+        """The best of them, best first."""
+        return self.take(self.best.argsort(descending=True, stable=True)[:most])
+
+
+def without_doubles(found: Detections, threshold: float, rule: str) -> Detections:
+    """Drop detections whose boxes overlap a better one's by `threshold` or more in any frame (sorted ones given)."""
+    boxes = boxes_of(found.logits > 0)
+    return found.take(suppress(box_iou(boxes, boxes).amax(-1), threshold, rule))
+
+
+def without_double_masks(found: Detections, threshold: float, rule: str) -> Detections:
+    """Drop detections whose masks on the first frame overlap a better one's by `threshold` or more."""
+    first = found.logits[:, :1] > 0
+    return found.take(suppress(mask_iou(first, first)[..., 0], threshold, rule))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which detections are worth a look.
+
+    Args:
+        stability: mask quality to exceed.
+        most: how many, best first; None: all.
+        box_overlap: boxes that overlap a better one as much as this fall; None: no suppression.
+        suppression: who suppresses (`suppression.RULES`).
+    """
+
+    stability: float = 0.25
+    most: int | None = 35
+    box_overlap: float | None = 0.85
+    suppression: str = "kept"
+
+    def __call__(self, found: Detections) -> Detections:
+        """The detections that remain, best first."""
+        found = found.take(found.quality > self.stability).by_score(self.most)
+        return found if self.box_overlap is None else without_doubles(found, self.box_overlap, self.suppression)
+
+
+@dataclass(frozen=True)
+class PanopticFilter:
+    """Things and stuff apart: boxes tell things from each other, masks stuff.
+
+    Args:
+        most, most_things, most_stuff: how many detections, and then of each sort.
+        box_overlap, mask_overlap: from which a thing, a stuff falls to a better one.
+        suppression: who suppresses (`suppression.RULES`).
+    """
+
+    most: int = 100
+    most_things: int = 70
+    most_stuff: int = 30
+    box_overlap: float = 0.75
+    mask_overlap: float = 0.6
+    suppression: str = "kept"
+
+    def __call__(self, found: Detections, things: Tensor) -> Detections:
+        """The detections that remain, the best things first, then the best stuff; things: K bool."""
+        found = found.by_score(self.most)
+        is_thing = things[found.scores.argmax(1)]
+        thing = found.take(is_thing).by_score(self.most_things)
+        stuff = found.take(~is_thing).by_score(self.most_stuff)
+        thing = without_doubles(thing, self.box_overlap, self.suppression)
+        stuff = without_double_masks(stuff, self.mask_overlap, self.suppression)
+        return joined(thing, stuff)
+
+
+def joined(first: Detections, second: Detections) -> Detections:
+    """Both, one after the other."""
+    return Detections(
+        torch.cat([first.scores, second.scores]),
+        torch.cat([first.quality, second.quality]),
+        torch.cat([first.embeddings, second.embeddings]),
+        torch.cat([first.logits, second.logits]),
+    )
