@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import zlib
-from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from univs.models import ImageFeatures, UniVS, build_model
+from univs.models import ImageFeatures, Prediction, TextFeatures, UniVS, build_model
+from univs.models.clip_text import ClipTextEncoder
 from univs.models.official import load_official
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,12 +51,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Case:
     """One golden case: its description and its recorded arrays."""
 
+    FLIPPED = 1e-4
+    """Share of entries that may differ: a pixel at the threshold of an attention mask may fall on its other side."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         description = json.loads((ROOT / "cases" / f"{name}.json").read_text())
         self.info: dict[str, Any] = description["info"]
         self.tensors: dict[str, dict[str, Any]] = description["tensors"]
         self.arrays = np.load(ROOT / "cases" / f"{name}.npz")
+
+    @property
+    def model(self) -> str:
+        """The official model it was recorded with."""
+        return self.name.split("_")[0]
+
+    @property
+    def family(self) -> str:
+        """What the names of all cases on the same frames start with."""
+        return "_".join(self.name.split("_")[:2])
 
     def setting(self, key: str) -> Any:
         """A setting of `info.overrides`, which lists keys and values in turn."""
@@ -84,6 +99,29 @@ class Case:
         share = (errors > tolerance).double().mean().item()
         print(f"{self.name} {name}: max {errors.max():.1e}, share above {tolerance:g}: {share:.1e}")
         assert share <= outliers, f"{self.name} {name}: {share:.2e} of the entries differ by more than {tolerance}"
+
+    def check_predictions(self, predictions: list[Prediction], learnable: int) -> None:
+        """Every recorded prediction: `auxL_*` is number L, the others are the last."""
+        for name in self.tensors:
+            match = re.fullmatch(
+                r"(?:aux(\d+)_)?(prompt_)?(pred_masks|pred_embds|pred_logits_all|pred_logits_slice|pred_logits)", name
+            )
+            if match is None:
+                continue
+            number, prompts, what = match.groups()
+            prediction = predictions[int(number)] if number else predictions[-1]
+            rows = slice(learnable if prompts else 0, None)
+            if what == "pred_masks":
+                self.check(name, prediction.mask_logits[:, rows], 1e-3, self.FLIPPED)
+            elif what == "pred_embds":
+                self.check(name, prediction.embeddings[:, rows], 1e-4, self.FLIPPED)
+            elif what == "pred_logits":
+                assert prediction.grounding_logits is not None
+                self.check(name, prediction.grounding_logits[:, rows], 1e-3, self.FLIPPED)
+            else:
+                assert prediction.class_logits is not None
+                classes = slice(*self.tensors[name].get("class_slice", (0, None)))
+                self.check(name, prediction.class_logits[:, rows, classes], 1e-4, self.FLIPPED)
 
 
 class GoldenDraws:
@@ -138,34 +176,85 @@ def draws() -> GoldenDraws:
     return GoldenDraws()
 
 
-@pytest.fixture(scope="session")
-def r50_manifest() -> dict[str, dict[str, Any]]:
-    """Name -> shape, sum and so on of every tensor of the official R50 model."""
-    path = ROOT / "manifest_r50.json"
+def manifest(model: str) -> dict[str, dict[str, Any]]:
+    """Name -> shape, sum and so on of every tensor of an official model (or of the text tower)."""
+    path = ROOT / f"manifest_{model}.json"
     if not path.is_file():
         pytest.skip(f"no {path} (set UNIVS_CONFORMANCE)")
-    tensors = json.loads(path.read_text())["tensors"]
-    return {entry["name"]: entry for entry in tensors} if isinstance(tensors, list) else tensors
+    return {entry["name"]: entry for entry in json.loads(path.read_text())["tensors"]}
+
+
+def window_index(window: int) -> np.ndarray:
+    """Which row of its table belongs to each pair of cells of a Swin window (the tensor that no rule makes)."""
+    y, x = (place.reshape(-1) for place in np.mgrid[:window, :window])
+    side = 2 * window - 1
+    return (y[:, None] - y + window - 1) * side + x[:, None] - x + window - 1
+
+
+def official_tensors(model: str) -> dict[str, Tensor]:
+    """An official state dict, its weights made by the rule."""
+    tensors = {}
+    for name, entry in manifest(model).items():
+        if entry["rule"] == "keep_official":
+            tensors[name] = torch.from_numpy(window_index(math.isqrt(entry["shape"][0])))
+        else:
+            tensors[name] = torch.from_numpy(golden_weight(name, entry["shape"]))
+    return tensors
+
+
+def model_config(model: str) -> dict[str, Any]:
+    """The numbers of configs/model/MODEL.yaml."""
+    return yaml.safe_load((REPOSITORY / "configs" / "model" / f"{model}.yaml").read_text())
+
+
+@lru_cache(maxsize=2)
+def golden_model(model: str) -> UniVS:
+    """An official model with the weights of the rule."""
+    built = build_model(model_config(model)).eval()
+    load_official(built, official_tensors(model))
+    return built.requires_grad_(False)
+
+
+@pytest.fixture
+def model(case: Case) -> UniVS:
+    """The official model that a case was recorded with."""
+    return golden_model(case.model)
 
 
 @pytest.fixture(scope="session")
-def official_weights(r50_manifest: dict[str, dict[str, Any]]) -> dict[str, Tensor]:
-    """An official R50 state dict, its weights made by the rule."""
-    return {name: torch.from_numpy(golden_weight(name, entry["shape"])) for name, entry in r50_manifest.items()}
+def official_weights() -> dict[str, Tensor]:
+    """The official R50 state dict (streaming cases change some of it)."""
+    return official_tensors("r50")
 
 
 @pytest.fixture(scope="session")
-def r50_config(r50_manifest: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of configs/model/r50.yaml."""
-    return yaml.safe_load((REPOSITORY / "configs" / "model" / "r50.yaml").read_text())
+def r50_config(official_weights: dict[str, Tensor]) -> dict[str, Any]:
+    """The numbers of configs/model/r50.yaml, where there are golden figures."""
+    return model_config("r50")
 
 
-@pytest.fixture(scope="session")
-def r50(r50_config: dict[str, Any], official_weights: dict[str, Tensor]) -> UniVS:
-    """The official R50 model with the weights of the rule."""
-    model = build_model(r50_config).eval()
-    load_official(model, official_weights)
-    return model.requires_grad_(False)
+@lru_cache(maxsize=1)
+def golden_text_encoder() -> ClipTextEncoder:
+    """The official text tower with the weights of the rule."""
+    return ClipTextEncoder.from_tensors(official_tensors("text_tower"))
+
+
+@lru_cache(maxsize=4)
+def encoded_sentences(family: str) -> TextFeatures:
+    """What the tower makes of the sentences of a family of cases."""
+    return golden_text_encoder().encode(Case(f"{family}_text_encoder").info["cleaned"])
+
+
+@pytest.fixture
+def text_encoder() -> ClipTextEncoder:
+    """The official text tower with the weights of the rule."""
+    return golden_text_encoder()
+
+
+@pytest.fixture
+def text(case: Case) -> TextFeatures:
+    """Features of the sentences that belong to a case."""
+    return encoded_sentences(case.family)
 
 
 @pytest.fixture(scope="session")
@@ -175,17 +264,18 @@ def class_embeddings() -> Tensor:
     return torch.from_numpy((v / np.linalg.norm(v, axis=1, keepdims=True)).astype(np.float32))
 
 
-@pytest.fixture(scope="session")
-def features_of(r50: UniVS) -> Callable[[Case, int], ImageFeatures]:
-    """Features of the first T frames that belong to a case, encoded once."""
-    known: dict[tuple[str, int], ImageFeatures] = {}
+@lru_cache(maxsize=8)
+def encoded_frames(family: str, frames: int) -> ImageFeatures:
+    """Features of the first frames of a family of cases."""
+    first = Case(f"{family}_backbone_pixdec_T1")
+    stored = first.whole("frames_uint8_rgb")[:frames]
+    images = stored if stored.shape[1] == 3 else stored.permute(0, 3, 1, 2)
+    model = golden_model(first.model)
+    return model.encode_image(model.normalize(images))
 
-    def features(case: Case, frames: int) -> ImageFeatures:
-        family = "_".join(case.name.split("_")[:2])
-        if (family, frames) not in known:
-            stored = Case(f"{family}_backbone_pixdec_T1").whole("frames_uint8_rgb")[:frames]
-            images = stored if stored.shape[1] == 3 else stored.permute(0, 3, 1, 2)
-            known[family, frames] = r50.encode_image(r50.normalize(images))
-        return known[family, frames]
 
-    return features
+@pytest.fixture
+def features(case: Case) -> ImageFeatures:
+    """Features of the T frames of a case (`…_T3`), or of one."""
+    frames = re.search(r"_T(\d+)$", case.name)
+    return encoded_frames(case.family, int(frames[1]) if frames else 1)

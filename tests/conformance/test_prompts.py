@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,12 +18,11 @@ def with_absent(prompts: Tensor, absent: Tensor) -> Tensor:
     return torch.cat([prompts, absent.to(prompts.dtype)[None]])
 
 
-@pytest.mark.cases("r50_*_prompt_encoder_visual")
+@pytest.mark.cases("*_prompt_encoder_visual")
 def test_visual_sampler(
-    case: Any, r50: UniVS, features_of: Callable[[Any, int], ImageFeatures], draws: Any, monkeypatch: pytest.MonkeyPatch
+    case: Any, model: UniVS, features: ImageFeatures, draws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(r50.visual_sampler, "tokens", case.setting("MODEL.UniVS.VISUAL_PROMPT_PIXELS_PER_IMAGE"))
-    features = features_of(case, case.setting("INPUT.SAMPLING_FRAME_NUM")).frames(slice(0, 1))
+    monkeypatch.setattr(model.visual_sampler, "tokens", case.setting("MODEL.UniVS.VISUAL_PROMPT_PIXELS_PER_IMAGE"))
     height, width = features.input_size
     masks = case.whole("masks")
     boxes = (case.whole("boxes_xyxy_normalised_by_padded_size") * torch.tensor([width, height] * 2)).round()
@@ -32,9 +30,9 @@ def test_visual_sampler(
     labels = torch.ones(len(points) + 1, 1, dtype=torch.long)
 
     tokens: dict[str, PromptTokens] = {
-        "mask": r50.encode_masks(features, with_absent(masks, torch.zeros(height, width)), draws=draws),
-        "box": r50.encode_boxes(features, with_absent(boxes, torch.zeros(4)), draws=draws),
-        "point": r50.encode_points(features, with_absent(points, -torch.ones(2))[:, None], labels),
+        "mask": model.encode_masks(features, with_absent(masks, torch.zeros(height, width)), draws=draws),
+        "box": model.encode_boxes(features, with_absent(boxes, torch.zeros(4)), draws=draws),
+        "point": model.encode_points(features, with_absent(points, -torch.ones(2))[:, None], labels),
     }
     for kind, found in tokens.items():
         case.check(f"{kind}_feat_tokens_t0", found.features, 1e-4)
@@ -42,7 +40,7 @@ def test_visual_sampler(
         assert found.valid.all(1).tolist() == [True] * len(points) + [False]
 
 
-@pytest.mark.cases("r50_*_prompt_encoder_visual")
+@pytest.mark.cases("*_prompt_encoder_visual")
 def test_representative_points(case: Any, draws: Any) -> None:
     given = case.whole("masks").float()
     points = torch.stack([point_in_mask(mask, draws) for mask in given])

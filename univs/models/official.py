@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 
+_BLOCK = r"backbone\.layers\.(\d)\.blocks\.(\d+)\."
 _PIXELS = r"sem_seg_head\.pixel_decoder\."
 _ENCODER = _PIXELS + r"transformer\.encoder\.layers\.(\d+)\."
 _QUERIES = r"sem_seg_head\.predictor\."
+_LOOK = _QUERIES + r"lang2vision_cross_attention_layer\."
 _ATTENTION = r"\.(\d+)\.(?:self_attn|multihead_attn)\."
 
 TABLE: tuple[tuple[str, str], ...] = (
@@ -32,6 +34,16 @@ TABLE: tuple[tuple[str, str], ...] = (
             (r"conv(\d)\.norm\.(\w+)", r"bn\2.\3"),
         )
     ),
+    # Swin
+    (r"backbone\.patch_embed\.proj\.(\w+)", r"backbone.patches.\1"),
+    (r"backbone\.patch_embed\.norm\.(\w+)", r"backbone.patch_norm.\1"),
+    (r"backbone\.layers\.(\d)\.downsample\.(\w+)\.(\w+)", r"backbone.mergings.\1.\2.\3"),
+    (r"backbone\.norm(\d)\.(\w+)", r"backbone.norms.\1.\2"),
+    (_BLOCK + r"(norm\d)\.(\w+)", r"backbone.stages.\1.\2.\3.\4"),
+    (_BLOCK + r"attn\.relative_position_bias_table", r"backbone.stages.\1.\2.attention.bias_table"),
+    (_BLOCK + r"attn\.(qkv|proj)\.(\w+)", r"backbone.stages.\1.\2.attention.\3.\4"),
+    (_BLOCK + r"mlp\.fc1\.(\w+)", r"backbone.stages.\1.\2.mlp.0.\3"),
+    (_BLOCK + r"mlp\.fc2\.(\w+)", r"backbone.stages.\1.\2.mlp.2.\3"),
     # pixel decoder
     (_PIXELS + r"input_proj\.(\d)\.(\d)\.(\w+)", r"pixel_decoder.input_proj.\1.\2.\3"),
     (_PIXELS + r"transformer\.level_embed", r"pixel_decoder.level_embed"),
@@ -66,14 +78,20 @@ TABLE: tuple[tuple[str, str], ...] = (
     (_QUERIES + r"vis2text_projection\.(\w+)", r"mask_decoder.class_projection.\1"),
     (_QUERIES + r"cls_temp\.weight", r"mask_decoder.class_temperature"),
     (_QUERIES + r"prompt_sot\.weight", r"visual_sampler.prompt_sot"),
+    # words
+    (_QUERIES + r"text_norm\.(\w+)", r"text_prompter.norm.\1"),
+    (_QUERIES + r"text2vis_projection\.(\w+)", r"text_prompter.projection.\1"),
+    (_QUERIES + r"prompt_(detection|grounding)\.weight", r"text_prompter.prompt_\1"),
+    (_LOOK + r"multihead_attn\.in_proj_(\w+)", r"text_prompter.image_attention.attention.in_proj.\1"),
+    (_LOOK + r"multihead_attn\.out_proj\.(\w+)", r"text_prompter.image_attention.attention.out_proj.\1"),
+    (_LOOK + r"norm\.(\w+)", r"text_prompter.image_attention.norm.\1"),
 )
 
 UNREAD: tuple[str, ...] = (
-    # text prompts
-    _QUERIES + r"(text_norm|text2vis_projection|lang2vision_cross_attention_layer)\..*",
-    _QUERIES + r"prompt_(detection|grounding)\.weight",
-    # without effect in the official code either
+    # without effect in the official code
     _QUERIES + r"reid_temp\.weight",
+    # computed from the size of a window
+    _BLOCK + r"attn\.relative_position_index",
     # moving averages kept by official training, and what is not a weight
     r"(backbone_t|sem_seg_head_t|criterion)\..*",
     r"pixel_(mean|std)",

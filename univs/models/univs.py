@@ -23,6 +23,7 @@ from univs.models.features import ImageFeatures, Prediction, PromptQueries, Prom
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.position import time_embedding
+from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.visual_sampler import Draws, SampledMap, VisualSampler
 
@@ -50,7 +51,7 @@ class UniVS(nn.Module):
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Backbone | SwinBackbone,
         pixel_decoder: LightPixelDecoder | DeformablePixelDecoder,
         visual_sampler: VisualSampler,
         mask_decoder: MaskDecoder,

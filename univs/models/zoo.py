@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from univs.models.backbone import Backbone
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.official import is_official, load_official
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
+from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import VisualSampler
 
 CONFIG_KEY = "univs_config"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
 
 
@@ -48,12 +50,10 @@ def build_model(config: Mapping[str, Any]) -> UniVS:
 
 
 def _build(config: Mapping[str, Any]) -> UniVS:
-    backbone = Backbone(**config["backbone"])
+    backbone_options = {"kind": "timm", **config["backbone"]}
+    backbone = _kind("backbone", BACKBONES, backbone_options)(**backbone_options)
     pixel_options = dict(config["pixel_decoder"])
-    kind = pixel_options.pop("kind")
-    if kind not in PIXEL_DECODERS:
-        raise ValueError(f"unknown pixel decoder {kind!r}: one of {', '.join(PIXEL_DECODERS)}")
-    pixel_decoder = PIXEL_DECODERS[kind](backbone.channels, **pixel_options)
+    pixel_decoder = _kind("pixel decoder", PIXEL_DECODERS, pixel_options)(backbone.channels, **pixel_options)
     mask_decoder = MaskDecoder(**config["mask_decoder"])
     dense_memory = None
     if config["dense_memory"]:
@@ -79,6 +79,14 @@ def _build(config: Mapping[str, Any]) -> UniVS:
         pixel_std=config["pixel_std"],
         config=config,
     )
+
+
+def _kind(part: str, kinds: Mapping[str, Callable[..., Any]], options: dict[str, Any]) -> Callable[..., Any]:
+    """What the entry `kind`, here taken out of the options of a part, stands for."""
+    kind = options.pop("kind")
+    if kind not in kinds:
+        raise ValueError(f"unknown {part} {kind!r}: one of {', '.join(kinds)}")
+    return kinds[kind]
 
 
 def load(name_or_path: str | os.PathLike[str], device: str = "cpu") -> UniVS:
