@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from univs.data.sample import VideoSample
+from univs.data.synth.background import UNKNOWN
 from univs.data.synth.dice import Dice
+from univs.data.synth.expressions import Expressions
 from univs.data.synth.look import Wardrobe
 from univs.data.synth.photos import PhotoFolder
-from univs.data.synth.scene import Scene
+from univs.data.synth.scene import FIRST_STUFF, Scene
 from univs.data.synth.sprites import sprites_of
+from univs.data.synth.stuff import STUFF
 from univs.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -57,17 +60,34 @@ class SynthVS:
         return self.length
 
     def __getitem__(self, index: int) -> VideoSample:
-        """Clip `index`; objects 1.. are the things that are seen at least once. IndexError from `length` on."""
+        """Clip `index`; objects 1.. are the things that are seen at least once. IndexError from `length` on.
+
+        Everything about it is known, save that of photos: `panoptic` covers every pixel (255 on a photo), and there are
+        expressions unless photos are used.
+        """
         scene = self.scene(index)
         frames = np.empty((self.num_frames, *self.size, 3), np.uint8)
         labels = np.empty((self.num_frames, *self.size), np.uint8)
+        panoptic = np.empty_like(labels)
         for t in range(self.num_frames):
             frames[t], labels[t] = scene.compose(t)
+            panoptic[t] = scene.panoptic(t, labels[t])
         seen = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
         nouns = {thing.number: thing.look.noun for thing in scene.things}
         categories = {int(i): noun for i in seen if i and (noun := nouns[int(i)])}
         name = f"synth-{self.split}-{self.seed}-{operator.index(index) % self.length:05d}"
-        return VideoSample(frames, labels, categories, complete=self._wardrobe.photos is None, name=name)
+        complete = self._wardrobe.photos is None
+        count = np.bincount(panoptic.reshape(-1), minlength=256)[FIRST_STUFF:UNKNOWN]
+        return VideoSample(
+            frames,
+            labels,
+            categories,
+            complete=complete,
+            name=name,
+            panoptic=panoptic,
+            stuff={FIRST_STUFF + int(number): STUFF[int(number)].name for number in np.flatnonzero(count)},
+            expressions=Expressions(scene, labels) if complete else {},
+        )
 
     def scene(self, index: int) -> Scene:
         """Clip `index` before it is drawn: its things, how they look and move, the background and its stuff."""

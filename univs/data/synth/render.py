@@ -36,13 +36,20 @@ class Pose:
     shadow: float  # 0..1, how dark a shadow it throws on the ground under it
 
 
-def view(canvas: Image.Image, size: tuple[int, int], centre: np.ndarray, zoom: float, angle: float) -> Image.Image:
+def view(
+    canvas: Image.Image,
+    size: tuple[int, int],
+    centre: np.ndarray,
+    zoom: float,
+    angle: float,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
     """The part of a canvas that a camera sees, as a picture of `size` = H W; centre in canvas pixels."""
     height, width = size
     cosine, sine = dyadic(np.array([zoom * math.cos(angle), zoom * math.sin(angle)]), 16).tolist()
     x, y = dyadic(centre - np.array([cosine * width - sine * height, sine * width + cosine * height]) / 2).tolist()
     data = (cosine, -sine, x, sine, cosine, y)
-    return canvas.transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    return canvas.transform((width, height), Image.Transform.AFFINE, data, resample)
 
 
 def draw(frame: Image.Image, labels: np.ndarray, look: Look, pose: Pose, number: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from univs.data.synth.background import Background, make_background, photo_background
+from univs.data.synth.background import UNKNOWN, Background, make_background, photo_background
 from univs.data.synth.dice import Dice
 from univs.data.synth.film import Film
 from univs.data.synth.look import Look, Wardrobe
@@ -16,6 +16,7 @@ from univs.data.synth.render import Pose, draw, view
 
 MARGIN = 1.5  # the canvas is so many times the frame
 MOST_THINGS = 9
+FIRST_STUFF = 200  # id of the first kind of stuff in a panoptic map; UNKNOWN stays as it is
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Scene:
             self.background: Background = photo_background(photo, dice.child(1), *canvas)
         else:
             self.background = make_background(dice.child(1), *canvas)
+        stuff = self.background.stuff
+        self._stuff = Image.fromarray(np.where(stuff == UNKNOWN, UNKNOWN, stuff + np.uint8(FIRST_STUFF)))
         self.camera: Camera = film(dice.child(2), frames + 1, size, canvas, difficulty)
         self._film = Film(dice.child(3), frames, difficulty)
         self._shutter = difficulty * dice.uniform(0.0, 1.1)
@@ -62,6 +65,12 @@ class Scene:
         for thing in sorted(self.things, key=lambda thing: float(thing.motion.depth[t])):
             draw(frame, labels, thing.look, self._pose(thing, t, pan), thing.number)
         return self._film.develop(frame, t, (float(pan[0]), float(pan[1]))), labels
+
+    def panoptic(self, t: int, labels: np.ndarray) -> np.ndarray:
+        """Frame t, H W uint8: the things of its label map, and around them the stuff: FIRST_STUFF + its number."""
+        centre, zoom, angle = self.camera.centre[t], float(self.camera.zoom[t]), float(self.camera.angle[t])
+        stuff = view(self._stuff, self.size, centre, zoom, angle, Image.Resampling.NEAREST)
+        return np.where(labels, labels, np.asarray(stuff))
 
     def _thing(self, dice: Dice, number: int, look: Look) -> Thing:
         height, width = self.size
