@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from univs import Box, Mask, Points, Scribble, UserError
+from univs import Box, Categories, Mask, Points, Scribble, Text, UserError
 
 HEIGHT, WIDTH = 40, 60
 
@@ -82,3 +82,26 @@ def test_diagonal_scribble_matches_scikit_image() -> None:
     assert drawn.sum() == len(rows)
     distance = np.abs(np.argwhere(drawn)[:, None] - np.stack([rows, columns], 1)[None]).max(-1).min(1)
     assert distance.max() <= 1  # two Bresenham lines may round a half differently
+
+
+def test_text_is_one_line_of_words() -> None:
+    assert Text("  the dog\n that jumps ") == Text("the dog that jumps", None)
+    assert Text("8", object_id=3).object_id == 3
+    Text("a cat").validate(10, 10)
+    for text in ("", "  ", "?!", None):
+        with pytest.raises(UserError, match="holds no word"):
+            Text(text)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="whole numbers from 1"):
+        Text("dog", 0)
+
+
+def test_categories_are_names() -> None:
+    assert Categories(["red  car", "dog"]).names == ("red car", "dog")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="at least one"):
+        Categories(())
+    with pytest.raises(UserError, match="not one text"):
+        Categories("dog, cat")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="'dog' is given twice"):
+        Categories(("dog", "cat", "dog"))
+    with pytest.raises(UserError, match="not the name"):
+        Categories(("dog", "-"))

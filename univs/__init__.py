@@ -18,6 +18,8 @@ _HOMES = {
     "Box": "univs.prompts",
     "Mask": "univs.prompts",
     "Scribble": "univs.prompts",
+    "Text": "univs.prompts",
+    "Categories": "univs.prompts",
     "FrameResult": "univs.results",
     "Track": "univs.results",
     "VideoResult": "univs.results",
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
     from univs.errors import UserError as UserError
     from univs.models.zoo import load as load
     from univs.prompts import Box as Box
+    from univs.prompts import Categories as Categories
     from univs.prompts import Mask as Mask
     from univs.prompts import Points as Points
     from univs.prompts import Scribble as Scribble
+    from univs.prompts import Text as Text
     from univs.results import FrameResult as FrameResult
     from univs.results import Track as Track
     from univs.results import VideoResult as VideoResult

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the folder of what can be made again."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def cache_folder() -> Path:
+    """Where caches lie: $UNIVS_CACHE, else ~/.cache/univs. It may not exist yet."""
+    given = os.environ.get("UNIVS_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "univs"

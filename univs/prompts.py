@@ -1,4 +1,4 @@
-"""What may be asked of a video: points, a box, a mask or a scribble that says which object is meant.
+"""What may be asked of a video: points, a box, a mask, a scribble or words that say which object is meant; categories.
 
 Coordinates are pixels of the original frame, x to the right and y down, (0, 0) the outer corner of the first pixel;
 scribbles alone are in 0..1 of the frame, as in the DAVIS scribble files.
@@ -148,6 +148,47 @@ class Scribble:
             draw.line(pixels, fill=1)
             draw.point(pixels, fill=1)
         return np.asarray(canvas, dtype=bool)
+
+
+@dataclass(frozen=True)
+class Text:
+    """An expression that means one object, such as "the dog that jumps"; asked of the whole video.
+
+    object_id: its id in the answer; None: the next one that is free, in the order of the expressions.
+    """
+
+    text: str
+    object_id: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not any(letter.isalnum() for letter in self.text):
+            raise UserError(f"the expression {self.text!r} holds no word; say what is meant, such as 'the red car'")
+        if self.object_id is not None:
+            _check_object_id(self.object_id)
+        object.__setattr__(self, "text", " ".join(self.text.split()))
+
+    def validate(self, height: int, width: int) -> None:
+        """Nothing to check: words fit every frame."""
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Names of what is to be found, such as ("person", "dog"); `univs.vocabularies.parse` reads them from a line."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise UserError(f"categories are a list of names, not one text; give [{self.names!r}]")
+        names = tuple(" ".join(str(name).split()) for name in self.names)
+        if not names:
+            raise UserError("no categories are given; name at least one, such as 'person'")
+        for name in names:
+            if not any(letter.isalnum() for letter in name):
+                raise UserError(f"{name!r} is not the name of a category")
+            if names.count(name) > 1:
+                raise UserError(f"the category {name!r} is given twice; name each once")
+        object.__setattr__(self, "names", names)
 
 
 Prompt = Points | Box | Mask | Scribble

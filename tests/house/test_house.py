@@ -10,7 +10,7 @@ from pathlib import Path
 
 FLOORS = (
     {"errors", "files", "configuration", "allocator"},
-    {"prompts", "results"},
+    {"prompts", "results", "vocabularies"},
     {"video"},
     {"models"},
     {"streaming", "interactive", "losses"},

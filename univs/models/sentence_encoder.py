@@ -8,7 +8,6 @@ Shapes: N texts, L tokens of a text ([CLS] and [SEP] among them), D = 384 channe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.features import TextFeatures
+from univs.vocabularies import plain_name
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights" / "words"
 LAYERS, DIM, HEADS, HIDDEN, WORDS, LONGEST = 6, 384, 12, 1536, 30522, 256
@@ -57,11 +57,8 @@ class SentenceEncoder(nn.Module):
         return TextFeatures.cat(parts)
 
     def encode_categories(self, names: Sequence[str]) -> Tensor:
-        """Class embeddings K D of length 1: the name as a sentence of its own, underscores read as spaces.
-
-        What stands in brackets tells names apart ("bow (weapon)") and stays.
-        """
-        return self.encode([re.sub(r"[_\s]+", " ", name).strip() for name in names]).sentence
+        """Class embeddings K D of length 1: each name, as a person would say it, is a sentence of its own."""
+        return self.encode([plain_name(name) for name in names]).sentence
 
     def _encode(self, texts: list[str]) -> TextFeatures:
         rows = self.tokenizer.encode_batch(texts)
