@@ -66,7 +66,7 @@ def parse(text: str) -> Vocabulary:
 def plain_name(name: str) -> str:
     """A category as a person would say it: "sky-other-merged" -> "sky", "traffic_light" -> "traffic light".
 
-    Definitions (LVIS) and all synonyms but the first (ImageNet) go; what stands in brackets tells names apart: it stays.
+    Definitions (LVIS) and all synonyms but the first (ImageNet) go; what is in brackets tells names apart: it stays.
     """
     name = re.split(r"\s*[:,]\s", name)[0].replace("_", " ")
     name = re.sub(r"-(other|merged|stuff)\b", "", name)
