@@ -218,3 +218,16 @@ def test_what_does_not_fit_is_an_error(small_model: UniVS, random_features: Imag
         small_model.decode(random_features, clip_length=2, prompts=random_prompts(1, frames=2), dense=dense)
     with pytest.raises(ValueError, match="belong to one frame"):
         small_model.encode_masks(random_features, torch.ones(1, 64, 96))
+
+
+def test_frames_prepared_one_by_one_decode_as_a_clip(small_model: UniVS, random_features: ImageFeatures) -> None:
+    """What a frame gives the decoder is made once and serves every clip that the frame is in."""
+    prompts = random_prompts(2, frames=3)
+    inputs = [small_model.prepare(random_features.frames(slice(index, index + 1))) for index in range(4)]
+    for start in (0, 1):
+        together = random_features.frames(slice(start, start + 3))
+        clip = small_model.decode(together, clip_length=3, prompts=prompts, learnable=True)
+        apart = small_model.decode(inputs[start : start + 3], clip_length=3, prompts=prompts, learnable=True)
+        assert same(clip, apart)
+    with pytest.raises(ValueError, match="4 frames do not divide into clips of 3"):
+        small_model.decode(inputs, clip_length=3, prompts=prompts)

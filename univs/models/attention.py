@@ -115,19 +115,23 @@ class ImageCrossAttention(nn.Module):
         self.attention = Attention(dim, heads)
         self.norm = nn.LayerNorm(dim)
 
+    def project(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values for `forward`: F hw C with level and position embedding, and with level embedding alone."""
+        return self.attention.project_key(key), self.attention.project_value(value)
+
     def forward(self, query: Tensor, position: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
         """Attend.
 
         Args:
             query, position: F Q C, one row of queries per frame.
-            key: F hw C features with level and position embedding.
-            value: F hw C features with level embedding.
+            key, value: F hw C, from `project`.
             allowed: F Q hw bool, True = inside the predicted mask; a row without any True attends everywhere.
         Returns:
             F Q C.
         """
         allowed = allowed | ~allowed.any(-1, keepdim=True)
-        return self.norm(query + self.attention(query + position, key, value, allowed))
+        asked = self.attention.project_query(query + position)
+        return self.norm(query + self.attention.attend(asked, key, value, allowed))
 
 
 class SeparatedSelfAttention(nn.Module):

@@ -10,6 +10,7 @@ channels, hw cells of a level, K classes, D dimension of text embeddings.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,13 +43,17 @@ class MaskEmbedding(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Level:
-    """One feature level as keys and values of the image cross attention, and what its masks are made of."""
+class DecoderInputs:
+    """What the layers read of F frames: made once for a frame, however many clips it is in."""
 
-    key: Tensor  # F hw C
-    value: Tensor  # F hw C
-    mask_features: Tensor  # F Cm hw
-    dense: Tensor | None  # F N Cm hw
+    keys: tuple[Tensor, ...]
+    """Of each layer's image cross attention, projected: F hw C."""
+    values: tuple[Tensor, ...]
+    """As `keys`."""
+    shrunk: tuple[Tensor, ...]
+    """Mask features at the size of each level: F Cm hw."""
+    mask_features: Tensor
+    """F Cm H/4 W/4."""
 
 
 class MaskDecoder(nn.Module):
@@ -105,7 +110,7 @@ class MaskDecoder(nn.Module):
 
     def forward(
         self,
-        features: ImageFeatures,
+        inputs: Sequence[DecoderInputs],
         *,
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
@@ -120,7 +125,7 @@ class MaskDecoder(nn.Module):
         """Decode B clips of T frames.
 
         Args:
-            features: of B*T frames, clip after clip.
+            inputs: of B*T frames in all, clip after clip, from `prepare`: in one piece, or in several.
             clip_length: T.
             prompts: the prompt stream, if any.
             learnable: run the learnable stream.
@@ -137,10 +142,10 @@ class MaskDecoder(nn.Module):
             raise ValueError(f"unknown grounding blend {grounding_blend!r}: one of {', '.join(GROUNDING_BLENDS)}")
         if grounding_blend != "none" and not (learnable and prompts is not None and dense is None):
             raise ValueError("a grounding blend takes learnable queries and prompts, and no dense memory")
-        clips, frames = len(features.mask_features) // clip_length, clip_length
+        clips, frames = sum(len(piece.mask_features) for piece in inputs) // clip_length, clip_length
         blend = grounding_blend == "best_learnable"
         count = len(self.query) if learnable else 0
-        levels = self._levels(features, dense)
+        small = [None] * len(self.image_attention) if dense is None else self._shrunk_dense(dense, inputs[0])
         query, position = self._initial(clips, frames, learnable)
         if prompts is not None:
             # the first ProCA gives content and, from then on, the position of the prompt rows
@@ -150,14 +155,13 @@ class MaskDecoder(nn.Module):
             raise ValueError("nothing to decode: neither prompts nor learnable queries")
 
         def predict(normed: Tensor, embedding: Tensor) -> Prediction:
-            masks = self._masks(embedding, features, dense, count)
+            masks = self._masks(embedding, inputs, dense, count)
             classes = None if class_embeddings is None else self._classify(normed, class_embeddings)
             grounding = None if sentences is None else self._ground(normed, sentences)
             return Prediction(masks, normed, classes, grounding)
 
         predictions = []
         for i in range(len(self.image_attention)):
-            level = levels[i % 3]
             normed = self.norm(query)
             if all_predictions:
                 predictions.append(predict(normed, self._embed(normed, count, blend)))
@@ -166,9 +170,9 @@ class MaskDecoder(nn.Module):
                 query = torch.cat([query[:, :count], rows], 1)
             with torch.no_grad():
                 embedding = self._embed(normed, count, blend)
-                allowed = self._mask_logits(embedding, level.mask_features, level.dense, count) >= 0
-            placed = _per_frame(position)
-            query = self.image_attention[i](_per_frame(query), placed, level.key, level.value, allowed)
+                shrunk = [piece.shrunk[i % 3] for piece in inputs]
+                allowed = [logits >= 0 for logits in self._mask_logits(embedding, shrunk, small[i % 3], count)]
+            query = self._look(i, _per_frame(query), _per_frame(position), inputs, allowed)
             query = query.unflatten(0, (clips, frames)).transpose(1, 2)
             query = self.self_attention[i](query, position, count, self_attention)
             query = self.feed_forward[i](query)
@@ -187,20 +191,36 @@ class MaskDecoder(nn.Module):
         valid = prompts.token_valid if self.masks_blank_tokens else None
         return self.prompt_attention[layer](query, position, prompts.tokens, prompts.token_positions, valid)
 
-    def _levels(self, features: ImageFeatures, dense: Tensor | None) -> list[_Level]:
-        """The levels that the layers look at, in order."""
-        levels = []
-        used = min(3, len(self.image_attention))
-        for feature, embedding in zip(features.levels[:used], self.level_embed[:used], strict=True):
-            size = (feature.shape[-2], feature.shape[-1])
-            value = feature.flatten(2).transpose(1, 2) + embedding
-            key = value + map_embedding(*size, self.dim, value.device).flatten(0, 1)
-            mask_features = shrink(features.mask_features, size).flatten(2)
-            small = None
-            if dense is not None:
-                small = shrink(dense.flatten(0, 1), size).unflatten(0, dense.shape[:2]).flatten(3)
-            levels.append(_Level(key, value, mask_features, small))
-        return levels
+    def prepare(self, features: ImageFeatures) -> DecoderInputs:
+        """What the layers read of F frames."""
+        levels = features.levels[: min(3, len(self.image_attention))]
+        values = [f.flatten(2).transpose(1, 2) + e for f, e in zip(levels, self.level_embed, strict=False)]
+        sizes = [(f.shape[-2], f.shape[-1]) for f in levels]
+        places = [map_embedding(*size, self.dim, features.mask_features.device).flatten(0, 1) for size in sizes]
+        keys = [value + place for value, place in zip(values, places, strict=True)]
+        shrunk = tuple(shrink(features.mask_features, size).flatten(2) for size in sizes)
+        projected = []
+        for i, layer in enumerate(self.image_attention):
+            assert isinstance(layer, ImageCrossAttention)
+            projected.append(layer.project(keys[i % 3], values[i % 3]))
+        return DecoderInputs(
+            tuple(key for key, _ in projected), tuple(value for _, value in projected), shrunk, features.mask_features
+        )
+
+    def _shrunk_dense(self, dense: Tensor, inputs: DecoderInputs) -> list[Tensor | None]:
+        """B N Cm H/4 W/4 -> B N Cm hw for each level."""
+        height, width = inputs.mask_features.shape[-2:]
+        sizes = [(height >> (3 - level), width >> (3 - level)) for level in range(len(inputs.shrunk))]
+        return [shrink(dense.flatten(0, 1), size).unflatten(0, dense.shape[:2]).flatten(3) for size in sizes]
+
+    def _look(
+        self, layer: int, query: Tensor, position: Tensor, inputs: Sequence[DecoderInputs], allowed: Sequence[Tensor]
+    ) -> Tensor:
+        """Image cross attention of F Q' C queries, each to the cells of its own frame that are allowed: F Q' hw."""
+        sizes = [len(piece.mask_features) for piece in inputs]
+        rows = zip(query.split(sizes), position.split(sizes), inputs, allowed, strict=True)
+        attention = self.image_attention[layer]
+        return _joined([attention(q, p, piece.keys[layer], piece.values[layer], mask) for q, p, piece, mask in rows])
 
     def _embed(self, normed: Tensor, learnable: int, blend: bool) -> Tensor:
         """Normed queries -> weights of their masks, B Q' T C -> B Q' T Cm; perhaps blended with the best learnable.
@@ -215,21 +235,30 @@ class MaskDecoder(nn.Module):
         blended = 0.5 * (embedding[:, learnable:] + embedding[clip, best])
         return torch.cat([embedding[:, :learnable], blended], dim=1)
 
-    def _mask_logits(self, embedding: Tensor, mask_features: Tensor, dense: Tensor | None, learnable: int) -> Tensor:
-        """Dot products with (pre-shrunk) mask features: B Q' T Cm, F Cm hw, B N Cm hw -> F Q' hw."""
-        embedding = _per_frame(embedding)
-        logits = embedding @ mask_features
+    def _mask_logits(
+        self, embedding: Tensor, mask_features: Sequence[Tensor], dense: Tensor | None, learnable: int
+    ) -> list[Tensor]:
+        """Dot products with pieces of (shrunk) mask features: B Q' T Cm, F Cm hw, B N Cm hw -> F Q' hw for each piece.
+
+        The dense memory (T = 1) takes all frames in one piece.
+        """
+        rows = _per_frame(embedding).split([len(piece) for piece in mask_features])
+        logits = [weights @ piece for weights, piece in zip(rows, mask_features, strict=True)]
         if dense is None:
             return logits
-        added = (embedding[:, learnable:, None] @ dense)[:, :, 0]
-        return torch.cat([logits[:, :learnable], logits[:, learnable:] + added], dim=1) if learnable else logits + added
+        added = (rows[0][:, learnable:, None] @ dense)[:, :, 0]
+        own, prompted = logits[0][:, :learnable], logits[0][:, learnable:]
+        return [torch.cat([own, prompted + added], dim=1) if learnable else prompted + added]
 
-    def _masks(self, embedding: Tensor, features: ImageFeatures, dense: Tensor | None, learnable: int) -> Tensor:
+    def _masks(
+        self, embedding: Tensor, inputs: Sequence[DecoderInputs], dense: Tensor | None, learnable: int
+    ) -> Tensor:
         """Mask logits of B Q' T Cm weights: B Q' T H/4 W/4."""
         clips, _, frames, _ = embedding.shape
         flat = None if dense is None else dense.flatten(3)
-        logits = self._mask_logits(embedding, features.mask_features.flatten(2), flat, learnable)
-        return logits.unflatten(0, (clips, frames)).transpose(1, 2).unflatten(3, features.mask_features.shape[-2:])
+        logits = _joined(self._mask_logits(embedding, [p.mask_features.flatten(2) for p in inputs], flat, learnable))
+        size = inputs[0].mask_features.shape[-2:]
+        return logits.unflatten(0, (clips, frames)).transpose(1, 2).unflatten(3, size)
 
     def _classify(self, normed: Tensor, class_embeddings: Tensor) -> Tensor:
         """Scaled cosines with the classes, meaned over the clip: B Q' T C, K D -> B Q' K."""
@@ -262,6 +291,11 @@ def shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:
     top, below = maps[..., y // 2 - 1 :: y, :], maps[..., y // 2 :: y, :]
     left, right = (slice(x // 2 - 1, None, x), slice(x // 2, None, x))
     return (top[..., left] + top[..., right] + below[..., left] + below[..., right]) * 0.25
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    """Pieces of frames as one, without a copy where it is one already."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
 def _per_frame(rows: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from univs.errors import UserError
 from univs.models.backbone import Backbone
 from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens, TextFeatures
-from univs.models.mask_decoder import MaskDecoder
+from univs.models.mask_decoder import DecoderInputs, MaskDecoder
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.position import time_embedding
 from univs.models.swin import SwinBackbone
@@ -116,6 +116,10 @@ class UniVS(nn.Module):
         """
         return self.visual_sampler.encode_points(self._sampled_map(features, frame_index), points, labels)
 
+    def prepare(self, features: ImageFeatures) -> DecoderInputs:
+        """What the mask decoder reads of F frames: for frames that are decoded more than once."""
+        return self.mask_decoder.prepare(features)
+
     def prompt_queries(
         self, tokens: Sequence[PromptTokens], initial: Sequence[PromptTokens] | None = None
     ) -> PromptQueries:
@@ -159,7 +163,7 @@ class UniVS(nn.Module):
     @overload
     def decode(
         self,
-        features: ImageFeatures,
+        features: ImageFeatures | Sequence[DecoderInputs],
         *,
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
@@ -175,7 +179,7 @@ class UniVS(nn.Module):
     @overload
     def decode(
         self,
-        features: ImageFeatures,
+        features: ImageFeatures | Sequence[DecoderInputs],
         *,
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
@@ -190,7 +194,7 @@ class UniVS(nn.Module):
 
     def decode(
         self,
-        features: ImageFeatures,
+        features: ImageFeatures | Sequence[DecoderInputs],
         *,
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
@@ -205,7 +209,7 @@ class UniVS(nn.Module):
         """Decode B clips of T = `clip_length` frames.
 
         Args:
-            features: of B*T frames, clip after clip.
+            features: of B*T frames, clip after clip; or what `prepare` made of them, in one piece or in several.
             prompts: prompt stream of B clips; None: no prompt rows.
             learnable: run the learnable queries too.
             dense: B N Cm H/4 W/4 (T = 1), added to the mask features of the prompt rows: logits_n = e_n . (F + D_n).
@@ -216,12 +220,14 @@ class UniVS(nn.Module):
                 learnable row most similar to it (official for expressions; takes `learnable`).
             all_predictions: the list of all layers' predictions (before layer 0 first) in place of the last one.
         """
-        if len(features.mask_features) % clip_length:
-            raise ValueError(f"{len(features.mask_features)} frames do not divide into clips of {clip_length}")
+        inputs = [self.prepare(features)] if isinstance(features, ImageFeatures) else features
+        count = sum(len(piece.mask_features) for piece in inputs)
+        if count % clip_length:
+            raise ValueError(f"{count} frames do not divide into clips of {clip_length}")
         if dense is not None and clip_length != 1:
             raise ValueError("the dense memory works on clips of one frame")
         predictions = self.mask_decoder(
-            features,
+            inputs,
             clip_length=clip_length,
             prompts=prompts,
             learnable=learnable,

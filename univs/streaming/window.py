@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.models.features import ImageFeatures
+from univs.models.mask_decoder import DecoderInputs
 from univs.models.univs import UniVS
 from univs.streaming.geometry import Geometry
 from univs.streaming.overlap import Span
@@ -46,6 +46,11 @@ class EncodedFrame:
             return features
         return ImageFeatures(features.levels, features.mask_features, {})  # nobody reads the pyramid
 
+    @cached_property
+    def inputs(self) -> DecoderInputs:
+        """What the mask decoder reads of this frame."""
+        return self._model.prepare(self.features)
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -69,15 +74,6 @@ class Clip:
         if index not in self.indices:
             raise IndexError(f"frame {index} is not in the clip {self.span}")
         return self.frames[index - self.span.start]
-
-
-def joined(features: Sequence[ImageFeatures]) -> ImageFeatures:
-    """Features of single frames as those of one clip."""
-    if len(features) == 1:
-        return features[0]
-    levels = [torch.cat(level) for level in zip(*(f.levels for f in features), strict=True)]
-    pyramid = {stride: torch.cat([f.pyramid[stride] for f in features]) for stride in features[0].pyramid}
-    return ImageFeatures((levels[0], levels[1], levels[2]), torch.cat([f.mask_features for f in features]), pyramid)
 
 
 def _padded(images: Tensor, size: tuple[int, int]) -> Tensor:
