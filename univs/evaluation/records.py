@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,24 @@ from rich.table import Table
 
 from univs.evaluation.davis import ObjectScore
 from univs.files import atomic_path
+
+BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading a record may raise: there is no such file, it is no record, or of something else."""
+
+
+def write_record(path: Path, settings: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Writes plain values as JSON with the settings they were made under, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"settings": settings, **content}, indent=1))
+
+
+def read_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `write_record` wrote. Raises one of BROKEN if there is nothing that was made under these settings."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    if content["settings"] != settings:
+        raise ValueError("made under other settings")
+    return content
 
 
 @dataclass(frozen=True)
@@ -34,24 +53,20 @@ class SequenceRecord:
             str(number): {"J": _to_json(score.jaccards), "F": _to_json(score.boundaries)}
             for number, score in self.scores.items()
         }
-        content = {"name": self.name, "settings": settings, "num_frames": self.num_frames, "seconds": self.seconds}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps({**content, "objects": objects}, indent=1))
+        content = {"name": self.name, "num_frames": self.num_frames, "seconds": self.seconds, "objects": objects}
+        write_record(path, settings, content)
 
     @classmethod
     def read(cls, path: Path, settings: dict[str, Any]) -> SequenceRecord | None:
         """The record in a file; None if there is none, or it cannot be read, or was made under other settings."""
         try:
-            content = json.loads(path.read_text())
-            if content["settings"] != settings:
-                return None
+            content = read_record(path, settings)
             scores = {
                 int(number): ObjectScore(_from_json(figures["J"]), _from_json(figures["F"]))
                 for number, figures in content["objects"].items()
             }
             return cls(content["name"], content["num_frames"], content["seconds"], scores)
-        except (OSError, ValueError, KeyError, TypeError):
+        except BROKEN:
             return None
 
 

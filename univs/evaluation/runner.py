@@ -45,12 +45,16 @@ def main(overrides: Sequence[str]) -> None:
     from univs.configuration import compose
 
     settings = compose("evaluate", overrides)
-    unknown = sorted(settings.keys() - inspect.signature(evaluate).parameters.keys())
+    chosen: Callable[..., object] = evaluate
+    if settings["dataset"] == "synth":
+        from univs.evaluation import synth_runner
+
+        chosen = synth_runner.evaluate
+    known = inspect.signature(chosen).parameters
+    unknown = sorted(settings.keys() - known.keys())
     if unknown:
-        raise UserError(
-            f"evaluate: unknown setting {unknown[0]}; there are {', '.join(inspect.signature(evaluate).parameters)}"
-        )
-    evaluate(**settings)
+        raise UserError(f"evaluate: unknown setting {unknown[0]}; there are {', '.join(known)}")
+    chosen(**settings)
 
 
 def evaluate(
