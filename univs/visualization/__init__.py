@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from univs.visualization.class_overlays import overlay_panoptic, overlay_semantic
 from univs.visualization.contact_sheet import contact_sheet
 from univs.visualization.overlay import overlay
-from univs.visualization.palette import davis_palette, object_color
+from univs.visualization.palette import class_palette, davis_palette, object_color
 from univs.visualization.prompt_marks import draw_prompts
 
-__all__ = ["contact_sheet", "davis_palette", "draw_prompts", "object_color", "overlay"]
+__all__ = [
+    "class_palette",
+    "contact_sheet",
+    "davis_palette",
+    "draw_prompts",
+    "object_color",
+    "overlay",
+    "overlay_panoptic",
+    "overlay_semantic",
+]

@@ -35,3 +35,16 @@ def object_color(object_id: int) -> RGB:
     hue = _HUES[number] if 0 <= number < len(_HUES) else (0.21 + number * _GOLDEN) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.82 if number % 2 == 0 else 0.7, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def class_palette(count: int) -> list[RGB]:
+    """Colours of so many classes: neighbours lie far apart on the colour wheel, and lightness varies as well.
+
+    A longer palette begins as a shorter one does.
+    """
+    palette = []
+    for number in range(count):
+        hue, ring = (0.55 + number * _GOLDEN) % 1.0, number % 3
+        red, green, blue = colorsys.hsv_to_rgb(hue, (0.75, 0.5, 0.85)[ring], (0.9, 0.75, 0.6)[ring])
+        palette.append((round(red * 255), round(green * 255), round(blue * 255)))
+    return palette
