@@ -237,3 +237,10 @@ def test_shares_of_colours_add_up():
     scene = SynthVS(size=SIZE).scene(0)
     for thing in scene.things:
         assert sum(shares(thing.look).values()) == pytest.approx(1)
+
+
+def test_the_page_shows_what_is_there(repository):
+    page = (repository / "docs" / "synthvs.md").read_text()
+    sample = SynthVS(split="val", size=(240, 427), num_frames=8, seed=0, difficulty=0.5)[44]
+    for shown in (sample.categories, sample.stuff, str(tuple(sample.expressions[1][:2]))[:-1]):
+        assert str(shown) in page

@@ -9,7 +9,14 @@ import pytest
 
 from univs import cli
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/style.md", "datasets/README.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/style.md",
+    "docs/synthvs.md",
+    "datasets/README.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
