@@ -105,3 +105,9 @@ def test_categories_are_names() -> None:
         Categories(("dog", "cat", "dog"))
     with pytest.raises(UserError, match="not the name"):
         Categories(("dog", "-"))
+
+
+def test_things_among_categories_are_places() -> None:
+    assert Categories(("dog", "sky"), frozenset({0})).things == {0} and Categories(("dog",)).things is None
+    with pytest.raises(UserError, match="places among the 2 categories"):
+        Categories(("dog", "sky"), frozenset({2}))

@@ -173,9 +173,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Categories:
-    """Names of what is to be found, such as ("person", "dog"); `univs.vocabularies.parse` reads them from a line."""
+    """Names of what is to be found, such as ("person", "dog"); `univs.vocabularies.parse` reads them from a line.
+
+    things: places among the names of the countable things, the others being stuff; None: all are things.
+    """
 
     names: tuple[str, ...]
+    things: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str):
@@ -189,6 +193,11 @@ class Categories:
             if names.count(name) > 1:
                 raise UserError(f"the category {name!r} is given twice; name each once")
         object.__setattr__(self, "names", names)
+        if self.things is not None:
+            things = frozenset(int(place) for place in self.things)
+            if not all(0 <= place < len(names) for place in things):
+                raise UserError(f"things are places among the {len(names)} categories, 0 to {len(names) - 1}")
+            object.__setattr__(self, "things", things)
 
 
 Prompt = Points | Box | Mask | Scribble

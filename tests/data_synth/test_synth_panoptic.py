@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from univs import vocabularies
 from univs.data.sample import IGNORE, NO_CLASS, VideoSample
 from univs.data.synth import SynthVS
 from univs.data.synth.background import UNKNOWN
@@ -83,6 +84,8 @@ def test_the_vocabulary_lists_every_thing_and_all_stuff_once():
     words = vocabulary()
     assert (len(words.things), len(words.stuff), len(set(words.groups.values()))) == (361, 24, 30)
     assert len(set(words.names)) == 385 and words.unseen < set(words.things)
+    named = vocabularies.vocabulary("synth")  # what `--categories synth` means
+    assert named.names == words.names and named.things == frozenset(range(361))
     train = {noun for clip in range(25) for noun in SynthVS(size=SMALL, num_frames=1)[clip].categories.values()}
     assert train and not train & words.unseen
 

@@ -49,7 +49,9 @@ class Oracle:
                 meant = [i for i, lines in self.sample.expressions.items() if prompt.text in lines]
                 (self.meant[prompt.object_id],) = meant
             else:
-                assert isinstance(prompt, Categories) and len(prompt.names) in (361, 385)
+                assert isinstance(prompt, Categories) and prompt.names[0] == "dog"
+                assert len(prompt.names) == (361 if self.task == "vis" else 385)
+                assert (prompt.things is None) == (self.task == "vis")
         self.came += 1
         return self.answers(self.came - self.late)
 

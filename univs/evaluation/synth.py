@@ -57,11 +57,11 @@ class ClassExam:
         self,
         truth: np.ndarray,
         names: Mapping[int, str],
-        classes: Sequence[str],
+        classes: Categories,
         measure: Callable[[Overlaps, Mapping[int, str], Mapping[int, str]], Tally],
     ) -> None:
-        """truth: T H W ids of segments, `names` of which are asked for. measure: one of `univs.evaluation.segments`."""
-        self.prompts: Mapping[int, Sequence[Asked]] = {0: [Categories(tuple(classes))]}
+        """truth: T H W ids of segments, with the names of those asked for. measure: one of `segments`."""
+        self.prompts: Mapping[int, Sequence[Asked]] = {0: [classes]}
         self._truth, self._true_names, self._measure = truth, names, measure
         self._overlaps = Overlaps()
         self._names: dict[int, str] = {}
@@ -113,17 +113,22 @@ def _refvos(sample: VideoSample) -> Exam:
 
 
 def _vis(sample: VideoSample) -> Exam:
-    return ClassExam(sample.labels, sample.categories, vocabulary().things, matched_tracks)
+    return ClassExam(sample.labels, sample.categories, Categories(vocabulary().things), matched_tracks)
 
 
 def _vss(sample: VideoSample) -> Exam:
     names = {**sample.categories, **sample.stuff}
-    return ClassExam(_panoptic(sample), names, vocabulary().names, class_iou)
+    return ClassExam(_panoptic(sample), names, _everything(), class_iou)
 
 
 def _vps(sample: VideoSample) -> Exam:
     names = {**sample.categories, **sample.stuff}
-    return ClassExam(_panoptic(sample), names, vocabulary().names, panoptic_quality)
+    return ClassExam(_panoptic(sample), names, _everything(), panoptic_quality)
+
+
+def _everything() -> Categories:
+    words = vocabulary()
+    return Categories(words.names, frozenset(range(len(words.things))))
 
 
 def _panoptic(sample: VideoSample) -> np.ndarray:
