@@ -1,0 +1,33 @@
+"""The windows of frames in which the official entity tracker hands out what it has."""
+
+from __future__ import annotations
+
+import math
+
+from univs.streaming.overlap import Span
+
+
+class Windows:
+    """Tells when a window of W frames is due: after the clips that start at memory + W, memory + 2W, ...
+
+    The official output is made after such a clip, and once for everything that is left after the last clip. Whether a
+    clip was the last one shows only later, so a window is reported when the next clip begins.
+
+    Args:
+        least: frames, W = 5 * (ceil(least / 5) + 1).
+        memory: clips start this much after a multiple of W when a window is due.
+    """
+
+    def __init__(self, least: int, memory: int) -> None:
+        self.length = 5 * (math.ceil(least / 5) + 1)
+        self._memory = memory
+        self._due = False
+
+    def begin(self) -> bool:
+        """A new clip begins: is a window due that the clip before has completed?"""
+        due, self._due = self._due, False
+        return due
+
+    def end(self, span: Span) -> None:
+        """The clip is done."""
+        self._due = span.start > self._memory and span.start % self.length == self._memory
