@@ -11,6 +11,7 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from univs.models import ImageFeatures, Prediction, TextFeatures, UniVS, build_model
+from univs.models import ImageFeatures, Prediction, PromptTokens, TextFeatures, UniVS, build_model
 from univs.models.clip_text import ClipTextEncoder
 from univs.models.official import load_official
 
@@ -176,6 +177,24 @@ def draws() -> GoldenDraws:
     return GoldenDraws()
 
 
+@pytest.fixture
+def make_manifest() -> Callable[[str], dict[str, dict[str, Any]]]:
+    """Name of an official model (or text_tower) -> its manifest."""
+    return manifest
+
+
+@pytest.fixture
+def make_tensors() -> Callable[[str], dict[str, Tensor]]:
+    """Name of an official model (or text_tower) -> its tensors, made by the rule."""
+    return official_tensors
+
+
+@pytest.fixture
+def make_config() -> Callable[[str], dict[str, Any]]:
+    """Name of an official model -> its numbers."""
+    return model_config
+
+
 def manifest(model: str) -> dict[str, dict[str, Any]]:
     """Name -> shape, sum and so on of every tensor of an official model (or of the text tower)."""
     path = ROOT / f"manifest_{model}.json"
@@ -272,6 +291,34 @@ def encoded_frames(family: str, frames: int) -> ImageFeatures:
     images = stored if stored.shape[1] == 3 else stored.permute(0, 3, 1, 2)
     model = golden_model(first.model)
     return model.encode_image(model.normalize(images))
+
+
+@pytest.fixture
+def stream_model(case: Case) -> UniVS:
+    """The official model of a streaming case, whose weights differ from the rule as the case says."""
+    found = re.search(r"_(R50|SwinT|SwinB|SwinL)_", case.info["config"], re.IGNORECASE)
+    name = found[1].lower() if found else "r50"
+    tensors = official_tensors(name)
+    for pattern, factor in case.info["weight_scale_overrides_regex"].items():
+        for key in tensors:
+            if re.search(pattern, key):
+                tensors[key] = tensors[key] * factor
+    for key in case.info["weight_overrides"]:
+        tensors[key] = case.whole(f"override:{key}")
+    built = build_model(model_config(name)).eval()
+    load_official(built, tensors)
+    return built.requires_grad_(False)
+
+
+@pytest.fixture
+def golden_draws(draws: GoldenDraws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks become tokens by the random choices of the golden runs."""
+    plain = UniVS.encode_masks
+
+    def encode_masks(self: UniVS, *arguments: Any, **options: Any) -> PromptTokens:
+        return plain(self, *arguments, **{"draws": draws, **options})
+
+    monkeypatch.setattr(UniVS, "encode_masks", encode_masks)
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -60,9 +63,16 @@ def official_name(ours: str) -> str:
         "mask_decoder.level_embed": "level_embed.weight",
         "mask_decoder.class_temperature": "cls_temp.weight",
         "visual_sampler.prompt_sot": "prompt_sot.weight",
+        "text_prompter.prompt_grounding": "prompt_grounding.weight",
+        "text_prompter.prompt_detection": "prompt_detection.weight",
     }
     if name in rest:
         return PREDICTOR + rest[name]
+    name = name.replace("text_prompter.norm.", PREDICTOR + "text_norm.")
+    name = name.replace("text_prompter.projection.", PREDICTOR + "text2vis_projection.")
+    look = PREDICTOR + "lang2vision_cross_attention_layer."
+    name = name.replace("text_prompter.image_attention.attention.", look + "multihead_attn.")
+    name = name.replace("text_prompter.image_attention.", look)
     name = name.replace("mask_decoder.norm.", PREDICTOR + "decoder_norm.")
     name = name.replace("mask_decoder.mask_embedding.", PREDICTOR + "mask_embed.")
     return name.replace("mask_decoder.class_projection.", PREDICTOR + "vis2text_projection.")
@@ -73,9 +83,7 @@ def checkpoint(r50: UniVS) -> dict[str, Tensor]:
     """An official state dict whose numbers are those of `r50`."""
     ours = r50.state_dict()
     named = {official_name(name): value for name, value in ours.items() if not name.endswith("num_batches_tracked")}
-    named[PREDICTOR + "text_norm.weight"] = torch.ones(640)
-    named["backbone_t.stem.conv1.weight"] = torch.zeros(64, 3, 7, 7)
-    named["sem_seg_head_t.predictor.query_feat.weight"] = torch.zeros(200, 256)
+    named[PREDICTOR + "reid_temp.weight"] = torch.ones(1, 1)
     return named
 
 
@@ -85,12 +93,35 @@ def test_the_table_is_one_to_one(r50: UniVS) -> None:
             assert our_name(official_name(name)) == name
 
 
-def test_a_checkpoint_file_becomes_a_model(r50: UniVS, checkpoint: dict[str, Tensor], tmp_path: Path) -> None:
+def test_a_checkpoint_file_becomes_a_model(
+    r50: UniVS, checkpoint: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     torch.save({"model": checkpoint, "iteration": 7}, tmp_path / "r50.pth")
     model = load(tmp_path / "r50.pth")
-    assert model.config["name"] == "r50" and not model.training
+    assert model.config["name"] == "r50" and not model.training and not caplog.messages
     loaded = model.state_dict()
     assert all(torch.equal(value, loaded[name]) for name, value in r50.state_dict().items())
+    with pytest.raises(UserError, match="holds no moving averages"):
+        load(tmp_path / "r50.pth", averages=True)
+
+
+def test_moving_averages_are_chosen_or_skipped_with_a_notice(
+    checkpoint: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    query, norm = PREDICTOR + "query_feat.weight", "backbone.stem.conv1.norm.weight"
+    averages = {
+        query.replace("sem_seg_head.", "sem_seg_head_t."): torch.full((200, 256), 7.0),
+        norm.replace("backbone.", "backbone_t."): torch.full((64,), 3.0),
+    }
+    torch.save({"model": {**checkpoint, **averages}}, tmp_path / "r50.pth")
+    plain = load(tmp_path / "r50.pth").state_dict()
+    assert torch.equal(plain["mask_decoder.query"], checkpoint[query])
+    assert len(caplog.messages) == 1 and "moving averages of 2 tensors, which are not used" in caplog.messages[0]
+    averaged = load(tmp_path / "r50.pth", averages=True).state_dict()
+    assert (averaged["mask_decoder.query"] == 7).all() and (averaged["backbone.body.bn1.weight"] == 3).all()
+    # of what is not averaged the weight itself
+    assert torch.equal(averaged["mask_decoder.query_position"], plain["mask_decoder.query_position"])
+    assert len(caplog.messages) == 1
 
 
 def test_leftovers_gaps_and_shapes_are_named(r50: UniVS, checkpoint: dict[str, Tensor]) -> None:
@@ -104,6 +135,36 @@ def test_leftovers_gaps_and_shapes_are_named(r50: UniVS, checkpoint: dict[str, T
     with pytest.raises(UserError, match=r"query_feat.weight has shape \(100, 256\) and not \(200, 256\)"):
         load_official(r50, {**checkpoint, query: torch.zeros(100, 256)})
     assert all(torch.equal(value, before[name]) for name, value in r50.state_dict().items())
+
+
+def test_a_mask2former_gives_what_fits(
+    r50: UniVS, checkpoint: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("prompt_", "lang2vision", "text", "cls_temp", "reid_temp", "query_feat", "query_embed")
+    arrays = {name: value.numpy() for name, value in checkpoint.items() if not any(part in name for part in names)}
+    arrays[PREDICTOR + "static_query.weight"] = np.full((200, 256), 5, dtype=np.float32)
+    arrays[PREDICTOR + "query_embed.weight"] = np.zeros((100, 256), dtype=np.float32)
+    arrays[PREDICTOR + "class_embed.weight"] = np.zeros((134, 256), dtype=np.float32)
+    arrays["criterion.empty_weight"] = np.ones(134, dtype=np.float32)
+    path = tmp_path / "m2f.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "somebody", "matching_heuristics": True}, 2))
+    torch.manual_seed(1)
+    model = load(path)
+    (message,) = caplog.messages
+    assert "nothing in it for visual_sampler.prompt_sot, mask_decoder.query_position, mask_decoder.class_" in message
+    assert message.endswith("nothing took sem_seg_head.predictor.query_embed, sem_seg_head.predictor.class_embed")
+    loaded, ours = model.state_dict(), r50.state_dict()
+    assert (loaded["mask_decoder.query"] == 5).all()  # the older name of the same
+    for name in (
+        "backbone.body.conv1.weight",
+        "pixel_decoder.level_embed",
+        "mask_decoder.mask_embedding.layers.2.bias",
+    ):
+        assert torch.equal(loaded[name], ours[name]), name
+    fresh = model.text_prompter
+    assert fresh is not None and 0.015 < fresh.projection.weight.std() < 0.025 and not fresh.projection.bias.any()
+    assert loaded["mask_decoder.query_position"].std() > 0.5  # of another count: stays random
+    assert loaded["mask_decoder.class_temperature"].item() == pytest.approx(math.log(1 / 0.07))
 
 
 def test_official_files_are_recognised_by_names(r50: UniVS, checkpoint: dict[str, Tensor]) -> None:

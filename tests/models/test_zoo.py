@@ -81,7 +81,10 @@ def broken_files(folder: Path, model: UniVS, config: dict[str, Any]) -> dict[Pat
     case("cut.pth", "not a checkpoint of plain tensors").write_bytes(b"PK\x03\x04 not a zip")
     case("code.pth", "not a checkpoint of plain tensors").write_bytes(pickle.dumps(Path("x"), protocol=2))
     torch.save({"a": torch.zeros(1)}, case("foreign.pth", "not an official UniVS checkpoint"))
-    torch.save([1, 2], case("numbers.pth", "not an official UniVS checkpoint"))
+    torch.save([1, 2], case("numbers.pth", "holds no tensors by name"))
+    case("cut.pkl", "not a whole pickle of arrays").write_bytes(b"\x80\x02}q")
+    case("code.pkl", "asks for pathlib.*which is not run").write_bytes(pickle.dumps(Path("x"), protocol=2))
+    case("foreign.pkl", "not an official UniVS checkpoint").write_bytes(pickle.dumps({"model": {}}))
     case("tiny2", "unknown weights 'tiny2'")
     return cases
 

@@ -62,12 +62,14 @@ class Backbone(nn.Module):
         return self.body(images.contiguous(memory_format=self.memory_format))
 
 
-def load_lite0_imagenet(backbone: Backbone) -> None:
+def load_lite0_imagenet(backbone: nn.Module) -> None:
     """Start a `tf_efficientnet_lite0` backbone from the ImageNet weights of the registry package (Apache-2.0).
 
     The package's entries have other names but the order and shapes of timm's. Raises UserError where the package is not
     installed or does not fit.
     """
+    if not isinstance(backbone, Backbone):
+        raise UserError("ImageNet weights are at hand for a tf_efficientnet_lite0 backbone only")
     try:
         files = importlib.metadata.files(LITE0_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:

@@ -70,7 +70,7 @@ TABLE: tuple[tuple[str, str], ...] = (
     ),
     (_QUERIES + r"transformer_ffn_layers\.(\d+)\.(\w+)\.(\w+)", r"mask_decoder.feed_forward.\1.\2.\3"),
     # queries and heads
-    (_QUERIES + r"query_feat\.weight", r"mask_decoder.query"),
+    (_QUERIES + r"(?:query_feat|static_query)\.weight", r"mask_decoder.query"),
     (_QUERIES + r"query_embed\.weight", r"mask_decoder.query_position"),
     (_QUERIES + r"level_embed\.weight", r"mask_decoder.level_embed"),
     (_QUERIES + r"decoder_norm\.(\w+)", r"mask_decoder.norm.\1"),
@@ -92,10 +92,16 @@ UNREAD: tuple[str, ...] = (
     _QUERIES + r"reid_temp\.weight",
     # computed from the size of a window
     _BLOCK + r"attn\.relative_position_index",
-    # moving averages kept by official training, and what is not a weight
-    r"(backbone_t|sem_seg_head_t|criterion)\..*",
+    # classes of a Mask2Former, and what is not a weight
+    _QUERIES + r"class_embed\.(weight|bias)",
+    r"criterion\..*",
+    # moving averages kept by official training: `split_averages`
+    r"(backbone_t|sem_seg_head_t)\..*",
     r"pixel_(mean|std)",
 )
+
+SWIN_WIDTHS = {96: "swint", 128: "swinb", 192: "swinl"}
+"""Channels of the first map -> our name of the model."""
 
 CLASS_ROWS: dict[str, tuple[int, int]] = {
     "imagenet": (0, 1000),
@@ -117,6 +123,8 @@ CLASS_ROWS: dict[str, tuple[int, int]] = {
 }
 """Dataset -> (first row, number of rows) in the official 3938 x 640 class embeddings."""
 
+CLASS_COUNT = 3938
+
 
 def is_official(names: Iterable[str]) -> bool:
     """Whether tensors of these names are of an official checkpoint."""
@@ -133,13 +141,85 @@ def our_name(official: str) -> str | None:
     raise KeyError(official)
 
 
+def backbone_of(tensors: Mapping[str, Tensor]) -> str:
+    """Which of our models (configs/model/NAME.yaml) official tensors belong to. Raises UserError for none of them."""
+    patches = tensors.get("backbone.patch_embed.proj.weight")
+    if patches is not None and len(patches) in SWIN_WIDTHS:
+        return SWIN_WIDTHS[len(patches)]
+    if "backbone.stem.conv1.weight" in tensors:
+        return "r50"
+    raise UserError("official weights of an unknown backbone: R50, Swin-T, Swin-B and Swin-L are known")
+
+
+def is_initial(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether official tensors are those of a Mask2Former, which UniVS only starts from."""
+    return not any("prompt_self_attention" in name for name in tensors)
+
+
+def split_averages(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights themselves, and the moving averages of some of them under the same names."""
+    live: dict[str, Tensor] = {}
+    averages: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        if part in ("backbone_t", "sem_seg_head_t"):
+            averages[f"{part.removesuffix('_t')}.{rest}"] = tensor
+        else:
+            live[name] = tensor
+    return live, averages
+
+
 def load_official(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill a model of the official sizes from an official state dict.
+    """Fill a model of the official sizes from an official state dict (moving averages in it are left out).
 
     Raises UserError that names tensors which are unknown, missing or of another shape; the model is then unchanged.
     """
-    expected = model.state_dict()
+    expected = _expected(model)
+    found, unfitting = _fitting(expected, tensors)
+    if unfitting:
+        official, name = next(iter(unfitting.items()))
+        shapes = f"{tuple(tensors[official].shape)} and not {tuple(expected[name].shape)}"
+        raise UserError(f"official weights do not fit: {official} has shape {shapes}")
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise UserError(f"official weights are incomplete: nothing for {_some(missing)}")
+    model.load_state_dict(found, strict=False)
+
+
+def initialise_official(model: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Start a model of the official sizes from a Mask2Former, as the official training does.
+
+    What fits by name and shape is taken; linear layers and norms of the mask decoder that get nothing are drawn anew
+    (truncated normal of 0.02, bias 0; norms 1 and 0), the rest keeps its initial weights.
+
+    Returns:
+        Our names that got nothing, and official ones that nothing took. Raises UserError for tensors that are unknown;
+        the model is then unchanged.
+    """
+    expected = _expected(model)
+    found, unfitting = _fitting(expected, tensors)
+    unused = [name for name in tensors if name in unfitting or (our_name(name) is None and "class_embed" in name)]
+    for prefix, module in model.named_modules():
+        if not prefix.startswith(("mask_decoder.", "text_prompter.")):
+            continue
+        if isinstance(module, nn.Linear) and f"{prefix}.weight" not in found:
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm) and f"{prefix}.weight" not in found:
+            module.reset_parameters()
+    model.load_state_dict(found, strict=False)
+    return [name for name in expected if name not in found], unused
+
+
+def _expected(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model that official weights give."""
+    return {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def _fitting(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Official tensors under our names, and those of another shape: official name -> ours. Unknown ones raise."""
     found: dict[str, Tensor] = {}
+    unfitting: dict[str, str] = {}
     unknown: list[str] = []
     for official, tensor in tensors.items():
         try:
@@ -152,16 +232,12 @@ def load_official(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if name not in expected:
             unknown.append(official)
         elif tensor.shape != expected[name].shape:
-            shapes = f"{tuple(tensor.shape)} and not {tuple(expected[name].shape)}"
-            raise UserError(f"official weights do not fit: {official} has shape {shapes}; only UniVS R50 is known")
+            unfitting[official] = name
         else:
             found[name] = tensor
     if unknown:
-        raise UserError(f"official weights do not fit: unknown {_some(unknown)}; only UniVS R50 is known")
-    missing = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
-    if missing:
-        raise UserError(f"official weights are incomplete: nothing for {_some(missing)}")
-    model.load_state_dict(found, strict=False)
+        raise UserError(f"official weights do not fit: unknown {_some(unknown)}")
+    return found, unfitting
 
 
 def _some(names: list[str]) -> str:

@@ -41,7 +41,7 @@ class SwinBackbone(nn.Module):
         self.patch_norm = nn.LayerNorm(width)
         rates = iter(np.linspace(0, drop_path, sum(depths)).tolist())
         self.stages = nn.ModuleList(
-            nn.ModuleList(SwinBlock(c, count, window, window // 2 * (i % 2), next(rates)) for i in range(depth))
+            nn.Sequential(*(SwinBlock(c, count, window, window // 2 * (i % 2), next(rates)) for i in range(depth)))
             for c, depth, count in zip(self.channels, depths, heads, strict=True)
         )
         self.mergings = nn.ModuleList(PatchMerging(c) for c in self.channels[:-1])
@@ -68,8 +68,7 @@ class SwinBackbone(nn.Module):
         for i, (stage, norm) in enumerate(zip(self.stages, self.norms, strict=True)):
             if i:
                 x = self.mergings[i - 1](x)
-            for block in stage:
-                x = block(x)
+            x = stage(x)
             maps.append(norm(x).permute(0, 3, 1, 2).contiguous())
         return maps
 

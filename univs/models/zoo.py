@@ -7,13 +7,13 @@ model is built from them by one function, and no class path is ever read out of 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
-import torch
 import yaml
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,12 +23,22 @@ from univs.errors import UserError
 from univs.files import atomic_path
 from univs.models.backbone import Backbone
 from univs.models.mask_decoder import MaskDecoder
-from univs.models.official import is_official, load_official
+from univs.models.official import (
+    backbone_of,
+    initialise_official,
+    is_initial,
+    is_official,
+    load_official,
+    split_averages,
+)
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import VisualSampler
+from univs.models.weight_files import read_tensors
+
+log = logging.getLogger(__name__)
 
 CONFIG_KEY = "univs_config"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -89,22 +99,34 @@ def _kind(part: str, kinds: Mapping[str, Callable[..., Any]], options: dict[str,
     return kinds[kind]
 
 
-def load(name_or_path: str | os.PathLike[str], device: str = "cpu") -> UniVS:
+def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages: bool = False) -> UniVS:
     """A model with its weights, in eval mode.
 
     Args:
         name_or_path: the name of built-in weights ("tiny"), the path of a .safetensors file of ours, or the path of an
-            official UniVS .pth checkpoint (R50).
+            official checkpoint (.pth or .pkl): UniVS with R50, Swin-T, Swin-B or Swin-L, or a Mask2Former with one of
+            them, which gives the initial weights of such a UniVS.
         device: where to put it, as torch names devices.
+        averages: take the moving averages that official training keeps beside the weights, where the file has them.
 
-    Raises UserError for an unknown name, a missing, foreign or damaged file, and a device that is not there.
+    What an official file leaves open or what of it is not used is named in a log message. Raises UserError for an
+    unknown name, a missing, foreign or damaged file, and a device that is not there.
     """
     path = _weights_path(str(name_or_path))
-    model = _load_official_file(path) if path.suffix == ".pth" else _load_our_file(path)
+    model = _load_our_file(path) if path.suffix == ".safetensors" else _load_official_file(path, averages)
     try:
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def start_from(model: UniVS, path: str | os.PathLike[str]) -> None:
+    """Give a model the weights of a file (any that `load` takes) where they fit, and name the parts that got none."""
+    given, own = load(path).state_dict(), model.state_dict()
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(fitting, strict=False)
+    if missing := [name for name in own if name not in fitting]:
+        log.warning("%s has nothing for %s, which start anew", path, _parts(missing))
 
 
 def save(model: UniVS, path: str | os.PathLike[str], config: Mapping[str, Any], half: bool = True) -> None:
@@ -127,7 +149,7 @@ def save(model: UniVS, path: str | os.PathLike[str], config: Mapping[str, Any], 
 def _weights_path(given: str) -> Path:
     """The file behind a built-in name or a path."""
     path = Path(given)
-    if path.suffix in (".safetensors", ".pth"):
+    if path.suffix in (".safetensors", ".pth", ".pkl"):
         if not path.is_file():
             raise UserError(f"no weights file at {given}")
         return path
@@ -135,7 +157,7 @@ def _weights_path(given: str) -> Path:
     if given not in built_in:
         known = ", ".join(built_in) or "none is built in"
         raise UserError(
-            f"unknown weights {given!r}: give a name ({known}), a .safetensors file or an official .pth file"
+            f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth or .pkl file"
         )
     return WEIGHTS / f"{given}.safetensors"
 
@@ -165,18 +187,34 @@ def _load_our_file(path: Path) -> UniVS:
     return model
 
 
-def _load_official_file(path: Path) -> UniVS:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or foreign pickle makes of torch.load
-        raise UserError(f"{path} is not a checkpoint of plain tensors: {str(error).splitlines()[0]}") from error
-    tensors = content.get("model", content) if isinstance(content, Mapping) else None
-    if not isinstance(tensors, Mapping) or not is_official(str(name) for name in tensors):
+def _load_official_file(path: Path, averages: bool) -> UniVS:
+    tensors = read_tensors(path)
+    if not is_official(tensors):
         raise UserError(f"{path} is not an official UniVS checkpoint: give one, or a .safetensors file of ours")
-    config = yaml.safe_load((configs_folder() / "model" / "r50.yaml").read_text(encoding="utf-8"))
-    model = build_model(config)
-    load_official(model, {name: value for name, value in tensors.items() if isinstance(value, Tensor)})
+    tensors, average = split_averages(tensors)
+    if averages and not average:
+        raise UserError(f"{path} holds no moving averages: load it without averages")
+    if averages:
+        tensors.update(average)
+    elif average:
+        log.warning("%s also holds moving averages of %d tensors, which are not used", path, len(average))
+    name = backbone_of(tensors)
+    model = build_model(yaml.safe_load((configs_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8")))
+    try:
+        if is_initial(tensors):
+            missing, unused = initialise_official(model, tensors)
+            message = "%s is a Mask2Former: initial weights only; nothing in it for %s; nothing took %s"
+            log.warning(message, path, _parts(missing), ", ".join(name.rpartition(".")[0] for name in unused) or "none")
+        else:
+            load_official(model, tensors)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return model
+
+
+def _parts(names: Iterable[str]) -> str:
+    """Names of tensors, those of one part of a model as one."""
+    return ", ".join(dict.fromkeys(".".join(name.split(".")[:2]) for name in names)) or "none"
 
 
 def _pickle_hint(path: Path) -> str:

@@ -98,7 +98,7 @@ def build(numbers: Mapping[str, Any], init: str | None) -> UniVS:
     if init == "imagenet":
         load_lite0_imagenet(model.backbone)
     elif init is not None:
-        model.load_state_dict(zoo.load(init).state_dict())
+        zoo.start_from(model, init)
     return model
 
 
