@@ -45,8 +45,23 @@ def test_a_sentence_is_the_mean_over_whole_templates(
     assert torch.allclose(ends.mean(0), text.sentence[0], atol=1e-5)
 
 
+def check_attention(case: Any, model: UniVS, features: ImageFeatures, embeddings: Tensor) -> None:
+    """The maps by which the first tokens (N D) look at each level, scaled to a largest value of 1 over all levels."""
+    prompter, image = model.text_prompter, model._cells(features)
+    assert prompter is not None
+    attention = prompter.image_attention.attention
+    query = attention.project_query(prompter.projection(prompter.norm(embeddings))).unflatten(-1, (8, -1))
+    key = attention.project_key(image).unflatten(-1, (8, -1))
+    maps = (torch.einsum("nhc,flhc->nfhl", query, key) / query.shape[-1] ** 0.5).softmax(-1).mean(2)
+    scaled = maps / maps.amax(-1, keepdim=True).clamp_min(1e-6)
+    sizes = [level.shape[-2:] for level in features.levels]
+    for i, part in enumerate(scaled.split([h * w for h, w in sizes], dim=-1)):
+        case.check(f"l2v_attn_{i}", part.unflatten(-1, sizes[i])[None], 1e-4)
+
+
 @pytest.mark.cases("*_dec_grounding_*")
 def test_expressions(case: Any, model: UniVS, features: ImageFeatures, text: TextFeatures) -> None:
+    check_attention(case, model, features, text.sentence)
     frames = len(features.mask_features)
     prompts = model.text_prompts(features, text, frames)
     tokens = prompts.tokens[0].transpose(1, 2)  # N L T C
@@ -73,7 +88,9 @@ def test_expressions(case: Any, model: UniVS, features: ImageFeatures, text: Tex
 @pytest.mark.cases("*_dec_det_text_*")
 def test_categories(case: Any, model: UniVS, features: ImageFeatures, class_embeddings: Tensor) -> None:
     start, count = CLASS_ROWS[case.name.split("_")[-2]]
-    prompts = model.category_prompts(features, class_embeddings[start : start + count], len(features.mask_features))
+    names = class_embeddings[start : start + count]
+    check_attention(case, model, features, names)
+    prompts = model.category_prompts(features, names, len(features.mask_features))
     case.check("prompt_query_init", prompts.query[0], 1e-4)
     predictions = model.decode(
         features,
