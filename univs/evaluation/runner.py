@@ -50,6 +50,10 @@ def main(overrides: Sequence[str]) -> None:
         from univs.evaluation import synth_runner
 
         chosen = synth_runner.evaluate
+    elif settings["dataset"] == "labelled":
+        from univs.evaluation import labelled_runner
+
+        chosen = labelled_runner.evaluate
     known = inspect.signature(chosen).parameters
     unknown = sorted(settings.keys() - known.keys())
     if unknown:

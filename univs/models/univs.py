@@ -26,6 +26,7 @@ from univs.models.position import time_embedding
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.visual_sampler import Draws, SampledMap, VisualSampler
+from univs.models.word_head import WordHead
 
 if TYPE_CHECKING:
     from univs.models.dense_memory import DenseMemory
@@ -42,6 +43,7 @@ class UniVS(nn.Module):
         mask_decoder: queries -> masks.
         dense_memory: per-object residual on the mask features, or None.
         text_prompter: texts -> tokens and initial queries, or None for a model that takes no words.
+        word_head: what each cell is, in words and boxes, or None (official): see `word_answers`.
         pixel_mean, pixel_std: of RGB 0..255.
         config: the plain numbers it was built from (`zoo.build_model`).
     """
@@ -57,6 +59,7 @@ class UniVS(nn.Module):
         mask_decoder: MaskDecoder,
         dense_memory: DenseMemory | None = None,
         text_prompter: TextPrompter | None = None,
+        word_head: WordHead | None = None,
         *,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -65,7 +68,7 @@ class UniVS(nn.Module):
         super().__init__()
         self.backbone, self.pixel_decoder = backbone, pixel_decoder
         self.visual_sampler, self.mask_decoder, self.dense_memory = visual_sampler, mask_decoder, dense_memory
-        self.text_prompter = text_prompter
+        self.text_prompter, self.word_head = text_prompter, word_head
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
         self.config = dict(config or {})

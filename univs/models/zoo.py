@@ -37,6 +37,7 @@ from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import VisualSampler
 from univs.models.weight_files import read_tensors
+from univs.models.word_head import WordHead
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,9 @@ def _build(config: Mapping[str, Any]) -> UniVS:
     if config.get("text"):  # weights files from before there were words have no such entry
         heads = config["text"]["heads"]
         text_prompter = TextPrompter(config["mask_decoder"]["text_dim"], mask_decoder.dim, heads)
+    word_head = None
+    if config.get("word_head"):
+        word_head = WordHead(mask_decoder.dim, config["mask_decoder"]["text_dim"], **config["word_head"])
     return UniVS(
         backbone,
         pixel_decoder,
@@ -85,6 +89,7 @@ def _build(config: Mapping[str, Any]) -> UniVS:
         mask_decoder,
         dense_memory,
         text_prompter,
+        word_head,
         pixel_mean=config["pixel_mean"],
         pixel_std=config["pixel_std"],
         config=config,

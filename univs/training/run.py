@@ -13,16 +13,18 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from univs.configuration import compose
 from univs.data.clips import TrainingClips, build_clips, collate_clips
+from univs.data.word_batches import build_word_images, collate_words
 from univs.errors import UserError
 from univs.losses import CriterionWeights
 from univs.models import zoo
 from univs.models.backbone import load_lite0_imagenet
+from univs.models.embedding_cache import CachedTextEncoder
+from univs.models.encoders import load_text_encoder
 from univs.models.univs import UniVS
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.schedule import Budget
 from univs.training.trainer import Trainer, TrainerOptions
-
-STAGES = ("image", "clip")
+from univs.training.word_step import WordLosses, WordStep
 
 
 class _From(Sampler[int]):
@@ -55,13 +57,18 @@ def main(overrides: Sequence[str]) -> None:
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     torch.manual_seed(settings["seed"] + rank)
     model = build(settings["model"], settings["init"]).to(device)
-    freeze_backbone(model, int(stage["frozen_backbone"]))
-    clips = read_clips(settings["data"], stage, settings["seed"])
+    step: Callable[[dict[str, Any], float], dict[str, Tensor]]
+    if stage.get("step") == "words":
+        data, step, collate = words(model, settings, settings["seed"] + rank)
+    else:
+        freeze_backbone(model, int(stage["frozen_backbone"]))
+        data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
+        step = ClipStep(model, clip_losses(stage["losses"]), settings["seed"] + rank)
     options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
     trainer = Trainer(
         model,
-        ClipStep(model, clip_losses(stage["losses"]), settings["seed"] + rank),
-        batches(clips, int(stage["batch_size"]), int(stage["workers"]), rank, world),
+        step,
+        batches(data, int(stage["batch_size"]), int(stage["workers"]), rank, world, collate),
         TrainerOptions(**{name: options[name] for name in TrainerOptions.__dataclass_fields__}),
         make_folder(settings["out"]),
         device,
@@ -109,6 +116,21 @@ def freeze_backbone(model: UniVS, parts: int) -> None:
         part.requires_grad_(False)
 
 
+def words(
+    model: UniVS, settings: Mapping[str, Any], seed: int
+) -> tuple[Dataset[Any], WordStep, Callable[[Sequence[Any]], dict[str, Any]]]:
+    """Data, step and collation of stage `words`; all parameters but those that the stage names are frozen."""
+    stage = settings["stage"]
+    trained = tuple(stage["trained"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(trained))
+    images = build_word_images(settings["data"]["sources"], size=stage["size"], seed=settings["seed"])
+    encoder = load_text_encoder(settings["model"]["text"]["encoder"])
+    if isinstance(encoder, CachedTextEncoder):  # texts are drawn at random: nothing worth keeping on disk
+        encoder = encoder.encoder
+    return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"]), seed), collate_words
+
+
 def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> TrainingClips:
     """The training clips that the data settings describe."""
     extra = {}
@@ -122,17 +144,22 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> 
 
 
 def batches(
-    clips: Dataset[Any], size: int, workers: int, rank: int, world: int
-) -> Callable[[int], DataLoader[dict[str, Tensor]]]:
+    clips: Dataset[Any],
+    size: int,
+    workers: int,
+    rank: int,
+    world: int,
+    collate: Callable[[Sequence[Any]], dict[str, Any]] = collate_clips,
+) -> Callable[[int], DataLoader[dict[str, Any]]]:
     """A function from the number of steps already done to a loader that goes on from there."""
 
-    def start(step: int) -> DataLoader[dict[str, Tensor]]:
+    def start(step: int) -> DataLoader[dict[str, Any]]:
         return DataLoader(
             clips,
             batch_size=size,
             sampler=_From(step * size * world, rank, world),
             num_workers=workers,
-            collate_fn=collate_clips,
+            collate_fn=collate,
             prefetch_factor=4 if workers else None,
             persistent_workers=workers > 0,
         )

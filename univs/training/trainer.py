@@ -45,12 +45,12 @@ class TrainerOptions:
 class _Forward(nn.Module):
     """The step as a module, so that DistributedDataParallel sees one forward call."""
 
-    def __init__(self, model: nn.Module, step: Callable[[dict[str, Tensor], float], dict[str, Tensor]]) -> None:
+    def __init__(self, model: nn.Module, step: Callable[[dict[str, Any], float], dict[str, Tensor]]) -> None:
         super().__init__()
         self.model = model
         self.step = step
 
-    def forward(self, batch: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
+    def forward(self, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
         return self.step(batch, kept)
 
 
@@ -69,8 +69,8 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        step: Callable[[dict[str, Tensor], float], dict[str, Tensor]],
-        batches: Callable[[int], Iterable[dict[str, Tensor]]],
+        step: Callable[[dict[str, Any], float], dict[str, Tensor]],
+        batches: Callable[[int], Iterable[dict[str, Any]]],
         options: TrainerOptions,
         out: Path,
         device: torch.device,
@@ -116,7 +116,7 @@ class Trainer:
         self.model.train()
         curves = self._curves()
         console, saved, shown = Console(stderr=True), time.monotonic(), 0.0
-        batches: Iterator[dict[str, Tensor]] = iter(self.batches(self.step_number))
+        batches: Iterator[dict[str, Any]] = iter(self.batches(self.step_number))
         progress = self.progress
         try:
             while progress < 1:
@@ -141,13 +141,13 @@ class Trainer:
                 curves.close()
             signal.signal(signal.SIGTERM, before)
 
-    def _step(self, batch: dict[str, Tensor], progress: float) -> dict[str, float]:
+    def _step(self, batch: dict[str, Any], progress: float) -> dict[str, float]:
         options = self.options
         factor = learning_rate_factor(self.step_number, progress, options.warmup, options.final_factor)
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * factor
         kept = kept_share(progress, options.kept_share, start=options.kept_share_start)
-        batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        batch = {name: _moved(value, self.device) for name, value in batch.items()}
         half = options.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             losses = self.forward(batch, kept)
@@ -188,6 +188,11 @@ class Trainer:
             curves.add_scalar(name, value, self.step_number)
         with (self.out / "log.jsonl").open("a") as log:
             log.write(json.dumps({"step": self.step_number, "minutes": self.seconds / 60, **values}) + "\n")
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Tensors of a batch go to the device, whatever else it holds stays."""
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
 def parameter_groups(model: nn.Module, options: TrainerOptions) -> list[dict[str, Any]]:

@@ -1,0 +1,106 @@
+"""The word head: geometry of its boxes, scores of cells and masks; and what its losses ask."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.losses.words import assign_cells, box_losses, cell_losses, name_losses
+from univs.models.features import ImageFeatures
+from univs.models.word_head import WordCells, WordHead, propose_boxes, rough_maps
+
+DIM, WORDS = 16, 12
+
+
+def features(frames: int = 1, height: int = 64, width: int = 96) -> ImageFeatures:
+    torch.manual_seed(1)
+    first, second, third = (torch.randn(frames, DIM, height // s, width // s) for s in (32, 16, 8))
+    return ImageFeatures((first, second, third), torch.randn(frames, 4, height // 4, width // 4), {})
+
+
+def cells_of(objectness: Tensor, reach: float = 12.0) -> WordCells:
+    height, width = objectness.shape
+    return WordCells(torch.randn(1, WORDS, height, width), objectness[None], torch.full((1, 4, height, width), reach))
+
+
+def test_boxes_are_pixels_around_the_centres_of_cells() -> None:
+    boxes = cells_of(torch.zeros(3, 5)).boxes()
+    assert boxes[0, :, 1, 2].tolist() == [20 - 12, 12 - 12, 20 + 12, 12 + 12]
+
+
+def test_the_best_of_overlapping_boxes_is_proposed_once() -> None:
+    objectness = torch.full((6, 9), -9.0)
+    objectness[2, 2], objectness[2, 3], objectness[5, 8] = 2.0, 1.0, 0.5
+    boxes, scores = propose_boxes(cells_of(objectness, 20.0), most=2)
+    assert boxes.tolist() == [[0, 0, 40, 40], [48, 24, 72, 48]], "cut at the border"
+    assert torch.allclose(scores, torch.tensor([2.0, 0.5]).sigmoid())
+
+
+def test_a_mask_is_scored_by_the_mean_of_its_cells() -> None:
+    torch.manual_seed(0)
+    head = WordHead(DIM, WORDS, 8)
+    cells, texts = head(features(2)), torch.randn(5, WORDS)
+    masks = torch.zeros(2, 3, 8, 12)
+    masks[:, 0, 2, 3] = 1
+    masks[:, 1, :, :6] = 0.5
+    scores = head.score_masks(cells, masks, texts)
+    of_cells = head.score_cells(cells, texts)
+    assert scores.shape == (2, 3, 5) and of_cells.shape == (2, 5, 8, 12)
+    assert torch.allclose(scores[:, 0], of_cells[:, :, 2, 3], atol=1e-4)
+    mean = F.normalize(cells.words[:, :, :, :6].mean((2, 3)), dim=1) @ F.normalize(texts, dim=1).T
+    assert torch.allclose(scores[:, 1], mean * head.temperature.exp() + head.bias, atol=1e-4)
+    assert torch.allclose(scores[:, 2], head.bias.expand(2, 5)), "an empty mask fits nothing"
+
+
+def test_rough_maps_say_where_and_where_not() -> None:
+    maps = rough_maps(torch.tensor([[[[9.0, -9.0], [9.0, -9.0]]]]))
+    assert maps.shape == (1, 1, 2, 4, 4)
+    assert torch.allclose(maps.sum(2), torch.ones(1, 1, 4, 4))
+    assert (maps[0, 0, 0, :, 0] > 0.99).all() and (maps[0, 0, 0, :, 3] < 0.01).all()
+
+
+def test_cells_answer_for_the_object_they_are_in_the_middle_of() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 80.0, 80.0], [36.0, 36.0, 44.0, 44.0]])
+    owner = assign_cells(boxes, (10, 10), 8)
+    assert (owner[4:6, 4:6] == 1).all(), "the smaller one first"
+    around = owner.clone()
+    around[4:6, 4:6] = 0
+    # the middle 0.3 of 80 pixels: centres of cells within 12 of pixel 40, which are those at 28, 36, 44 and 52
+    assert (around[3:7, 3:7] == 0).all() and (around == 0).sum() == 16
+    assert (assign_cells(torch.zeros(0, 4), (3, 3), 8) == -1).all()
+
+
+def test_right_boxes_cost_nothing() -> None:
+    box = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
+    predicted = box.T[:, :, None].expand(4, 6, 6)[None]
+    there = assign_cells(box, (6, 6), 8) >= 0
+    sure = torch.where(there, 12.0, -12.0)[None]
+    known = torch.ones(1, 6, 6, dtype=torch.bool)
+    assert float(box_losses(sure, predicted, [box], known, 8)) < 1e-3
+    assert float(box_losses(sure, predicted + 16, [box], known, 8)) > 0.5
+    assert float(box_losses(-sure, predicted, [box], known, 8)) > 5
+    nothing = box_losses(-sure, predicted, [box[:0]], torch.zeros_like(known), 8)
+    assert float(nothing) == 0, "where nothing is known nothing is asked"
+
+
+def test_names_of_other_data_sets_do_not_count() -> None:
+    logits = torch.tensor([[4.0, -4.0, 9.0]])
+    vocabulary = torch.tensor([[True, True, False]])
+    loss = name_losses(logits, torch.tensor([0]), vocabulary)
+    p = torch.sigmoid(torch.tensor([4.0, 4.0]))
+    focal = (-0.5 * (1 - p) ** 2 * p.log()).sum()
+    assert float(loss) == pytest.approx(float(focal + torch.log1p(torch.exp(torch.tensor(-8.0)))), rel=1e-4)
+
+
+def test_cells_that_nobody_knows_do_not_count() -> None:
+    shares = torch.zeros(1, 2, 2, 2)
+    shares[0, 0, 0] = 1
+    logits = torch.where(shares > 0, 12.0, -12.0)
+    known = torch.ones_like(shares, dtype=torch.bool)
+    assert float(cell_losses(logits, shares, known)) < 1e-3
+    logits[0, 1, 1, 1] = 12.0
+    assert float(cell_losses(logits, shares, known)) > 1
+    known[0, 1, 1, 1] = False
+    assert float(cell_losses(logits, shares, known)) < 1e-3

@@ -1,0 +1,208 @@
+"""Training samples of words: crops of labelled images with the names of what is on them.
+
+K names of all data sets together; S pixels of a side; G objects of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from univs.data.appearance import degrade
+from univs.data.clips import draw
+from univs.data.named_images import NamedImages, SemanticImages, merged_name
+from univs.data.sample import NO_CLASS, VideoSample
+from univs.data.warps import opencv
+from univs.errors import UserError
+from univs.vocabularies import vocabulary
+
+SIDES = ("left", "right")
+TRIES = 20
+
+
+class Samples(Protocol):
+    """A data set of images or videos with names."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def stuff_names(self) -> frozenset[str]:
+        """Those that no object has."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> VideoSample: ...
+
+
+@dataclass(frozen=True)
+class WordImage:
+    """A crop and what is known of it."""
+
+    image: np.ndarray  # S S 3 uint8
+    objects: np.ndarray  # S S uint8: ids 1.., 0 none, 255 unknown
+    classes: np.ndarray  # S S int16: which of the K names, NO_CLASS where none is known
+    object_classes: dict[int, int]  # object id -> name
+    complete: bool  # every object is labelled
+    stuffed: bool  # stuff is labelled too
+    vocabulary: np.ndarray  # K bool: the names of its data set
+    stuff: np.ndarray  # K bool: those among them that are stuff
+    expression: tuple[int, str] | None  # an object and what is true of it alone
+
+
+class WordImages(Dataset[WordImage]):
+    """An endless supply of crops; the crop of an index depends on index and seed alone.
+
+    Args:
+        sources: data sets and their weights.
+        size: S.
+        seed: of the draws.
+    """
+
+    def __init__(self, sources: Sequence[tuple[Samples, float]], *, size: int, seed: int = 0) -> None:
+        self.sources = [(source, weight) for source, weight in sources if len(source) and weight > 0]
+        if not self.sources:
+            raise UserError("words: no source with images and a positive weight")
+        self.size, self.seed = size, seed
+        self.names = tuple(sorted({name for source, _ in self.sources for name in source.names}))
+        self.numbers = {name: number for number, name in enumerate(self.names)}
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def __getitem__(self, index: int) -> WordImage:
+        rng = np.random.default_rng([self.seed, index])
+        source = self.sources[draw(rng, {i: weight for i, (_, weight) in enumerate(self.sources)})][0]
+        for _ in range(TRIES):
+            made = self._crop(source[int(rng.integers(len(source)))], source, rng)
+            if (made.classes != NO_CLASS).any():
+                break
+        return made
+
+    def _crop(self, sample: VideoSample, source: Samples, rng: np.random.Generator) -> WordImage:
+        cv2 = opencv()
+        t = int(rng.integers(len(sample.frames)))
+        frame, objects = sample.frames[t], sample.labels[t]
+        classes = sample.semantic(self.names)[t]
+        height, width = objects.shape
+        side = min(height, width) * rng.uniform(0.5, 1.0) ** 0.7
+        across = min(float(width), side * float(np.exp(rng.uniform(-0.1, 0.35))))
+        x0, y0 = int(rng.uniform(0, width - across + 1e-6)), int(rng.uniform(0, height - side + 1e-6))
+        window = np.s_[y0 : y0 + max(1, int(side)), x0 : x0 + max(1, int(across))]
+
+        def resized(pixels: np.ndarray, how: int) -> np.ndarray:
+            return cv2.resize(np.ascontiguousarray(pixels[window]), (self.size, self.size), interpolation=how)
+
+        image = resized(frame, cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR)
+        objects, classes = resized(objects, cv2.INTER_NEAREST), resized(classes, cv2.INTER_NEAREST)
+        counts = np.bincount(objects.ravel(), minlength=256)
+        seen = [i for i in sample.categories if counts[i] >= 64 and sample.categories[i] in self.numbers]
+        said = [(i, text) for i in seen for text in (sample.expressions.get(i) or ())]
+        expression = said[int(rng.integers(len(said)))] if said else None
+        if rng.random() < 0.5 and not (expression and any(side in expression[1].lower() for side in SIDES)):
+            image, objects, classes = image[:, ::-1], objects[:, ::-1], classes[:, ::-1]
+        listed, stuff = np.zeros((2, len(self.names)), bool)
+        listed[[self.numbers[name] for name in source.names]] = True
+        stuff[[self.numbers[name] for name in source.stuff_names]] = True
+        return WordImage(
+            degrade(image[None], rng)[0],
+            np.ascontiguousarray(objects),
+            np.ascontiguousarray(classes),
+            {i: self.numbers[sample.categories[i]] for i in seen},
+            sample.complete,
+            sample.panoptic is not None,
+            listed,
+            stuff,
+            expression,
+        )
+
+
+def collate_words(images: Sequence[WordImage]) -> dict[str, Any]:
+    """A batch: frames B 3 S S uint8, objects and classes B S S, object_classes B G (NO_CLASS padded; object g has id
+
+    `object_ids` B G, 0 padded), complete and stuffed B, vocabulary and stuff B K; expressions: a list of (image, object
+    id, text).
+    """
+    most = max(1, *(len(image.object_classes) for image in images))
+    ids = torch.zeros(len(images), most, dtype=torch.long)
+    names = torch.full((len(images), most), NO_CLASS, dtype=torch.long)
+    for row, image in enumerate(images):
+        for column, (number, name) in enumerate(image.object_classes.items()):
+            ids[row, column], names[row, column] = number, name
+    stacked: dict[str, Tensor] = {
+        "frames": torch.from_numpy(np.stack([image.image for image in images])).permute(0, 3, 1, 2).contiguous(),
+        "objects": torch.from_numpy(np.stack([image.objects for image in images])),
+        "classes": torch.from_numpy(np.stack([image.classes for image in images])).long(),
+        "vocabulary": torch.from_numpy(np.stack([image.vocabulary for image in images])),
+        "stuff": torch.from_numpy(np.stack([image.stuff for image in images])),
+    }
+    return {
+        **stacked,
+        "object_ids": ids,
+        "object_classes": names,
+        "complete": torch.tensor([image.complete for image in images]),
+        "stuffed": torch.tensor([image.stuffed for image in images]),
+        "expressions": [(b, *image.expression) for b, image in enumerate(images) if image.expression],
+    }
+
+
+def build_word_images(sources: Sequence[Mapping[str, Any]], *, size: int, seed: int = 0) -> WordImages:
+    """Training crops from a list of plain source descriptions, each with `kind`, `weight` and its reader's arguments.
+
+    Kinds: coco (root, expressions, exclude, only, complete), semantic (images, labels, names: a list or a vocabulary)
+    and synth (arguments of SynthVS). Raises UserError for an unknown kind, a wrong argument or missing files.
+    """
+    found: list[tuple[Samples, float]] = []
+    for source in sources:
+        options = dict(source)
+        kind, weight = options.pop("kind", None), float(options.pop("weight", 1.0))
+        try:
+            if kind == "coco":
+                found.append((NamedImages(**options), weight))
+            elif kind == "semantic":
+                names = options.pop("names")
+                names = vocabulary(names).names if isinstance(names, str) else names
+                found.append((SemanticImages(names=names, **options), weight))
+            elif kind == "synth":
+                found.append((SynthWords(**options), weight))
+            else:
+                raise UserError(f"words: source of unknown kind {kind!r}: expected coco, semantic or synth")
+        except (TypeError, KeyError) as error:
+            raise UserError(f"words: source {dict(source)}: {error}") from error
+    return WordImages(found, size=size, seed=seed)
+
+
+class SynthWords:
+    """Single frames of the built-in world under merged names; arguments as for `SynthVS`."""
+
+    def __init__(self, **options: Any) -> None:
+        from univs.data.synth import SynthVS
+        from univs.data.synth.vocabulary import vocabulary as synth_vocabulary
+
+        self.world = SynthVS(**{"split": "train", "num_frames": 1, **options})
+        words = synth_vocabulary()
+        self.names = tuple(sorted({merged_name(name) for name in words.names if name not in words.unseen}))
+        self.stuff_names = frozenset(merged_name(name) for name in words.stuff)
+
+    def __len__(self) -> int:
+        return len(self.world)
+
+    def __getitem__(self, index: int) -> VideoSample:
+        sample = self.world[index]
+        return VideoSample(
+            sample.frames,
+            sample.labels,
+            {number: merged_name(name) for number, name in sample.categories.items()},
+            sample.complete,
+            sample.name,
+            sample.panoptic,
+            {number: merged_name(name) for number, name in sample.stuff.items()},
+            sample.expressions,
+        )

@@ -1,0 +1,94 @@
+"""How a model with a word head answers words: what a text fits is a rough prompt, and every box found is a prompt.
+
+The answers come the way of clicks and boxes, through prompt tokens and the dense memory's reading of rough maps, so
+that words need no path of their own to masks.
+
+Shapes: B frames, N texts or boxes, K classes, D dimension of text embeddings, h w = H/4 W/4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.errors import UserError
+from univs.models.dense_memory import DenseMemory, MemoryKey
+from univs.models.features import ImageFeatures, Prediction, PromptQueries, TextFeatures
+from univs.models.prompt_maps import box_maps
+from univs.models.univs import UniVS
+from univs.models.word_head import WordCells, WordHead, propose_boxes, rough_maps
+
+
+def word_parts(model: UniVS) -> tuple[WordHead, DenseMemory]:
+    """The head and the dense memory of a model. Raises UserError if it was not made for words."""
+    if model.word_head is None or model.dense_memory is None:
+        raise UserError(f"the model {model.config.get('name', 'given')} has no word head: its weights know no words")
+    return model.word_head, model.dense_memory
+
+
+def answer_texts(
+    model: UniVS,
+    features: ImageFeatures,
+    key: MemoryKey,
+    cells: WordCells,
+    texts: Sequence[TextFeatures],
+    *,
+    all_predictions: bool = False,
+) -> tuple[list[Prediction], Tensor]:
+    """Masks of what expressions mean, on single frames.
+
+    Args:
+        features, key, cells: of B frames.
+        texts: N expressions for each frame.
+        all_predictions: of all layers, not of the last alone.
+    Returns:
+        predictions with N rows (the last layer's at the end), and how well the texts fit the cells: B N H/8 W/8 logits.
+    """
+    head, dense = word_parts(model)
+    each = [slice(b, b + 1) for b in range(len(texts))]
+    scores = torch.cat(
+        [
+            head.score_cells(WordCells(cells.words[b], cells.objectness[b], cells.reach[b]), text.sentence)
+            for b, text in zip(each, texts, strict=True)
+        ]
+    )
+    prompts = [model.text_prompts(features.frames(b), text) for b, text in zip(each, texts, strict=True)]
+    residual = dense.prompt_residual(features, key, rough_maps(scores))
+    stream = PromptQueries.batch(prompts)
+    if all_predictions:
+        return model.decode(features, prompts=stream, dense=residual, all_predictions=True), scores
+    return [model.decode(features, prompts=stream, dense=residual)], scores
+
+
+@torch.no_grad()
+def discover(
+    model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = 50
+) -> tuple[Prediction, Tensor]:
+    """The objects of one frame: boxes, answered as box prompts are; without a word head, learnable queries.
+
+    Args:
+        features: of one frame.
+        class_embeddings: K D, of any length.
+        most: at most so many objects.
+    Returns:
+        a prediction with N rows, best first (Q in their own order without a word head), and how far each is an object
+        N in 0..1: what the head says, or the official mask quality.
+    """
+    if model.word_head is None:
+        learnable = model.decode(features, learnable=True, class_embeddings=class_embeddings)
+        inside, near = ((learnable.mask_logits[0] > level).flatten(1).sum(1) for level in (1, -1))
+        return learnable, inside / near.clamp_min(1)
+    head, dense = word_parts(model)
+    cells = head(features)
+    boxes, objectness = propose_boxes(cells, most)
+    height, width = features.mask_features.shape[-2:]
+    maps = box_maps(boxes, (height, width))[None]
+    residual = dense.prompt_residual(features, dense.memory_key(features), maps)
+    prompts = model.prompt_queries([model.encode_boxes(features, boxes)])
+    prediction = model.decode(features, prompts=prompts, dense=residual)
+    masks = F.avg_pool2d((prediction.mask_logits[:, :, 0] > 0).float(), 2)
+    return replace(prediction, class_logits=head.score_masks(cells, masks, class_embeddings)), objectness

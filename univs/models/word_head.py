@@ -1,0 +1,122 @@
+"""Where the image meets words: every cell gets a place in the space of text embeddings, and says what object it is of.
+
+Only small models have it. It reads the features that everything else reads and changes none of them, so that it can be
+taught, and taught anew, without touching how objects are followed.
+
+Shapes: F frames, H W pixels of the padded input, h w = H/8 W/8 cells, C channels, D dimension of text embeddings,
+K classes or texts, Q masks, N boxes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import nms
+
+from univs.models.features import ImageFeatures
+
+STRIDE = 8
+LARGEST = 6.0
+"""Limit of the logarithm of a box's reach in cells."""
+CANDIDATES = 400
+"""Cells that are looked at for boxes."""
+
+
+@dataclass(frozen=True)
+class WordCells:
+    """What the head says of F frames."""
+
+    words: Tensor
+    """F D h w, of any length."""
+    objectness: Tensor
+    """F h w logits: whether a cell lies in the middle of an object that is seen well."""
+    reach: Tensor
+    """F 4 h w: pixels from the centre of the cell to the left, top, right and bottom of its object."""
+
+    def boxes(self) -> Tensor:
+        """F 4 h w, xyxy in pixels of the padded input."""
+        height, width = self.reach.shape[-2:]
+        y, x = ((torch.arange(n, device=self.reach.device) + 0.5) * STRIDE for n in (height, width))
+        left, top, right, bottom = self.reach.unbind(1)
+        return torch.stack([x - left, y[:, None] - top, x + right, y[:, None] + bottom], 1)
+
+
+class WordHead(nn.Module):
+    """Features -> `WordCells`, and the scores of texts on cells and on masks.
+
+    Args:
+        dim: channels C of the three levels.
+        text_dim: D.
+        hidden: channels between.
+    """
+
+    def __init__(self, dim: int, text_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(
+            nn.Conv2d(3 * dim, hidden, 1),
+            nn.GroupNorm(8, hidden),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.GroupNorm(8, hidden),
+            nn.ReLU(),
+        )
+        self.words = nn.Conv2d(3 * dim + hidden, text_dim, 1)
+        self.objectness = nn.Conv2d(hidden, 1, 1)
+        self.reach = nn.Conv2d(hidden, 4, 1)
+        self.temperature = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.bias = nn.Parameter(torch.tensor(-8.0))  # as good as no class is there; focal losses start from rarity
+        nn.init.constant_(self.objectness.bias, -4.0)  # type: ignore[arg-type]
+        nn.init.constant_(self.reach.bias, 1.0)  # type: ignore[arg-type]
+
+    def forward(self, features: ImageFeatures) -> WordCells:
+        """Read F frames."""
+        size = features.levels[2].shape[-2:]
+        maps = [F.interpolate(level, size, mode="bilinear", align_corners=False) for level in features.levels[:2]]
+        together = torch.cat([*maps, features.levels[2]], 1)
+        mixed = self.mix(together)
+        reach = STRIDE * self.reach(mixed).clamp(max=LARGEST).exp()
+        return WordCells(self.words(torch.cat([together, mixed], 1)), self.objectness(mixed)[:, 0], reach)
+
+    def score_cells(self, cells: WordCells, texts: Tensor) -> Tensor:
+        """Logits F K h w of K D texts (of any length) on every cell."""
+        unit = F.normalize(cells.words, dim=1).flatten(2)
+        return self._scaled(F.normalize(texts, dim=-1) @ unit).unflatten(2, cells.words.shape[-2:])
+
+    def score_masks(self, cells: WordCells, masks: Tensor, texts: Tensor) -> Tensor:
+        """Logits F Q K of texts on masks F Q h w (0..1), each the mean of its cells; an empty mask fits none."""
+        weights = masks.flatten(2)
+        mean = weights @ cells.words.flatten(2).transpose(1, 2) / weights.sum(2, keepdim=True).clamp_min(1e-6)
+        return self._scaled(F.normalize(mean, dim=-1) @ F.normalize(texts, dim=-1).T)
+
+    def _scaled(self, cosine: Tensor) -> Tensor:
+        return cosine * self.temperature.exp() + self.bias
+
+
+def rough_maps(scores: Tensor) -> Tensor:
+    """Scores F K h w of texts as rough prompts (`prompt_maps`): F K 2 H/4 W/4, where the text fits and where not."""
+    fine = F.interpolate(scores, scale_factor=STRIDE // 4, mode="bilinear", align_corners=False).sigmoid()
+    return torch.stack([fine, 1 - fine], dim=2)
+
+
+@torch.no_grad()
+def propose_boxes(cells: WordCells, most: int, overlap: float = 0.6) -> tuple[Tensor, Tensor]:
+    """The objects of one frame (F = 1).
+
+    Args:
+        most: at most so many.
+        overlap: IoU from which a box is the same as a better one.
+    Returns:
+        boxes N 4 (xyxy in pixels of the padded input, within it) and objectness N in 0..1, best first.
+    """
+    height, width = cells.objectness.shape[-2:]
+    scores = cells.objectness[0].flatten().sigmoid()
+    best = scores.topk(min(CANDIDATES, len(scores))).indices
+    boxes = cells.boxes()[0].flatten(1).T[best]
+    limits = boxes.new_tensor([width, height, width, height]) * STRIDE
+    boxes = boxes.clamp_min(0).minimum(limits)
+    kept = nms(boxes, scores[best], overlap)[:most]
+    return boxes[kept], scores[best][kept]

@@ -1,0 +1,172 @@
+"""One training step of words on single images: names and boxes of cells, names of masks, texts as prompts.
+
+Everything that follows objects keeps its weights (stage `words` trains the word head and the text prompter alone): the
+answers to clicks, boxes and masks stay what they were.
+Shapes: B images, S pixels of a side, K names, G objects, h w = S/8 cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.data.sample import IGNORE, NO_CLASS
+from univs.losses import prompt_losses
+from univs.losses.words import box_losses, cell_losses, name_losses
+from univs.models.features import TextFeatures
+from univs.models.text_encoder import TextEncoder
+from univs.models.univs import UniVS
+from univs.models.word_answers import answer_texts, word_parts
+from univs.models.word_head import STRIDE, WordCells
+
+PHRASES = ("{}", "a {}", "the {}", "a photo of a {}", "all {}", "every {}")
+"""How a name may be asked for."""
+
+
+@dataclass(frozen=True)
+class WordLosses:
+    """Weights of the losses and what is asked."""
+
+    boxes: float = 1.0
+    names: float = 1.0
+    cells: float = 1.0
+    prompt: float = 1.0
+    texts: int = 3
+    """Texts asked of an image."""
+    absent: float = 0.15
+    """Share of texts that fit nothing on the image, where that is known."""
+    other_names: int = 60
+    """So many names that are on no image of the batch take part in the names of cells."""
+    points: int = 512
+    intermediate: float = 0.2
+
+
+class WordStep:
+    """Losses of a batch of `word_batches.collate_words`.
+
+    Args:
+        model: with word head, text prompter and dense memory.
+        encoder: of the texts.
+        names: the K names of the batches.
+        settings: weights and draws.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, model: UniVS, encoder: TextEncoder, names: Sequence[str], settings: WordLosses, seed: int = 0
+    ) -> None:
+        self.head, self.dense = word_parts(model)
+        self.model, self.encoder, self.names, self.settings = model, encoder, names, settings
+        self.rng = np.random.default_rng(seed)
+        self.embeddings = encoder.encode_categories(names)
+
+    def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:
+        """Weighted losses by name; `kept_share` is not used."""
+        settings = self.settings
+        with torch.no_grad():
+            features = self.model.encode_image(self.model.normalize(batch["frames"]))
+            key = self.dense.memory_key(features)
+        self.embeddings = self.embeddings.to(features.mask_features.device)
+        cells = self.head(features)
+        ids = batch["object_ids"][:, :, None, None]
+        masks = (batch["objects"][:, None] == ids) & (ids > 0)
+        return {
+            "boxes": settings.boxes * self._boxes(cells, batch, masks),
+            "names": settings.names * self._names(cells, batch, masks),
+            "cells": settings.cells * self._cells(cells, batch),
+            "prompt": settings.prompt * self._texts(features, key, cells, batch),
+        }
+
+    def _boxes(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
+        boxes = [_bounds(of_image[ids > 0]) for ids, of_image in zip(batch["object_ids"], masks, strict=True)]
+        free = F.max_pool2d((batch["objects"] != 0).float()[:, None], STRIDE)[:, 0] == 0
+        others = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], STRIDE)[:, 0] == 0
+        known = torch.where(batch["complete"][:, None, None], others, others & ~free)
+        return box_losses(cells.objectness, cells.boxes(), boxes, known, STRIDE)
+
+    def _names(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
+        """Names of whole objects, each the mean of its cells."""
+        there = batch["object_ids"] > 0
+        if not bool(there.any()):
+            return cells.words.sum() * 0
+        logits = self.head.score_masks(cells, F.avg_pool2d(masks.float(), STRIDE), self.embeddings)
+        vocabulary = batch["vocabulary"][there.nonzero()[:, 0]]
+        return name_losses(logits[there], batch["object_classes"][there], vocabulary)
+
+    def _cells(self, cells: WordCells, batch: dict[str, Any]) -> Tensor:
+        """Names of cells. One without a name is of no thing where all things are labelled; its stuff is not known."""
+        shares = shares_of_cells(batch["classes"], len(self.names))
+        named = shares.sum(1, keepdim=True)
+        seen = shares.flatten(2).amax(2).amax(0) > 0  # some of the names that are not, too
+        others = (batch["vocabulary"].any(0) & ~seen).nonzero()[:, 0]
+        some = self.rng.permutation(len(others))[: self.settings.other_names]
+        chosen = torch.cat([seen.nonzero()[:, 0], others[torch.from_numpy(some).to(others.device)]])
+        unnamed = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], STRIDE) == 0
+        thing = (batch["complete"][:, None] & ~batch["stuff"][:, chosen])[:, :, None, None] & unnamed
+        known = batch["vocabulary"][:, chosen, None, None] & ((named > 0.9) | thing)
+        return cell_losses(self.head.score_cells(cells, self.embeddings[chosen]), shares[:, chosen], known)
+
+    def _texts(self, features: Any, key: Any, cells: WordCells, batch: dict[str, Any]) -> Tensor:
+        """Texts as prompts: names stand for all of their kind, expressions for one object."""
+        settings = self.settings
+        asked, targets = zip(*(self._draw(batch, b) for b in range(len(batch["frames"]))), strict=True)
+        flat = self.encoder.encode([text for texts in asked for text in texts]).to(features.mask_features.device)
+        parts = [slice(b * settings.texts, (b + 1) * settings.texts) for b in range(len(asked))]
+        texts = [TextFeatures(flat.words[p], flat.word_mask[p], flat.sentence[p]) for p in parts]
+        predictions, scores = answer_texts(self.model, features, key, cells, texts, all_predictions=True)
+        masks = torch.stack(targets)[:, :, None]
+        valid = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
+        total = scores.sum() * 0
+        for i, logits in enumerate([scores[:, :, None], *(p.mask_logits for p in predictions)]):
+            terms = prompt_losses(logits, masks, valid, settings.points)
+            last = i == len(predictions)
+            total = total + (terms["mask"] + terms["dice"]) * (1.0 if last else settings.intermediate)
+        return total
+
+    def _draw(self, batch: dict[str, Any], b: int) -> tuple[list[str], Tensor]:
+        """Texts for image b, and masks of what they mean: N S S."""
+        classes = batch["classes"][b]
+        present = torch.unique(classes[classes != NO_CLASS])
+        said = [(number, text) for image, number, text in batch["expressions"] if image == b]
+        away = batch["vocabulary"][b].clone()
+        away[present] = False
+        away &= ~batch["stuff"][b] | batch["stuffed"][b]
+        absent = away.nonzero()[:, 0] if bool(batch["complete"][b] | batch["stuffed"][b]) else away.new_zeros(0).long()
+        texts, masks = [], []
+        for _ in range(self.settings.texts):
+            if said and self.rng.random() < 0.6:
+                number, text = said[int(self.rng.integers(len(said)))]
+                mask = batch["objects"][b] == number
+            else:
+                pool = absent if len(absent) and self.rng.random() < self.settings.absent else present
+                pool = pool if len(pool) else away.nonzero()[:, 0]
+                name = int(pool[int(self.rng.integers(len(pool)))])
+                text = PHRASES[int(self.rng.integers(len(PHRASES)))].format(self.names[name])
+                mask = classes == name
+            texts.append(text)
+            masks.append(mask.float())
+        return texts, torch.stack(masks)
+
+
+def shares_of_cells(classes: Tensor, count: int) -> Tensor:
+    """Class maps B S S (`NO_CLASS` where there is none) -> the share of each cell that is of each class, B K h w."""
+    blocks = classes.unflatten(2, (-1, STRIDE)).unflatten(1, (-1, STRIDE)).transpose(2, 3).flatten(3)  # B h w 64
+    index = torch.where(blocks == NO_CLASS, count, blocks)
+    shares = torch.zeros(*index.shape[:3], count + 1, device=classes.device)
+    shares.scatter_add_(3, index, torch.full(index.shape, 1 / STRIDE**2, device=classes.device))
+    return shares[..., :count].permute(0, 3, 1, 2)
+
+
+def _bounds(masks: Tensor) -> Tensor:
+    """Boxes G 4 xyxy (pixels, the last two exclusive) around masks G S S, none of them empty."""
+    boxes = torch.zeros(len(masks), 4, device=masks.device)
+    for row, mask in zip(boxes, masks, strict=True):
+        ys, xs = mask.nonzero().unbind(1)
+        row[:] = torch.stack([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+    return boxes
