@@ -59,6 +59,20 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
         command.set_defaults(run=run, takes_rest=False)
+    extract = commands.add_parser(
+        "extract",
+        help="write feature maps and object tokens of every frame",
+        description="OUT/00000.safetensors ...: features C x h/32 x w/32 and tokens Q x C before the decoder norm.",
+        allow_abbrev=False,
+    )
+    extract.add_argument("input", metavar="VIDEO", help="a video file, a folder of frames, a glob or a camera index")
+    extract.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    extract.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
+    extract.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    extract.add_argument(
+        "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels"
+    )
+    extract.set_defaults(run=_extract, takes_rest=False)
     benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
     benchmark.set_defaults(run=_benchmark, takes_rest=True)
     return parser
@@ -130,6 +144,20 @@ def _segment(arguments: argparse.Namespace) -> None:
     else:
         speed = summary.frames / summary.seconds
         print(f"{summary.frames} frames in {summary.seconds:.1f} s ({speed:.1f} a second): {arguments.out}")
+
+
+def _extract(arguments: argparse.Namespace) -> None:
+    from univs.video import open_video
+
+    reader = open_video(arguments.input)
+
+    from univs.commands.extract import extract_to_folder
+    from univs.commands.segment import choose_device
+    from univs.models.zoo import load
+
+    model = load(arguments.weights, choose_device(arguments.device))
+    count = extract_to_folder(model, reader, arguments.out, size=arguments.size)
+    print(f"{count} frames: {arguments.out}")
 
 
 def _demo(arguments: argparse.Namespace) -> None:

@@ -155,3 +155,5 @@ class Prediction:
     """B Q' K, None where no class embeddings were given."""
     grounding_logits: Tensor | None = None
     """B Q' N, how well a query fits each of N sentences; None where no sentences were given."""
+    queries: Tensor | None = None
+    """B Q' T C before the decoder norm; in the last layer's prediction alone."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -177,7 +177,7 @@ class MaskDecoder(nn.Module):
             query = self.self_attention[i](query, position, count, self_attention)
             query = self.feed_forward[i](query)
         normed = self.norm(query)
-        return [*predictions, predict(normed, self._embed(normed, count, blend))]
+        return [*predictions, replace(predict(normed, self._embed(normed, count, blend)), queries=query)]
 
     def _initial(self, clips: int, frames: int, learnable: bool) -> tuple[Tensor, Tensor]:
         """Content and position of the learnable rows: B Q T C, or no rows."""

@@ -1,0 +1,93 @@
+"""`univs extract`: what the model makes of a video, for whatever comes after: feature maps and object tokens.
+
+Clips do not overlap (T of the model, the last one perhaps shorter) and no prompts are given: learnable queries alone.
+Shapes: T frames, C channels, Q queries, H W pixels of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import track
+
+from univs.files import atomic_path
+from univs.video import VideoReader
+from univs.video.reader import Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from univs.models.univs import UniVS
+
+STRIDE = 32
+"""Pixels of the frame to a cell of the feature maps."""
+
+
+def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: int | None = None) -> int:
+    """Write FOLDER/00000.safetensors ... with `features` C H/32 W/32 and `tokens` Q C (before the decoder norm).
+
+    Args:
+        size: short side in pixels at which the model looks at the frames; None: as they are.
+    Returns:
+        the number of frames. Raises UserError for a frame that cannot be read, OSError for a folder that cannot be
+        written; what is done by then stays, and every file is whole.
+    """
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    length = int(model.config.get("streaming", {}).get("clip_length", 1))
+    frames = iter(track(reader, reader.name, reader.num_frames, console=Console(stderr=True), transient=True))
+    count = 0
+    while clip := list(islice(frames, length)):
+        for features, tokens in extract(model, clip, size):
+            with atomic_path(folder / f"{count:05d}.safetensors") as temporary:
+                temporary.write_bytes(save({"features": features, "tokens": tokens}))
+            count += 1
+    return count
+
+
+def extract(model: UniVS, clip: Sequence[Frame], size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Feature map C H/32 W/32 and tokens Q C of each of the T frames of a clip, on the CPU."""
+    import torch
+
+    from univs.streaming.geometry import Geometry
+
+    height, width = clip[0].shape[:2]
+    geometry = Geometry.fit(height, width, size)
+    with torch.inference_mode():
+        device = model.pixel_mean.device
+        images = torch.cat([geometry.shrink_frame(frame) for frame in clip]).to(device)
+        features = model.encode_image(model.normalize(images))
+        prediction = model.decode(features, clip_length=len(clip), learnable=True)
+        assert prediction.queries is not None
+        shown = (geometry.input_height, geometry.input_width)
+        maps = pick_cells(features.mask_features, shown, (height // STRIDE, width // STRIDE))
+        for t in range(len(clip)):
+            yield maps[t].cpu().contiguous(), prediction.queries[0, :, t].cpu().contiguous()
+
+
+def pick_cells(maps: Tensor, shown: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Maps enlarged bilinearly to the padded input, cut to the frame, and shrunk to the nearest of its pixels.
+
+    Args:
+        maps: T C h w, a quarter of the padded input.
+        shown: height and width of the frame in the padded input, pixels.
+        size: h' w' of the result, at least 1 each.
+    Returns:
+        T C h' w'. Only the pixels that are asked for are made.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    places = []
+    for whole, part, cells in zip(shown, size, maps.shape[-2:], strict=True):
+        part = max(1, part)
+        pixel = (torch.arange(part, device=maps.device) * (whole / part)).floor()
+        places.append((pixel + 0.5) / (4 * cells) * 2 - 1)
+    y, x = torch.meshgrid(*places, indexing="ij")
+    grid = torch.stack([x, y], -1)[None].expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=False)
