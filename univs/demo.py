@@ -58,7 +58,9 @@ def _rabbit(model: UniVS, folder: Path) -> Summary:
 def _synth(model: UniVS, folder: Path) -> Table:
     sample, prompts = demo_clip()
     figures: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    start = {prompt.object_id: (frame, prompt) for frame, given in prompts.items() for prompt in given}
+    start = {
+        prompt.object_id: (frame, prompt) for frame, given in prompts.items() for prompt in given if prompt.object_id
+    }
 
     def score(result: FrameResult) -> None:
         truth = sample.labels[result.frame_index]

@@ -200,7 +200,7 @@ class Categories:
             object.__setattr__(self, "things", things)
 
 
-Prompt = Points | Box | Mask | Scribble
+Prompt = Points | Box | Mask | Scribble | Text
 
 
 def validate_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None:

@@ -46,7 +46,7 @@ def read_prompts(
 def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int], num_frames: int | None) -> None:
     """Raise UserError for a prompt that does not fit frames of size (height, width), lies past the last frame, or only
     says what does not belong to an object not shown before."""
-    known: set[int] = set()
+    known: set[int | None] = set()
     for frame_index, prompts in sorted(schedule.items()):
         if num_frames is not None and frame_index >= num_frames:
             raise UserError(

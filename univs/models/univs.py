@@ -88,7 +88,12 @@ class UniVS(nn.Module):
         return self.pixel_decoder(self.backbone(images))
 
     def encode_masks(
-        self, features: ImageFeatures, masks: Tensor, frame_index: int = 0, draws: Draws | None = None
+        self,
+        features: ImageFeatures,
+        masks: Tensor,
+        frame_index: int = 0,
+        draws: Draws | None = None,
+        tokens: int | None = None,
     ) -> PromptTokens:
         """Tokens of masks or rasterised scribbles on one frame.
 
@@ -97,8 +102,9 @@ class UniVS(nn.Module):
             masks: N H W of the padded input, bool or 0..1; an all-zero mask is an absent object.
             frame_index: the frame's index in the video.
             draws: random choices; by default the choice is fixed and well spread.
+            tokens: R; None: as many as the model was made for.
         """
-        return self.visual_sampler.encode_masks(self._sampled_map(features, frame_index), masks, draws)
+        return self.visual_sampler.encode_masks(self._sampled_map(features, frame_index), masks, draws, tokens)
 
     def encode_boxes(
         self, features: ImageFeatures, boxes: Tensor, frame_index: int = 0, draws: Draws | None = None

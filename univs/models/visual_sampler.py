@@ -113,8 +113,11 @@ class VisualSampler(nn.Module):
         self.position_bands = position_bands
         self.place = nn.Linear(4 * position_bands, dim, bias=False) if position_bands else None
 
-    def encode_masks(self, source: SampledMap, masks: Tensor, draws: Draws | None = None) -> PromptTokens:
-        """Tokens inside each mask (or scribble): N H W, bool or 0..1."""
+    def encode_masks(
+        self, source: SampledMap, masks: Tensor, draws: Draws | None = None, tokens: int | None = None
+    ) -> PromptTokens:
+        """Tokens inside each mask (or scribble): N H W, bool or 0..1; R is `tokens`, or the sampler's own number."""
+        tokens = tokens or self.tokens
         with torch.no_grad():
             masks = masks.float()
             present = masks.flatten(1).amax(1) > 0.5
@@ -125,7 +128,7 @@ class VisualSampler(nn.Module):
                 shrunk = masks[:, ::STRIDE, ::STRIDE]
                 threshold = shrunk.amax().clamp(max=0.5)
             inside = shrunk >= threshold
-            samples = self._inside(source, inside, draws)
+            samples = self._inside(source, inside, draws, tokens)
             blank = ~inside.flatten(1).any(1) & present
             if blank.any():  # only where small masks may vanish ("official"): a binary mask's mean feature is zero then
                 weights = shrunk[blank].flatten(1)
@@ -133,12 +136,12 @@ class VisualSampler(nn.Module):
                 points = torch.stack([point_in_mask(mask, draws) for mask in masks[blank]])
                 at_points = source.at_points(points[:, None], self.position_bands)
                 samples.features[blank] = (weights / total @ source.features.flatten(1).T)[:, None]
-                samples.positions[blank] = at_points.positions.expand(-1, self.tokens, -1)
-                samples.places[blank] = at_points.places.expand(-1, self.tokens, -1)
+                samples.positions[blank] = at_points.positions.expand(-1, tokens, -1)
+                samples.places[blank] = at_points.places.expand(-1, tokens, -1)
         features = self._placed(samples)
         if self.kind_embedding is not None:
             features = features + self.kind_embedding[0]
-        return _tokens(features, samples.positions, present[:, None].expand(-1, self.tokens))
+        return _tokens(features, samples.positions, present[:, None].expand(-1, tokens))
 
     def encode_boxes(self, source: SampledMap, boxes: Tensor, draws: Draws | None = None) -> PromptTokens:
         """Tokens inside each box: N 4, xyxy in pixels; a box of zero width or height is an absent object."""
@@ -148,7 +151,7 @@ class VisualSampler(nn.Module):
             unit = (boxes / scale).float()
             present = (unit[:, 2:] > unit[:, :2]).all(1)
             inside = self._cells_in_box(unit, height, width)
-            cells = self._inside(source, inside, draws)
+            cells = self._inside(source, inside, draws, self.tokens)
             blank = ~inside.flatten(1).any(1)[:, None, None]
             centre = source.at_points(points_in_boxes(unit, draws)[:, None], self.position_bands)
             samples = Samples(
@@ -198,17 +201,17 @@ class VisualSampler(nn.Module):
             in_y = (y + 0.5 >= boxes[:, 1:2]) & (y + 0.5 <= boxes[:, 3:])
         return in_y[:, :, None] & in_x[:, None, :]
 
-    def _inside(self, source: SampledMap, inside: Tensor, draws: Draws | None) -> Samples:
+    def _inside(self, source: SampledMap, inside: Tensor, draws: Draws | None, tokens: int) -> Samples:
         """R of the inside cells (N h w) of each object; any cells where there are none."""
         if draws is None:
-            return source.at_cells(spread_cells(inside, self.tokens), self.position_bands)
-        chosen = inside.new_zeros(len(inside), self.tokens, dtype=torch.long)
+            return source.at_cells(spread_cells(inside, tokens), self.position_bands)
+        chosen = inside.new_zeros(len(inside), tokens, dtype=torch.long)
         for row, flat in zip(chosen, inside.flatten(1), strict=True):
             cells = flat.nonzero()[:, 0]
-            if len(cells) >= self.tokens:
-                row[:] = cells[draws.permutation(len(cells))[: self.tokens].to(cells.device)]
+            if len(cells) >= tokens:
+                row[:] = cells[draws.permutation(len(cells))[:tokens].to(cells.device)]
             elif len(cells):
-                row[:] = cells[torch.arange(self.tokens, device=cells.device) % len(cells)]
+                row[:] = cells[torch.arange(tokens, device=cells.device) % len(cells)]
         return source.at_cells(chosen, self.position_bands)
 
 

@@ -17,7 +17,7 @@ from univs.errors import UserError
 from univs.models.features import PromptQueries, PromptTokens
 from univs.models.univs import UniVS
 from univs.streaming.memory import fit_width
-from univs.streaming.window import Clip
+from univs.streaming.window import Clip, EncodedFrame
 
 NOT_YET = -1
 """First frame of an object that has not appeared."""
@@ -101,16 +101,16 @@ class ClipMemory:
         elif start and (apart or nothing_stored):
             for frame, index in zip(clip.frames, range(start - self._stride, start), strict=False):
                 if (stored := masks.get(index)) is not None:
-                    self._store(model.encode_masks(frame.features, stored, frame.index), index, index + 1)
+                    self._store(self._encode(model, frame, stored), index, index + 1)
         for index in range(start, start + self._length - self._stride) if start else (0,):
             if index < stop and (stored := masks.get(index)) is not None:
-                self._store(model.encode_masks(clip.frame(index).features, stored, index), index, stop)
+                self._store(self._encode(model, clip.frame(index), stored), index, stop)
 
     def leave(self, model: UniVS, clip: Clip, masks: Mapping[int, Tensor]) -> None:
         """Take in the answers of a clip, where it overlaps no later one and masks are encoded on their own frames."""
         if self._own_frame and self._length == self._stride:
             for frame in clip.frames:
-                self._store(model.encode_masks(frame.features, masks[frame.index], frame.index), frame.index, None)
+                self._store(self._encode(model, frame, masks[frame.index]), frame.index, None)
 
     def pin(self, row: int, frame_index: int, tokens: PromptTokens) -> None:
         """Store the tokens (1 R C) of a prompt; its frame, which has a slot, and those behind it use no other."""
@@ -125,6 +125,9 @@ class ClipMemory:
         memory = PromptTokens.cat([self._first_tokens(), self._recent])
         slots = [_columns(self._recent, self._span(index, index + 1)) for index in clip.indices]
         return model.prompt_queries([memory], initial=[memory] * len(slots) if self._from_memory else slots)
+
+    def _encode(self, model: UniVS, frame: EncodedFrame, masks: Tensor) -> PromptTokens:
+        return model.encode_masks(frame.features, masks, frame.index, tokens=self.width)
 
     def _make_slots(self, model: UniVS, slots: range) -> None:
         """Go over to these slots: new ones are blank, of those that leave the first frames of objects are kept."""

@@ -37,7 +37,7 @@ class FrameFollower:
         initial_query: `memory`: the mean of everything remembered of the object.
         memory_encoding: `own_frame`: a predicted mask is turned into tokens on the frame it belongs to.
         self_attention: which queries see each other in the decoder (`UniVS.decode`).
-        token_width: prompt tokens kept of one frame.
+        token_width: prompt tokens kept of one frame; None: as many as the model was made for.
         token_frames: of how many of the last frames the tokens of the predicted masks are kept.
         dense_frames: entries of the dense memory, the previous frame apart.
         dense_interval: frames from one entry to the next.
@@ -55,7 +55,7 @@ class FrameFollower:
         initial_query: str = "memory",
         memory_encoding: str = "own_frame",
         self_attention: str = "sep",
-        token_width: int = 32,
+        token_width: int | None = None,
         token_frames: int = 2,
         dense_frames: int = 6,
         dense_interval: int = 5,
@@ -76,7 +76,7 @@ class FrameFollower:
         self.objects = ObjectTable()
         self._self_attention = self_attention
         self._confines = confine_prompts
-        self._tokens = TokenPool(token_width, token_frames)
+        self._tokens = TokenPool(token_width or model.visual_sampler.tokens, token_frames)
         self._dense = DensePool(Schedule(dense_frames, dense_interval)) if model.dense_memory is not None else None
         self._device = model.pixel_mean.device
 

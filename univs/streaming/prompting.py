@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,7 +19,7 @@ from univs.models.prompt_maps import STRIDE as MAP_STRIDE
 from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import STRIDE
-from univs.prompts import Box, Mask, Points, Prompt, Scribble
+from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
 from univs.streaming.geometry import Geometry
 
 
@@ -30,17 +31,33 @@ class ObjectPrompt:
     boxes: list[Box] = field(default_factory=list)
     masks: list[Mask] = field(default_factory=list)
     scribbles: list[Scribble] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
     """Gather visual prompts by object, in the order in which the objects first come. UserError for any other kind."""
-    gathered: dict[int, ObjectPrompt] = {}
     for prompt in prompts:
         if not isinstance(prompt, Points | Box | Mask | Scribble):
             raise UserError(
                 f"a {type(prompt).__name__} is not a visual prompt; give points, a box, a mask or a scribble"
             )
-        said = gathered.setdefault(int(prompt.object_id), ObjectPrompt())
+    return gathered(prompts)
+
+
+def by_expression(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
+    """Gather prompts by object, expressions among them. UserError for an expression without an id."""
+    for prompt in prompts:
+        if not isinstance(prompt, Points | Box | Mask | Scribble | Text):
+            raise UserError(f"a {type(prompt).__name__} does not describe an object; give an expression")
+    return gathered(prompts)
+
+
+def gathered(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
+    """Object id -> what is said about it, in the order in which the objects first come."""
+    objects: dict[int, ObjectPrompt] = {}
+    for prompt in prompts:
+        assert prompt.object_id is not None
+        said = objects.setdefault(int(prompt.object_id), ObjectPrompt())
         match prompt:
             case Points():
                 said.points.append(prompt)
@@ -50,7 +67,17 @@ def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
                 said.masks.append(prompt)
             case Scribble():
                 said.scribbles.append(prompt)
-    return gathered
+            case Text():
+                said.texts.append(prompt.text)
+    return objects
+
+
+def given_masks(prompts: Mapping[int, ObjectPrompt], geometry: Geometry, device: torch.device) -> dict[int, Tensor]:
+    """Object id -> H' W' mask (0 or 1) at the padded input, for the objects whose prompt has masks: their union."""
+    given = {i: np.logical_or.reduce([m.mask for m in said.masks]) for i, said in prompts.items() if said.masks}
+    if not given:
+        return {}
+    return dict(zip(given, geometry.shrink_masks(list(given.values())).to(device), strict=True))
 
 
 def encode_prompts(

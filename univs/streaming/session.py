@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.models.fused import for_inference
 from univs.models.univs import UniVS
-from univs.prompts import Prompt, validate_prompts
+from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
 from univs.streaming.answer import Answer
 from univs.streaming.engine import Engine
@@ -63,7 +64,7 @@ class Session:
         self._model = for_inference(model)
         self._task = TASKS[task] if isinstance(task, str) else task
         self._size = size
-        brought: dict[str, Any] = {"token_width": model.visual_sampler.tokens, **model.config.get("streaming", {})}
+        brought: dict[str, Any] = model.config.get("streaming", {})
         rules = options.get("rules", brought.get("rules", "own"))
         self._follower = self._task.follower(rules)
         known = options_of(self._follower) | LOOP_OPTIONS
@@ -71,6 +72,8 @@ class Session:
         if unknown:
             raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
         self._options = {name: value for name, value in {**brought, **options}.items() if name in known}
+        self._expected: tuple[int, ...] = ()
+        self._names: dict[int, str] = {}  # object id -> expression
         self._engine: Engine | None = None  # made when the size of the frames is known
         self._spool = TrackSpool() if keep_results else None
 
@@ -79,7 +82,19 @@ class Session:
         """The objects that are being followed."""
         return () if self._engine is None else self._engine.object_ids
 
-    def step(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> FrameResult:
+    @property
+    def takes_categories(self) -> bool:
+        """Whether the task looks for categories, and needs no prompts about objects."""
+        return "categories" in options_of(self._follower)
+
+    def expect(self, object_ids: Iterable[int]) -> None:
+        """Say before the first frame which objects will be prompted.
+
+        By official rules they take part in the decoding from the start; by others this changes nothing.
+        """
+        self._expected = tuple(dict.fromkeys(object_ids))
+
+    def step(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt | Categories] = ()) -> FrameResult:
         """Answer this very frame.
 
         Args:
@@ -97,7 +112,7 @@ class Session:
         (result,) = self.push(frame, prompts)
         return result
 
-    def push(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt] = ()) -> list[FrameResult]:
+    def push(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt | Categories] = ()) -> list[FrameResult]:
         """Take in a frame as `step` does and return the results that became final, in order."""
         check_frame(frame)
         height, width = frame.shape[:2]
@@ -110,8 +125,10 @@ class Session:
                 )
         if self._engine is not None and self._engine.ended:
             raise UserError("this video has ended with finish or flush; make a new session for another one")
-        validate_prompts(prompts, height, width)
-        said = self._task.prompts_in(prompts)
+        about_objects = [prompt for prompt in prompts if not isinstance(prompt, Categories)]
+        validate_prompts(about_objects, height, width)
+        said = self._task.prompts_in(self._named(about_objects))
+        self._take_categories([prompt for prompt in prompts if isinstance(prompt, Categories)])
         if self._engine is None:
             self._engine = self._make_engine(height, width)
         return self._handed_out(self._engine.push(frame, said))
@@ -140,16 +157,43 @@ class Session:
         rest = self.flush()
         return replace(self._spool.result(), rest=tuple(rest))
 
+    def _take_categories(self, said: Sequence[Categories]) -> None:
+        """Categories are the follower's from the start. UserError where they come too late or are not asked for."""
+        if not said:
+            return
+        if not self.takes_categories:
+            raise UserError(f"the task {self._task.name} takes no categories; vis, vss and vps do")
+        if self._engine is not None or len(said) > 1:
+            raise UserError("categories are given once, with the first frame")
+        self._options["categories"] = said[0]
+
     def _make_engine(self, height: int, width: int) -> Engine:
         options = dict(self._options)
         geometry = Geometry.fit(height, width, self._size, options.pop("square_padding", None))
-        schedule = ClipSchedule(options.get("clip_length", 1), options.get("clip_stride", 1))
+        length = options.get("clip_length", 1)
+        schedule = ClipSchedule(length, length if self._task.apart else options.get("clip_stride", 1))
         taken = options_of(self._follower)
+        options["expected_ids"] = self._expected
         options = {name: value for name, value in options.items() if name in taken}
         return Engine(self._model, geometry, self._follower(self._model, geometry, **options), schedule)
 
+    def _named(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """The prompts, expressions without an id numbered by the next ids that are free."""
+        taken = {*self.object_ids, *self._names, *self._expected, *(p.object_id for p in prompts)}
+        free = (number for number in count(1) if number not in taken)
+        named: list[Prompt] = []
+        for prompt in prompts:
+            if isinstance(prompt, Text):
+                prompt = prompt if prompt.object_id is not None else replace(prompt, object_id=next(free))
+                assert prompt.object_id is not None
+                self._names[prompt.object_id] = prompt.text
+            named.append(prompt)
+        return named
+
     def _handed_out(self, answers: list[Answer]) -> list[FrameResult]:
         results = [self._task.answer_out(answer) for answer in answers]
+        if self._names:
+            results = [replace(result, names={**self._names, **result.names}) for result in results]
         if self._spool is not None:
             for result in results:
                 self._spool.append(result)
@@ -172,7 +216,7 @@ class Session:
 def segment(
     model: UniVS,
     source: Source | VideoReader,
-    prompts: Mapping[int, Sequence[Prompt]] | Sequence[Prompt],
+    prompts: Mapping[int, Sequence[Prompt | Categories]] | Sequence[Prompt | Categories] = (),
     *,
     task: str | Task = "vos",
     size: int | None = None,
@@ -191,22 +235,27 @@ def segment(
     """
     schedule = dict(prompts) if isinstance(prompts, Mapping) else {0: prompts}
     waiting = {int(index): list(said) for index, said in schedule.items() if said}
-    if not waiting:
-        raise UserError("there is nothing to follow; give at least one prompt")
-    if min(waiting) < 0:
+    if min(waiting, default=0) < 0:
         raise UserError(f"there is a prompt on frame {min(waiting)}; frames are counted from 0")
-    return _answers(Session(model, task, size=size, keep_results=False, **options), open_video(source), waiting)
+    session = Session(model, task, size=size, keep_results=False, **options)
+    if not waiting and not session.takes_categories:
+        raise UserError("there is nothing to follow; give at least one prompt")
+    asked = (prompt.object_id for said in waiting.values() for prompt in said if not isinstance(prompt, Categories))
+    session.expect(object_id for object_id in asked if object_id is not None)
+    return _answers(session, open_video(source), waiting)
 
 
-def _answers(session: Session, video: VideoReader, waiting: dict[int, list[Prompt]]) -> Iterator[FrameResult]:
-    count = 0
+def _answers(
+    session: Session, video: VideoReader, waiting: dict[int, list[Prompt | Categories]]
+) -> Iterator[FrameResult]:
+    frames = 0
     with session:
-        for count, frame in enumerate(video, start=1):
-            yield from session.push(frame, waiting.pop(count - 1, ()))
+        for frames, frame in enumerate(video, start=1):
+            yield from session.push(frame, waiting.pop(frames - 1, ()))
         yield from session.flush()
     if waiting:
         raise UserError(
-            f"there is a prompt on frame {min(waiting)}, but the video has {count} frames (0 to {count - 1})"
+            f"there is a prompt on frame {min(waiting)}, but the video has {frames} frames (0 to {frames - 1})"
         )
 
 

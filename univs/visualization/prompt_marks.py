@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from univs.prompts import Box, Mask, Points, Prompt, Scribble
+from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
 from univs.visualization.overlay import outline
 from univs.visualization.palette import RGB, object_color
 
@@ -32,6 +32,8 @@ def draw_prompts(frame: NDArray[np.uint8], prompts: Sequence[Prompt]) -> NDArray
     picture = Image.fromarray(image)
     draw = ImageDraw.Draw(picture)
     for prompt in prompts:
+        if isinstance(prompt, Text):  # words are at no place
+            continue
         color = object_color(prompt.object_id)
         if isinstance(prompt, Box):
             _draw_box(draw, prompt, color, stroke)

@@ -22,12 +22,14 @@ class Task:
     name: as on the command line. prompts_in: the prompts of one frame -> what is said about each object; raises
     UserError for prompts that the task cannot use. answer_out: what the loop answered on a frame -> the user's result.
     followers: name of a set of rules -> who answers by them, made from a model, a Geometry and named options.
+    apart: clips don't overlap, whatever the stride of the loop.
     """
 
     name: str
     prompts_in: Callable[[Sequence[Prompt]], dict[int, ObjectPrompt]]
     answer_out: Callable[[Answer], FrameResult]
     followers: Mapping[str, Callable[..., Follower]]
+    apart: bool = False
 
     def follower(self, rules: str) -> Callable[..., Follower]:
         """Who answers by these rules. Raises UserError if the task does not know them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from univs.results import FrameResult
 from univs.streaming.answer import Answer
 from univs.streaming.frame_follower import FrameFollower
+from univs.streaming.official_rules import follow_shown
 from univs.streaming.prompting import by_object
 from univs.streaming.tasks.task import Task
 
@@ -14,4 +15,4 @@ def answer_out(answer: Answer) -> FrameResult:
     return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores)
 
 
-VOS = Task("vos", by_object, answer_out, {"own": FrameFollower})
+VOS = Task("vos", by_object, answer_out, {"own": FrameFollower, "official": follow_shown})

@@ -1,0 +1,91 @@
+"""The prompt-guided tasks by the released settings of UniVS: who answers them, with each choice as a named option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from univs.models.text_encoder import TextEncoder
+from univs.models.univs import UniVS
+from univs.streaming.asking import TextAsker, VisualAsker
+from univs.streaming.clip_follower import ClipFollower, Rules
+from univs.streaming.clip_memory import ClipMemory
+from univs.streaming.geometry import Geometry
+
+
+def follow_shown(
+    model: UniVS,
+    geometry: Geometry,
+    *,
+    clip_length: int = 5,
+    clip_stride: int = 1,
+    initial_query: str = "frame",
+    memory_encoding: str = "next_clip",
+    self_attention: str = "sep",
+    token_width: int = 256,
+    token_frames: int = 5,
+    consistency: float = 0.5,
+    expected_ids: Sequence[int] = (),
+) -> ClipFollower:
+    """Objects that visual prompts show.
+
+    Args:
+        initial_query, memory_encoding: of `ClipMemory`.
+        self_attention: which queries see each other in the decoder (`UniVS.decode`).
+        token_width: R, prompt tokens of one frame.
+        token_frames: of how many of the last frames tokens and embeddings are kept; at least those of a clip.
+        consistency: similarity to an object's past from which a prediction of it is believed.
+        expected_ids: objects whose prompts come later (`ClipFollower`).
+    """
+    memory = ClipMemory(
+        token_width,
+        token_frames,
+        clip_length=clip_length,
+        clip_stride=clip_stride,
+        origin=0,
+        initial_query=initial_query,
+        memory_encoding=memory_encoding,
+    )
+    return ClipFollower(
+        model,
+        geometry,
+        VisualAsker(model, geometry, memory),
+        Rules(consistency=consistency),
+        clip_stride=clip_stride,
+        history=memory.recent,
+        self_attention=self_attention,
+        expected_ids=expected_ids,
+    )
+
+
+def follow_described(
+    model: UniVS,
+    geometry: Geometry,
+    *,
+    clip_length: int = 5,
+    clip_stride: int = 1,
+    self_attention: str = "sep-blocked",
+    grounding_blend: str = "best_learnable",
+    token_frames: int = 5,
+    consistency: float = 0.5,
+    text_encoder: TextEncoder | None = None,
+    clean_texts: bool = True,
+) -> ClipFollower:
+    """Objects that expressions describe; they may overlap.
+
+    Args:
+        self_attention, grounding_blend: of the decoder (`UniVS.decode`).
+        token_frames: of how many of the last frames embeddings are kept; at least those of a clip.
+        consistency: as in `follow_shown`.
+        text_encoder: of the expressions; None: the one that the model was trained with.
+        clean_texts: whether expressions are cleaned as in official training.
+    """
+    return ClipFollower(
+        model,
+        geometry,
+        TextAsker(model, text_encoder, clean=clean_texts),
+        Rules(consistency=consistency, compete=False),
+        clip_stride=clip_stride,
+        history=max(token_frames, clip_length),
+        self_attention=self_attention,
+        grounding_blend=grounding_blend,
+    )
