@@ -52,6 +52,7 @@ class FrameResult:
     labels: H x W object ids at the frame's own size, 0 where there is none. object_ids: the objects followed at this
     frame, whether visible or not. scores: object id -> confidence 0..1 of this frame. separate: object id -> H x W
     mask, where objects may overlap; None where the labels say it all. names: object id -> category or expression.
+    track_scores: object id -> confidence in the whole track so far, where the task judges tracks; the last one counts.
     """
 
     frame_index: int
@@ -60,6 +61,7 @@ class FrameResult:
     scores: Mapping[int, float] = field(default_factory=dict)
     separate: Mapping[int, NDArray[np.bool_]] | None = None
     names: Mapping[int, str] = field(default_factory=dict)
+    track_scores: Mapping[int, float] = field(default_factory=dict)
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """H x W mask of one object, empty where it is not visible. Raises KeyError if the object is not followed."""
@@ -144,6 +146,7 @@ class TrackSpool:
         self._file = tempfile.TemporaryFile("w+", encoding="ascii", dir=folder)  # noqa: SIM115 (closed by close)
         self._totals: dict[int, tuple[float, int]] = {}  # id -> (sum of scores, frames in which it is visible)
         self._names: dict[int, str] = {}
+        self._track_scores: dict[int, float] = {}
         self._size = (0, 0)
         self.num_frames = 0
 
@@ -153,6 +156,7 @@ class TrackSpool:
         self._size = (height, width)
         self.num_frames = result.frame_index + 1
         self._names.update(result.names)
+        self._track_scores.update(result.track_scores)
         for object_id in result.object_ids:
             total, count = self._totals.get(object_id, (0.0, 0))
             rle = result.rle(object_id)
@@ -162,8 +166,13 @@ class TrackSpool:
             self._totals[object_id] = (total, count)
 
     def scores(self) -> dict[int, float]:
-        """Object id -> mean confidence over the frames in which it is visible (0 if there is none), ids ascending."""
-        return {key: total / count if count else 0.0 for key, (total, count) in sorted(self._totals.items())}
+        """Object id -> score of its track, ids ascending.
+
+        Where the results give no score of the track it is the mean confidence over the frames in which it is visible, 0
+        if there is none.
+        """
+        means = {key: total / count if count else 0.0 for key, (total, count) in sorted(self._totals.items())}
+        return {key: self._track_scores.get(key, mean) for key, mean in means.items()}
 
     def visible_frames(self) -> dict[int, int]:
         """Object id -> number of frames in which it is visible, ids ascending."""

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from univs.errors import UserError
+from univs.models.text_encoder import TextEncoder
+from univs.models.univs import UniVS
+from univs.prompts import Categories
+from univs.streaming.asking import text_encoder_of
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -26,3 +32,26 @@ class Classes:
         """Classes whose things are given by index; None: all are things."""
         is_thing = torch.tensor([things is None or index in things for index in range(len(names))])
         return cls(tuple(names), embeddings, is_thing.to(embeddings.device))
+
+
+def classes_of(
+    model: UniVS,
+    categories: Categories,
+    embeddings: Tensor | None = None,
+    encoder: TextEncoder | None = None,
+) -> Classes:
+    """The classes that a person asks for, as a model takes them.
+
+    Args:
+        embeddings: K D of the categories; None: the text encoder makes them.
+        encoder: None: the one that the model was trained with.
+    Raises UserError if the model takes no words, or the embeddings are not K D.
+    """
+    count, width = len(categories.names), model.mask_decoder.class_projection.out_features
+    if embeddings is None:
+        embeddings = (encoder or text_encoder_of(model)).encode_categories(categories.names)
+    if embeddings.shape != (count, width):
+        raise UserError(
+            f"{count} categories need embeddings {count} x {width}, not {' x '.join(map(str, embeddings.shape))}"
+        )
+    return Classes.of(categories.names, embeddings.to(model.pixel_mean.device), categories.things)

@@ -1,0 +1,109 @@
+"""The category-guided tasks by our own rules: who answers them, with each choice as a named option."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from univs.models.text_encoder import TextEncoder
+from univs.models.univs import UniVS
+from univs.prompts import Categories
+from univs.streaming.classes import classes_of
+from univs.streaming.discovery import Filter
+from univs.streaming.found_follower import FindRules, FoundFollower
+from univs.streaming.frame_follower import FrameFollower
+from univs.streaming.geometry import Geometry
+from univs.streaming.official_entities import EVERYTHING, THINGS
+from univs.streaming.panoptic_follower import PanopticFollower
+
+
+def find_and_follow(
+    model: UniVS,
+    geometry: Geometry,
+    *,
+    categories: Categories | None = None,
+    class_embeddings: Tensor | None = None,
+    text_encoder: TextEncoder | None = None,
+    clip_length: int = 1,
+    clip_stride: int = 1,
+    initial_query: str = "memory",
+    memory_encoding: str = "own_frame",
+    self_attention: str = "sep",
+    token_width: int | None = None,
+    token_frames: int = 2,
+    dense_frames: int = 6,
+    dense_interval: int = 5,
+    detect_interval: int = 5,
+    stability: float = 0.5,
+    box_overlap: float = 0.85,
+    class_score: float = 0.3,
+    match: float = 0.4,
+    new_share: float = 0.5,
+    most: int = 20,
+    lost_after: int = 15,
+) -> FoundFollower:
+    """Instances of the categories, found now and then and followed in between (VIS).
+
+    Args:
+        categories, class_embeddings, text_encoder: as in `official_entities.find_instances`.
+        clip_length to dense_interval: of `FrameFollower`.
+        detect_interval, class_score, match, new_share, most, lost_after: of `FindRules`.
+        stability, box_overlap: of its `Filter`.
+    """
+    follower = FrameFollower(
+        model,
+        geometry,
+        clip_length=clip_length,
+        clip_stride=clip_stride,
+        initial_query=initial_query,
+        memory_encoding=memory_encoding,
+        self_attention=self_attention,
+        token_width=token_width,
+        token_frames=token_frames,
+        dense_frames=dense_frames,
+        dense_interval=dense_interval,
+    )
+    rules = FindRules(
+        interval=detect_interval,
+        filter=Filter(stability, most, box_overlap),
+        class_score=class_score,
+        match=match,
+        new_share=new_share,
+        most=most,
+        lost_after=lost_after,
+    )
+    classes = classes_of(model, categories or THINGS, class_embeddings, text_encoder)
+    return FoundFollower(model, geometry, classes, follower, rules)
+
+
+def paint_everything(
+    model: UniVS,
+    geometry: Geometry,
+    *,
+    categories: Categories | None = None,
+    class_embeddings: Tensor | None = None,
+    text_encoder: TextEncoder | None = None,
+    clip_length: int = 1,
+    clip_stride: int = 1,
+    self_attention: str = "sep",
+    dense_frames: int = 6,
+    dense_interval: int = 5,
+    class_score: float = 0.3,
+    most: int = 20,
+    lost_after: int = 15,
+) -> PanopticFollower:
+    """Panoptic segments of the categories (VPS): things followed, and a map of stuff under them, frame by frame.
+
+    The arguments are as in `find_and_follow`.
+    """
+    classes = classes_of(model, categories or EVERYTHING, class_embeddings, text_encoder)
+    follower = FrameFollower(
+        model,
+        geometry,
+        clip_length=clip_length,
+        clip_stride=clip_stride,
+        self_attention=self_attention,
+        dense_frames=dense_frames,
+        dense_interval=dense_interval,
+    )
+    rules = FindRules(interval=1, class_score=class_score, most=most, lost_after=lost_after)
+    return PanopticFollower(geometry, classes, FoundFollower(model, geometry, classes, follower, rules))

@@ -1,0 +1,120 @@
+"""Video semantic segmentation: every pixel of a clip gets the class that the learnable queries say, all together.
+
+Shapes: Q queries, K classes, T frames of the clip, h w a quarter of the padded input, H W pixels of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from univs.models.univs import UniVS
+from univs.streaming.answer import Answer
+from univs.streaming.classes import Classes
+from univs.streaming.geometry import STRIDE, Geometry
+from univs.streaming.scores import quality_counts, quality_of, upsampled
+from univs.streaming.window import Clip
+
+BAND = 8
+"""Rows of cells that are enlarged at a time, so that no full-size map of all queries is ever there."""
+
+
+@dataclass(frozen=True)
+class SemanticAnswer(Answer):
+    """The classes of one frame. classes: H W numbers from 1, class number - 1. names: number -> class."""
+
+    classes: NDArray[Any]
+    names: Mapping[int, str]
+
+    def labels(self) -> NDArray[Any]:
+        return self.classes
+
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        return {number: self.classes == number for number in self.object_ids}
+
+
+class SemanticFollower:
+    """Answers each clip by itself; nothing is remembered (`Follower`)."""
+
+    def __init__(self, model: UniVS, geometry: Geometry, classes: Classes) -> None:
+        self._model, self._geometry, self._classes = model, geometry, classes
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Numbers of the classes."""
+        return tuple(range(1, len(self._classes.names) + 1))
+
+    def answer(self, clip: Clip) -> list[Answer]:
+        """Answers of the frames that are final with this clip."""
+        prediction = self._model.decode(
+            [frame.inputs for frame in clip.frames],
+            clip_length=len(clip.frames),
+            learnable=True,
+            class_embeddings=self._classes.embeddings,
+        )
+        assert prediction.class_logits is not None
+        logits = prediction.mask_logits[0]
+        counts = [quality_counts(band) for frame in logits.unbind(1) for band in bands(frame, self._geometry)]
+        quality = quality_of(torch.stack(counts).sum(0))
+        scores = prediction.class_logits[0].sigmoid() * quality[:, None]
+        final = clip.indices[: clip.span.final - clip.span.start]
+        return [
+            self._named(index, classify(logits[:, place], scores, self._geometry)) for place, index in enumerate(final)
+        ]
+
+    def finish(self) -> list[Answer]:
+        """Nothing is left: clips do not wait for each other."""
+        return []
+
+    def remove(self, object_id: int) -> None:
+        """Classes stay. KeyError."""
+        raise KeyError(object_id)
+
+    def _named(self, index: int, classes: Tensor) -> Answer:
+        labels = classes.cpu().numpy()
+        numbers = tuple(int(number) for number in np.unique(labels))
+        names = {number: self._classes.names[number - 1] for number in numbers}
+        return SemanticAnswer(index, numbers, dict.fromkeys(numbers, 1.0), self._geometry, labels, names)
+
+
+def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:
+    """H W class numbers from 1: the largest sum over the queries of score times probability of the mask.
+
+    Args:
+        logits: Q h w mask logits of a frame.
+        scores: Q K class scores.
+    """
+    dtype = torch.uint8 if scores.shape[1] < 255 else torch.int32
+    rows = []
+    for band in bands(logits, geometry):
+        votes = scores.T @ band.flatten(1).sigmoid()
+        rows.append((votes.argmax(0) + 1).to(dtype).view(band.shape[1:]))
+    return torch.cat(rows)
+
+
+def bands(logits: Tensor, geometry: Geometry) -> Iterator[Tensor]:
+    """Q h w -> Q H W piece by piece, from above: enlarged bilinearly, cut to the input, then nearest to the frame."""
+    height, width = geometry.input_height, geometry.input_width
+    rows, columns = (
+        torch.arange(size, device=logits.device) * inner // size
+        for size, inner in ((geometry.height, height), (geometry.width, width))
+    )
+    cells = logits.shape[1]
+    for top in range(0, -(-height // STRIDE), BAND):
+        below = min(top + BAND, cells)
+        first, last = (
+            max(0, top - 1),
+            min(below + 1, cells),
+        )  # a cell more on each side, as the neighbour it blends with
+        band = upsampled(logits[:, first:last])[:, (top - first) * STRIDE :][:, : (below - top) * STRIDE, :width]
+        if geometry.resized:
+            inside = rows[(rows >= top * STRIDE) & (rows < below * STRIDE)] - top * STRIDE
+            yield band[:, inside][:, :, columns]
+        else:
+            yield band[:, : height - top * STRIDE]

@@ -1,0 +1,20 @@
+"""Video panoptic segmentation: every pixel is given to a thing that is followed, or to a class of stuff."""
+
+from __future__ import annotations
+
+from univs.results import FrameResult
+from univs.streaming.answer import Answer
+from univs.streaming.assemblies.panoptic import PanopticAnswer
+from univs.streaming.official_entities import find_segments
+from univs.streaming.own_entities import paint_everything
+from univs.streaming.tasks.task import Task
+from univs.streaming.tasks.vis import nothing_shown
+
+
+def answer_out(answer: Answer) -> FrameResult:
+    """One map of segment numbers, with the class of each."""
+    assert isinstance(answer, PanopticAnswer)
+    return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores, names=answer.names)
+
+
+VPS = Task("vps", nothing_shown, answer_out, {"own": paint_everything, "official": find_segments})
