@@ -31,7 +31,14 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "nothing to follow; give at least one --mask, --box, --point or --scribble"),
+        (["--task", "vos"], "nothing to follow; give at least one --mask, --box, --point or --scribble"),
+        (["--task", "refvos"], "nothing to follow; give at least one --text"),
+        (["--task", "follow"], "invalid choice: 'follow'"),
+        (["--text", "a dog", "--task", "vos"], "leave --task out for refvos"),
+        (["--text", "?"], "the expression '?' holds no word"),
+        (["--categories", "dog, cat", "--box", "1@0:0,0,9,9"], "which the task vos does not do; vis or vss or vps"),
+        (["--task", "vps", "--box", "1@0:0,0,9,9"], "leave out the prompts about single objects"),
+        (["--categories", "ytvis12"], "unknown vocabulary 'ytvis12'; did you mean"),
         (["--box", "1@0:0,0,31,20"], "reaches outside the frame; x must be in 0..30"),
         (["--box", "1@0:0,0,3"], "--box '1@0:0,0,3' is not of the form ID@FRAME:x0,y0,x1,y1"),
         (["--box", "one@0:0,0,3,4"], "is not of the form"),

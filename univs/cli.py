@@ -81,12 +81,16 @@ def _parser() -> argparse.ArgumentParser:
 def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     command = commands.add_parser(
         "segment",
-        help="follow the objects you point at through a video",
+        help="follow through a video what you point at, describe or name",
         description="Frames are counted from 0; coordinates are pixels of the original frame.",
         allow_abbrev=False,
     )
     command.add_argument("input", metavar="INPUT", help="a video file, a folder of frames, a glob or a camera index")
-    command.add_argument("--task", default="vos", help="what is asked; vos: follow the prompted objects (default)")
+    command.add_argument(
+        "--task",
+        choices=("vis", "vss", "vps", "vos", "refvos", "pvos"),
+        help="left out: refvos for --text, vos for prompts that show an object, else vis",
+    )
     command.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     command.add_argument("--out", type=Path, default=Path("univs-out"), help="folder to write to (default: univs-out)")
@@ -109,6 +113,12 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     prompts.add_argument(
         "--scribble", action="append", default=[], metavar="JSON", help="DAVIS scribble file; its paths are 0..1"
     )
+    prompts.add_argument("--text", action="append", default=[], metavar="EXPRESSION", help='such as "the red car"')
+    command.add_argument(
+        "--categories",
+        metavar="NAMES|VOCABULARY",
+        help="what to look for: names separated by commas, or one of the vocabularies (coco, ytvis21, vipseg, ...)",
+    )
     command.add_argument(
         "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels for the model"
     )
@@ -118,10 +128,17 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _segment(arguments: argparse.Namespace) -> None:
-    from univs.commands.prompt_arguments import check_prompts, read_prompts
+    from univs.commands.prompt_arguments import check_prompts, choose_task, read_categories, read_prompts
     from univs.video import open_video
 
-    prompts = read_prompts(arguments.mask, arguments.box, arguments.point, arguments.scribble)
+    categories = read_categories(arguments.categories)
+    task = choose_task(
+        arguments.task,
+        shown=bool(arguments.mask or arguments.box or arguments.point or arguments.scribble),
+        described=bool(arguments.text),
+        categories=categories is not None,
+    )
+    prompts = read_prompts(arguments.mask, arguments.box, arguments.point, arguments.scribble, arguments.text)
     reader = open_video(arguments.input)
     check_prompts(prompts, reader.size, reader.num_frames)
 
@@ -134,8 +151,9 @@ def _segment(arguments: argparse.Namespace) -> None:
         reader,
         prompts,
         arguments.out,
-        task=arguments.task,
+        task=task,
         size=arguments.size,
+        categories=categories,
         with_overlay=not arguments.no_overlay,
         title=Path(reader.name).name,
     )

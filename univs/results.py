@@ -53,6 +53,7 @@ class FrameResult:
     frame, whether visible or not. scores: object id -> confidence 0..1 of this frame. separate: object id -> H x W
     mask, where objects may overlap; None where the labels say it all. names: object id -> category or expression.
     track_scores: object id -> confidence in the whole track so far, where the task judges tracks; the last one counts.
+    stuff: the object ids that stand for stuff (sky, grass), not for a thing.
     """
 
     frame_index: int
@@ -62,6 +63,7 @@ class FrameResult:
     separate: Mapping[int, NDArray[np.bool_]] | None = None
     names: Mapping[int, str] = field(default_factory=dict)
     track_scores: Mapping[int, float] = field(default_factory=dict)
+    stuff: frozenset[int] = frozenset()
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """H x W mask of one object, empty where it is not visible. Raises KeyError if the object is not followed."""

@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from univs.commands.prompt_arguments import read_prompts
-from univs.prompts import Box, Points
+from univs.commands.prompt_arguments import choose_task, read_categories, read_prompts
+from univs.prompts import Box, Categories, Points, Text
 
 
 def test_prompts_of_a_command_line() -> None:
@@ -25,3 +26,20 @@ def test_mask_argument_may_name_a_file_with_an_at_sign(tmp_path: Path) -> None:
     (tmp_path / "a.png@3").write_bytes((tmp_path / "a.png").read_bytes())
     assert list(read_prompts([f"{tmp_path / 'a.png'}@4"], [], [], [])) == [4]
     assert list(read_prompts([f"{tmp_path / 'a.png@3'}"], [], [], [])) == [0]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [({"described": True}, "refvos"), ({"shown": True}, "vos"), ({"categories": True}, "vis"), ({}, "vis")],
+)
+def test_the_task_follows_from_what_is_given(given: dict[str, bool], meant: str) -> None:
+    nothing = {"shown": False, "described": False, "categories": False}
+    assert choose_task(None, **{**nothing, **given}) == meant
+
+
+def test_expressions_and_categories() -> None:
+    assert read_prompts([], [], [], [], ["a red car", "the dog"]) == {0: [Text("a red car", 1), Text("the dog", 2)]}
+    assert read_categories("dog, red car") == Categories(("dog", "red car"))
+    vipseg = read_categories("vipseg")
+    assert vipseg is not None and len(vipseg.names) == 124 and vipseg.things is not None and 2 in vipseg.things
+    assert read_categories(None) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from univs.commands.label_files import label_files
 from univs.commands.sheet_frames import SheetFrames
 from univs.errors import UserError
 from univs.files import atomic_path
 from univs.prompts import Prompt
 from univs.results import FrameResult, TrackSpool
-from univs.video import VideoWriter, write_indexed_png
+from univs.video import VideoWriter
 from univs.video.reader import Frame
-from univs.visualization import contact_sheet, davis_palette, draw_prompts, overlay
+from univs.visualization import contact_sheet, draw_prompts, overlay
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,16 +26,15 @@ if TYPE_CHECKING:
 class OutputFolder:
     """Writes results as they come; memory use does not depend on the length of the video.
 
-    masks/00000.png ... appear one by one; results.json, overlay.mp4 and contact_sheet.png when the block ends. If it
-    ends early, by a UserError or Ctrl-C, they hold the frames done so far; after any other error they do not appear.
-    Masks that an earlier, longer run left in the folder are then removed.
-    Raises OSError if the folder cannot be made or written to.
+    masks/00000.png ... (or what else the task gives: `label_files`) appear one by one; results.json, overlay.mp4 and
+    contact_sheet.png when the block ends. If it ends early, by a UserError or Ctrl-C, they hold the frames done so far;
+    after any other error they do not appear. Masks that an earlier, longer run left in the folder are then removed.
+    kind: of the labels (`Task.labels`). Raises OSError if the folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, fps: float, title: str, *, with_overlay: bool = True) -> None:
+    def __init__(self, folder: Path, fps: float, title: str, *, with_overlay: bool = True, kind: str = "masks") -> None:
         self._folder = folder
-        (folder / "masks").mkdir(parents=True, exist_ok=True)
-        self._palette = davis_palette()
+        self._labels = label_files(kind, folder)
         self._title = title
         self._video = VideoWriter(folder / "overlay.mp4", fps) if with_overlay else None
         self._sheet = SheetFrames()
@@ -43,11 +42,11 @@ class OutputFolder:
 
     def add(self, frame: Frame, result: FrameResult, prompts: Sequence[Prompt] = ()) -> None:
         """Write the result of the next frame; prompts given on it are drawn into the pictures."""
-        write_indexed_png(self._folder / "masks" / f"{result.frame_index:05d}.png", result.labels, self._palette)
+        self._labels.add(result)
         self.spool.append(result)
 
         def draw() -> Frame:
-            return draw_prompts(overlay(frame, result.labels), prompts)
+            return draw_prompts(overlay(frame, result.labels, result.names), prompts)
 
         if self._video is None:
             self._offer_to_sheet(result, draw)
@@ -74,15 +73,10 @@ class OutputFolder:
                 self.spool.write_json(self._folder / "results.json")
                 if not self._sheet.empty:
                     self._write_sheet()
-                self._remove_older_masks()
+                self._labels.finish(self.spool)
 
     def _write_sheet(self) -> None:
         pictures = self._sheet.pictures()
         page = contact_sheet(list(pictures.values()), [f"frame {index}" for index in pictures], title=self._title)
         with atomic_path(self._folder / "contact_sheet.png") as temporary:
             Image.fromarray(page).save(temporary)
-
-    def _remove_older_masks(self) -> None:
-        for path in (self._folder / "masks").glob("[0-9]*.png"):
-            if re.fullmatch(r"\d{5,}", path.stem) and int(path.stem) >= self.spool.num_frames:
-                path.unlink()

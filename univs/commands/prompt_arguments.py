@@ -12,20 +12,57 @@ from typing import Any
 import numpy as np
 
 from univs.errors import UserError
-from univs.prompts import Box, Mask, Points, Prompt, Scribble, validate_prompts
+from univs.prompts import Box, Categories, Mask, Points, Prompt, Scribble, Text, validate_prompts
 from univs.video.images import read_label_png
+from univs.vocabularies import parse
 
 IGNORE = 255
+LOOKING = ("vis", "vss", "vps")
+"""Tasks that look for categories."""
 PromptSchedule = dict[int, list[Prompt]]  # frame index -> the prompts that come on that frame
 
 
+def choose_task(task: str | None, *, shown: bool, described: bool, categories: bool) -> str:
+    """The task that is meant: `task` itself, or what follows from what was given.
+
+    Expressions mean refvos, prompts that show an object vos, categories or nothing vis. UserError for what does not go
+    together.
+    """
+    if task is None:
+        task = "refvos" if described else "vos" if shown else "vis"
+    if categories and task not in LOOKING:
+        raise UserError(
+            f"--categories says what to look for, which the task {task} does not do; {' or '.join(LOOKING)}"
+        )
+    if (shown or described) and task in LOOKING:
+        raise UserError(f"the task {task} looks for categories; leave out the prompts about single objects")
+    if described and task != "refvos":
+        raise UserError(f"--text describes an object, which the task {task} does not take; leave --task out for refvos")
+    if task not in LOOKING and not (shown or described):
+        what = "--text" if task == "refvos" else "--mask, --box, --point or --scribble"
+        raise UserError(f"there is nothing to follow; give at least one {what}")
+    return task
+
+
+def read_categories(text: str | None) -> Categories | None:
+    """--categories: names separated by commas, or the name of a vocabulary. UserError for what is neither."""
+    if text is None:
+        return None
+    known = parse(text)
+    return Categories(known.names, known.things)
+
+
 def read_prompts(
-    masks: Sequence[str], boxes: Sequence[str], points: Sequence[str], scribbles: Sequence[str]
+    masks: Sequence[str],
+    boxes: Sequence[str],
+    points: Sequence[str],
+    scribbles: Sequence[str],
+    texts: Sequence[str] = (),
 ) -> PromptSchedule:
     """All prompts of a command line by frame; the points of one object on one frame become one prompt.
 
     masks: PNG[@FRAME]. boxes: ID@FRAME:x0,y0,x1,y1. points: ID@FRAME:x,y[:+|-]. scribbles: paths of DAVIS scribble
-    JSON. Raises UserError for what cannot be read, and if there is no prompt at all.
+    JSON. texts: expressions, asked from frame 0. Raises UserError for what cannot be read.
     """
     schedule: PromptSchedule = defaultdict(list)
     for argument in masks:
@@ -38,8 +75,8 @@ def read_prompts(
     for path in scribbles:
         for frame_index, drawn in _read_scribbles(Path(path)).items():
             schedule[frame_index] += drawn
-    if not schedule:
-        raise UserError("there is nothing to follow; give at least one --mask, --box, --point or --scribble")
+    if texts:
+        schedule[0] += [Text(text, number) for number, text in enumerate(texts, start=1)]
     return dict(schedule)
 
 

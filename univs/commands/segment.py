@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from univs.commands.output_folder import OutputFolder
-from univs.prompts import Prompt
+from univs.prompts import Categories, Prompt
 from univs.results import FrameResult
 from univs.video import VideoReader
 from univs.video.reader import Frame
@@ -64,14 +64,17 @@ def segment_to_folder(
     size: int | None = None,
     with_overlay: bool = True,
     title: str = "",
+    categories: Categories | None = None,
     watch: Callable[[FrameResult], None] | None = None,
 ) -> Summary:
     """Follow objects through a video and write everything to a folder, with a progress bar on stderr.
 
-    size: short side in pixels at which the model looks at the frames. watch: is shown the result of each frame.
+    size: short side in pixels at which the model looks at the frames. categories: what is looked for, by the tasks
+    that look for something. watch: is shown the result of each frame.
     Raises UserError and OSError; what is done by then stays.
     """
     from univs.streaming import segment
+    from univs.streaming.tasks import TASKS
 
     waiting: dict[int, Frame] = {}
 
@@ -81,8 +84,13 @@ def segment_to_folder(
             yield frame
 
     start, model_seconds = time.perf_counter(), 0.0
-    answers = segment(model, remember(), prompts, task=task, size=size)
-    with OutputFolder(folder, reader.fps, title, with_overlay=with_overlay) as output, _progress() as progress:
+    options = {} if categories is None else {"categories": categories}
+    answers = segment(model, remember(), prompts, task=task, size=size, **options)
+    kind = TASKS[task].labels
+    with (
+        OutputFolder(folder, reader.fps, title, with_overlay=with_overlay, kind=kind) as output,
+        _progress() as progress,
+    ):
         bar = progress.add_task(title or reader.name, total=reader.num_frames)
         while True:
             asked = time.perf_counter()

@@ -22,7 +22,8 @@ class Task:
     name: as on the command line. prompts_in: the prompts of one frame -> what is said about each object; raises
     UserError for prompts that the task cannot use. answer_out: what the loop answered on a frame -> the user's result.
     followers: name of a set of rules -> who answers by them, made from a model, a Geometry and named options.
-    apart: clips don't overlap, whatever the stride of the loop.
+    apart: clips don't overlap, whatever the stride of the loop. labels: what the label maps hold: object "masks", those
+    of "expressions" that may overlap, a "semantic" map, or "panoptic" segments.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Task:
     answer_out: Callable[[Answer], FrameResult]
     followers: Mapping[str, Callable[..., Follower]]
     apart: bool = False
+    labels: str = "masks"
 
     def follower(self, rules: str) -> Callable[..., Follower]:
         """Who answers by these rules. Raises UserError if the task does not know them."""

@@ -14,7 +14,10 @@ from univs.streaming.tasks.vis import nothing_shown
 def answer_out(answer: Answer) -> FrameResult:
     """One map of segment numbers, with the class of each."""
     assert isinstance(answer, PanopticAnswer)
-    return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores, names=answer.names)
+    stuff = frozenset(number for number, segment in answer.infos.items() if not segment.is_thing)
+    return FrameResult(
+        answer.frame_index, answer.labels(), answer.object_ids, answer.scores, names=answer.names, stuff=stuff
+    )
 
 
-VPS = Task("vps", nothing_shown, answer_out, {"own": paint_everything, "official": find_segments})
+VPS = Task("vps", nothing_shown, answer_out, {"own": paint_everything, "official": find_segments}, labels="panoptic")

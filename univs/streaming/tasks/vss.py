@@ -16,4 +16,6 @@ def answer_out(answer: Answer) -> FrameResult:
     return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores, names=answer.names)
 
 
-VSS = Task("vss", nothing_shown, answer_out, {"own": label_pixels, "official": label_pixels}, apart=True)
+VSS = Task(
+    "vss", nothing_shown, answer_out, {"own": label_pixels, "official": label_pixels}, apart=True, labels="semantic"
+)
