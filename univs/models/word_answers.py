@@ -66,7 +66,7 @@ def answer_texts(
 
 @torch.no_grad()
 def discover(
-    model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = 50
+    model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = 30
 ) -> tuple[Prediction, Tensor]:
     """The objects of one frame: boxes, answered as box prompts are; without a word head, learnable queries.
 

@@ -24,6 +24,8 @@ LARGEST = 6.0
 """Limit of the logarithm of a box's reach in cells."""
 CANDIDATES = 400
 """Cells that are looked at for boxes."""
+LEAST = 0.03
+"""Objectness from which a box is proposed."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def propose_boxes(cells: WordCells, most: int, overlap: float = 0.6) -> tuple[Te
         most: at most so many.
         overlap: IoU from which a box is the same as a better one.
     Returns:
-        boxes N 4 (xyxy in pixels of the padded input, within it) and objectness N in 0..1, best first.
+        boxes N 4 (xyxy in pixels of the padded input, within it) and objectness N in 0..1, best first; at least one.
     """
     height, width = cells.objectness.shape[-2:]
     scores = cells.objectness[0].flatten().sigmoid()
@@ -119,4 +121,5 @@ def propose_boxes(cells: WordCells, most: int, overlap: float = 0.6) -> tuple[Te
     limits = boxes.new_tensor([width, height, width, height]) * STRIDE
     boxes = boxes.clamp_min(0).minimum(limits)
     kept = nms(boxes, scores[best], overlap)[:most]
+    kept = kept[scores[best][kept] >= LEAST] if scores[best[0]] >= LEAST else kept[:1]
     return boxes[kept], scores[best][kept]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from univs.models.features import Prediction
 from univs.models.univs import UniVS
+from univs.models.word_answers import discover
 from univs.prompts import Mask
 from univs.streaming.answer import Answer, CompetingAnswer
 from univs.streaming.classes import Classes
@@ -117,7 +118,12 @@ class FoundFollower:
         return [self.answer_with(clip, self.look(clip) if due else None)]
 
     def look(self, clip: Clip) -> Prediction:
-        """What the learnable queries see on the frame."""
+        """What is seen on the frame: by the word head where there is one, else by the learnable queries."""
+        if self._model.word_head is not None:
+            seen, objectness = discover(self._model, clip.frames[0].features, self._classes.embeddings)
+            assert seen.class_logits is not None
+            believed = seen.class_logits.sigmoid() * objectness[:, None]
+            return replace(seen, class_logits=torch.logit(believed, eps=1e-6))
         inputs = [frame.inputs for frame in clip.frames]
         return self._model.decode(inputs, learnable=True, class_embeddings=self._classes.embeddings)
 

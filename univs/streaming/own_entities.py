@@ -106,4 +106,4 @@ def paint_everything(
         dense_interval=dense_interval,
     )
     rules = FindRules(interval=1, class_score=class_score, most=most, lost_after=lost_after)
-    return PanopticFollower(geometry, classes, FoundFollower(model, geometry, classes, follower, rules))
+    return PanopticFollower(model, geometry, classes, FoundFollower(model, geometry, classes, follower, rules))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from univs.models.univs import UniVS
 from univs.streaming.answer import Answer
 from univs.streaming.assemblies.panoptic import PanopticAnswer, Segment
 from univs.streaming.classes import Classes
 from univs.streaming.discovery import Detections
 from univs.streaming.found_follower import FoundFollower
 from univs.streaming.geometry import Geometry
-from univs.streaming.semantic_follower import classify
+from univs.streaming.semantic_follower import classify, name_cells
 from univs.streaming.window import Clip
 
 
@@ -19,13 +20,14 @@ class PanopticFollower:
     """Answers every frame with segments that keep their numbers (`Follower`).
 
     Args:
+        model: that names stuff.
         geometry: sizes of the frames.
         classes: things and stuff.
         things: finds and follows the things.
     """
 
-    def __init__(self, geometry: Geometry, classes: Classes, things: FoundFollower) -> None:
-        self._geometry, self._classes, self._things = geometry, classes, things
+    def __init__(self, model: UniVS, geometry: Geometry, classes: Classes, things: FoundFollower) -> None:
+        self._model, self._geometry, self._classes, self._things = model, geometry, classes, things
         self._numbers: dict[tuple[str, int], int] = {}
 
     @property
@@ -38,8 +40,12 @@ class PanopticFollower:
         """Answer the one frame of the clip."""
         seen = self._things.look(clip)
         answer = self._things.answer_with(clip, seen)
-        found = Detections.of(seen, seen.mask_logits.shape[1])
-        classes = classify(found.logits[:, 0], found.scores, self._geometry).long() - 1
+        if self._model.word_head is not None:
+            named = name_cells(self._model, clip.frames[0].features, self._classes, self._geometry)
+        else:
+            found = Detections.of(seen, seen.mask_logits.shape[1])
+            named = classify(found.logits[:, 0], found.scores, self._geometry)
+        classes = named.long() - 1
         stuff = torch.where(self._classes.things[classes], -1, classes).cpu().numpy()
         labels = answer.labels()
         segments = np.zeros(labels.shape, np.int32)

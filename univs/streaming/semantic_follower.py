@@ -1,4 +1,6 @@
-"""Video semantic segmentation: every pixel of a clip gets the class that the learnable queries say, all together.
+"""Video semantic segmentation: every pixel gets the class that the learnable queries of a clip say, all together.
+
+Models with a word head name each cell by itself.
 
 Shapes: Q queries, K classes, T frames of the clip, h w a quarter of the padded input, H W pixels of the frame.
 """
@@ -11,10 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from univs.models.features import ImageFeatures
 from univs.models.univs import UniVS
+from univs.models.word_answers import word_parts
+from univs.models.word_head import STRIDE as CELL
 from univs.streaming.answer import Answer
 from univs.streaming.classes import Classes
 from univs.streaming.geometry import STRIDE, Geometry
@@ -52,6 +58,12 @@ class SemanticFollower:
 
     def answer(self, clip: Clip) -> list[Answer]:
         """Answers of the frames that are final with this clip."""
+        final = clip.indices[: clip.span.final - clip.span.start]
+        if self._model.word_head is not None:
+            return [
+                self._named(index, name_cells(self._model, clip.frame(index).features, self._classes, self._geometry))
+                for index in final
+            ]
         prediction = self._model.decode(
             [frame.inputs for frame in clip.frames],
             clip_length=len(clip.frames),
@@ -63,7 +75,6 @@ class SemanticFollower:
         counts = [quality_counts(band) for frame in logits.unbind(1) for band in bands(frame, self._geometry)]
         quality = quality_of(torch.stack(counts).sum(0))
         scores = prediction.class_logits[0].sigmoid() * quality[:, None]
-        final = clip.indices[: clip.span.final - clip.span.start]
         return [
             self._named(index, classify(logits[:, place], scores, self._geometry)) for place, index in enumerate(final)
         ]
@@ -81,6 +92,17 @@ class SemanticFollower:
         numbers = tuple(int(number) for number in np.unique(labels))
         names = {number: self._classes.names[number - 1] for number in numbers}
         return SemanticAnswer(index, numbers, dict.fromkeys(numbers, 1.0), self._geometry, labels, names)
+
+
+def name_cells(model: UniVS, features: ImageFeatures, classes: Classes, geometry: Geometry) -> Tensor:
+    """H W class numbers from 1 on one frame: which name fits each cell best, said by the word head.
+
+    Raises UserError if the model has none.
+    """
+    head, _ = word_parts(model)
+    scores = head.score_cells(head(features), classes.embeddings)
+    fine = F.interpolate(scores, scale_factor=CELL // STRIDE, mode="bilinear", align_corners=False)[0]
+    return classify(fine, torch.eye(len(fine), device=fine.device), geometry)
 
 
 def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:
