@@ -31,13 +31,15 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--task", "vos"], "nothing to follow; give at least one --mask, --box, --point or --scribble"),
-        (["--task", "refvos"], "nothing to follow; give at least one --text"),
-        (["--task", "follow"], "invalid choice: 'follow'"),
-        (["--text", "a dog", "--task", "vos"], "leave --task out for refvos"),
+        (["--task", "vos"], "nothing to follow; give at least one --mask, --box, --point, --scribble or --text"),
+        (["--task", "follow"], "unknown task 'follow'; known: "),
+        (["--text", "a dog", "--task", "vos"], "a Text is not a visual prompt"),
         (["--text", "?"], "the expression '?' holds no word"),
-        (["--categories", "dog, cat", "--box", "1@0:0,0,9,9"], "which the task vos does not do; vis or vss or vps"),
-        (["--task", "vps", "--box", "1@0:0,0,9,9"], "leave out the prompts about single objects"),
+        (
+            ["--categories", "dog, cat", "--box", "1@0:0,0,9,9"],
+            "the task vos takes no categories; leave out --categories, or --task for vis",
+        ),
+        (["--task", "vps", "--box", "1@0:0,0,9,9"], "a Box is about one object; this task takes categories alone"),
         (["--categories", "ytvis12"], "unknown vocabulary 'ytvis12'; did you mean"),
         (["--box", "1@0:0,0,31,20"], "reaches outside the frame; x must be in 0..30"),
         (["--box", "1@0:0,0,3"], "--box '1@0:0,0,3' is not of the form ID@FRAME:x0,y0,x1,y1"),

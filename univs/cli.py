@@ -88,7 +88,7 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument("input", metavar="INPUT", help="a video file, a folder of frames, a glob or a camera index")
     command.add_argument(
         "--task",
-        choices=("vis", "vss", "vps", "vos", "refvos", "pvos"),
+        metavar="vis|vss|vps|vos|refvos|pvos",
         help="left out: refvos for --text, vos for prompts that show an object, else vis",
     )
     command.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
@@ -136,15 +136,15 @@ def _segment(arguments: argparse.Namespace) -> None:
         arguments.task,
         shown=bool(arguments.mask or arguments.box or arguments.point or arguments.scribble),
         described=bool(arguments.text),
-        categories=categories is not None,
     )
     prompts = read_prompts(arguments.mask, arguments.box, arguments.point, arguments.scribble, arguments.text)
     reader = open_video(arguments.input)
     check_prompts(prompts, reader.size, reader.num_frames)
 
-    from univs.commands.segment import choose_device, segment_to_folder
+    from univs.commands.segment import check_question, choose_device, segment_to_folder
     from univs.models.zoo import load
 
+    check_question(task, prompts, categories)
     model = load(arguments.weights, choose_device(arguments.device))
     summary = segment_to_folder(
         model,

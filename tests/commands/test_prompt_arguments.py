@@ -30,11 +30,16 @@ def test_mask_argument_may_name_a_file_with_an_at_sign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [({"described": True}, "refvos"), ({"shown": True}, "vos"), ({"categories": True}, "vis"), ({}, "vis")],
+    [
+        ({"described": True}, "refvos"),
+        ({"shown": True}, "vos"),
+        ({}, "vis"),
+        ({"described": True, "shown": True}, "refvos"),
+    ],
 )
 def test_the_task_follows_from_what_is_given(given: dict[str, bool], meant: str) -> None:
-    nothing = {"shown": False, "described": False, "categories": False}
-    assert choose_task(None, **{**nothing, **given}) == meant
+    assert choose_task(None, **{"shown": False, "described": False, **given}) == meant
+    assert choose_task("vps", **{"shown": False, "described": False, **given}) == "vps"
 
 
 def test_expressions_and_categories() -> None:

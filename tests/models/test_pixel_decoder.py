@@ -53,3 +53,13 @@ def test_deformable_levels_are_coarse_first_and_frames_are_apart() -> None:
     whole, second = decoder(maps), decoder([m[1:] for m in maps])
     for a, b in zip(whole.levels, second.levels, strict=True):
         assert torch.allclose(a[1:], b, atol=1e-5)
+
+
+def test_the_deformable_decoder_keeps_float32_under_autocast() -> None:
+    decoder = DeformablePixelDecoder((6, 8, 10, 12), dim=32, mask_dim=5, layers=1, heads=4, points=2, ffn=16)
+    maps = [x.bfloat16() for x in backbone_maps()]
+    plain = decoder([x.float() for x in maps])
+    with torch.autocast("cpu", torch.bfloat16):
+        features = decoder(maps)
+    assert torch.equal(features.mask_features, plain.mask_features)
+    assert torch.equal(features.levels[0], plain.levels[0])

@@ -240,7 +240,7 @@ def test_bad_frames_and_prompts_change_nothing(model: UniVS) -> None:
 
 
 def test_impossible_sessions_say_what_would_be_right(model: UniVS) -> None:
-    with pytest.raises(UserError, match="unknown task 'vox'; known: vos"):
+    with pytest.raises(UserError, match="unknown task 'vox'; known: pvos, refvos, vis, vos"):
         Session(model, "vox")
     with pytest.raises(UserError, match="unknown option 'dense_farmes'"):
         Session(model, dense_farmes=3)

@@ -17,9 +17,11 @@ from univs.data.sample import NO_CLASS
 from univs.models.features import TextFeatures
 from univs.models.univs import UniVS
 from univs.models.word_answers import answer_texts, discover
+from univs.models.word_head import WordCells
 from univs.models.zoo import build_model, load, save
+from univs.training.phrases import FRAMES, may_mean, phrase
 from univs.training.run import main
-from univs.training.word_step import WordLosses, WordStep, shares_of_cells
+from univs.training.word_step import WordLosses, WordStep, fit_losses, shares_of_cells
 
 NAMES = ("bar", "block", "sky")
 
@@ -84,6 +86,34 @@ def test_shares_of_cells_are_counted() -> None:
     assert shares[0, 2].tolist() == [[0.5, 0], [0, 0]] and shares[0, 1].tolist() == [[0, 0], [0, 1]]
 
 
+def test_phrases_of_a_name() -> None:
+    rng = np.random.default_rng(0)
+    said = {phrase("bicycle", rng) for _ in range(200)}
+    assert {"bicycle", "the bicycle", "a bike", "the cycle in the picture"} < said
+    assert {phrase("wug", rng) for _ in range(50)} <= {frame.format("wug") for frame in FRAMES}
+
+
+def test_names_that_may_mean_one_another() -> None:
+    assert may_mean("dog", "dog") and may_mean("dog", "cat"), "both are animals"
+    assert may_mean("bus", "truck") and not may_mean("dog", "car") and not may_mean("wug", "dog")
+
+
+def test_masks_fit_their_own_text(model: UniVS) -> None:
+    """Words that lie in the direction of the text cost little; the other text's mask is another place."""
+    assert model.word_head is not None
+    masks = torch.zeros(1, 2, 16, 16)
+    masks[0, 0, :8], masks[0, 1, 8:] = 1, 1
+    texts = torch.eye(384)[:2][None]
+    words = torch.zeros(1, 384, 2, 2)
+    words[0, 0, 0], words[0, 1, 1] = 1, 1
+    right = WordCells(words, torch.zeros(1, 2, 2), torch.zeros(1, 4, 2, 2))
+    wrong = WordCells(words.flip(2), right.objectness, right.reach)
+    losses = [float(fit_losses(model.word_head, cells, masks, texts)) for cells in (right, wrong)]
+    assert losses[0] < 0.02 and losses[1] > 3
+    empty = fit_losses(model.word_head, right, torch.zeros_like(masks), texts)
+    assert float(empty) == 0
+
+
 def test_words_are_learned_and_the_rest_is_let_be(model: UniVS) -> None:
     trained = ("word_head.", "text_prompter.")
     for name, parameter in model.named_parameters():
@@ -98,7 +128,7 @@ def test_words_are_learned_and_the_rest_is_let_be(model: UniVS) -> None:
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
         history.append({name: float(value.detach()) for name, value in losses.items()})
-    assert set(history[0]) == {"boxes", "names", "cells", "prompt"}
+    assert set(history[0]) == {"boxes", "names", "cells", "prompt", "fit"}
     for name in ("boxes", "names", "cells"):
         assert history[-1][name] < 0.6 * history[0][name], name
     mean = [sum(h["prompt"] for h in part) / len(part) for part in (history[:5], history[-5:])]

@@ -17,31 +17,17 @@ from univs.video.images import read_label_png
 from univs.vocabularies import parse
 
 IGNORE = 255
-LOOKING = ("vis", "vss", "vps")
-"""Tasks that look for categories."""
 PromptSchedule = dict[int, list[Prompt]]  # frame index -> the prompts that come on that frame
 
 
-def choose_task(task: str | None, *, shown: bool, described: bool, categories: bool) -> str:
+def choose_task(task: str | None, *, shown: bool, described: bool) -> str:
     """The task that is meant: `task` itself, or what follows from what was given.
 
-    Expressions mean refvos, prompts that show an object vos, categories or nothing vis. UserError for what does not go
-    together.
+    Expressions mean refvos, prompts that show an object vos, categories or nothing vis.
     """
-    if task is None:
-        task = "refvos" if described else "vos" if shown else "vis"
-    if categories and task not in LOOKING:
-        raise UserError(
-            f"--categories says what to look for, which the task {task} does not do; {' or '.join(LOOKING)}"
-        )
-    if (shown or described) and task in LOOKING:
-        raise UserError(f"the task {task} looks for categories; leave out the prompts about single objects")
-    if described and task != "refvos":
-        raise UserError(f"--text describes an object, which the task {task} does not take; leave --task out for refvos")
-    if task not in LOOKING and not (shown or described):
-        what = "--text" if task == "refvos" else "--mask, --box, --point or --scribble"
-        raise UserError(f"there is nothing to follow; give at least one {what}")
-    return task
+    if task is not None:
+        return task
+    return "refvos" if described else "vos" if shown else "vis"
 
 
 def read_categories(text: str | None) -> Categories | None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from univs.commands.output_folder import OutputFolder
+from univs.errors import UserError
 from univs.prompts import Categories, Prompt
 from univs.results import FrameResult
 from univs.video import VideoReader
@@ -52,6 +53,21 @@ def choose_device(name: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_question(task: str, prompts: Mapping[int, Sequence[Prompt]], categories: Categories | None) -> None:
+    """Raise UserError for an unknown task, and where it does not go together with what was asked."""
+    from univs.streaming.tasks import TASKS
+
+    if task not in TASKS:
+        raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
+    looks = TASKS[task].takes_categories
+    if categories is not None and not looks:
+        raise UserError(f"the task {task} takes no categories; leave out --categories, or --task for vis")
+    if not prompts and not looks:
+        raise UserError("there is nothing to follow; give at least one --mask, --box, --point, --scribble or --text")
+    for said in prompts.values():
+        TASKS[task].prompts_in(said)
 
 
 def segment_to_folder(

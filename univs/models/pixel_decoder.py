@@ -71,7 +71,11 @@ class DeformablePixelDecoder(nn.Module):
                 nn.init.zeros_(conv.bias)
 
     def forward(self, maps: Sequence[Tensor]) -> ImageFeatures:
-        """Backbone maps at strides 4, 8, 16, 32 -> features."""
+        """Backbone maps at strides 4, 8, 16, 32 -> features; in float32 under autocast too (official)."""
+        with torch.autocast(maps[0].device.type, enabled=False):
+            return self._decode([x.float() for x in maps])
+
+    def _decode(self, maps: Sequence[Tensor]) -> ImageFeatures:
         projected = [project(x) for project, x in zip(self.input_proj, maps[:0:-1], strict=True)]
         sizes = [(x.shape[-2], x.shape[-1]) for x in projected]
         device = projected[0].device

@@ -92,6 +92,14 @@ class SeparateAnswer(Answer):
         return (self.geometry.from_padded(self.logits) > 0).cpu()
 
 
+def painted(masks: Mapping[int, NDArray[np.bool_]], geometry: Geometry) -> NDArray[Any]:
+    """H W object ids of masks that may overlap: the larger id wins, which is the later of two expressions."""
+    labels = torch.zeros(geometry.height, geometry.width, dtype=label_type(tuple(masks))).numpy()
+    for object_id in sorted(masks):
+        labels[masks[object_id]] = object_id
+    return labels
+
+
 def label_type(object_ids: tuple[int, ...]) -> torch.dtype:
     """The smallest type that holds these ids."""
     return torch.uint8 if max(object_ids, default=0) <= 255 else torch.int32

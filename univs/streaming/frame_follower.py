@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +21,7 @@ from univs.streaming.confinement import NOBODY, around_points, inside_boxes
 from univs.streaming.geometry import STRIDE, Geometry
 from univs.streaming.memory import DensePool, TokenPool
 from univs.streaming.objects import ObjectTable
-from univs.streaming.prompting import ObjectPrompt, encode_prompts, rough_maps
+from univs.streaming.prompting import ObjectPrompt, encode_prompts, given_masks, rough_maps, united_masks
 from univs.streaming.schedule import Schedule
 from univs.streaming.window import Clip
 
@@ -90,17 +89,12 @@ class FrameFollower:
         frame, prompts = clip.frames[0], clip.prompts.get(clip.span.start, {})
         if not prompts and not len(self.objects):
             return [self._nobody(frame.index)]
-        model, features = self.model, frame.features
-        given = {
-            object_id: np.logical_or.reduce([mask.mask for mask in prompt.masks])
-            for object_id, prompt in prompts.items()
-            if prompt.masks
-        }
-        shrunk = dict(zip(given, self.geometry.shrink_masks(list(given.values())), strict=True)) if given else {}
-        shrunk = {object_id: mask.to(self._device) for object_id, mask in shrunk.items()}
+        features = frame.features
+        given = united_masks(prompts)
+        shrunk = given_masks(prompts, self.geometry, self._device)
         new = {object_id for object_id in prompts if object_id not in self.objects}
         self._take_in(features, prompts, shrunk, frame.index)
-        key = None if model.dense_memory is None else model.dense_memory.memory_key(features)
+        key = frame.key
         asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
         logits = self._decode(features, key, shrunk, asked)
         if self._confines:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.errors import UserError
@@ -32,6 +33,11 @@ class ObjectPrompt:
     masks: list[Mask] = field(default_factory=list)
     scribbles: list[Scribble] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+
+
+def says_something(prompt: ObjectPrompt) -> bool:
+    """Whether anything visual is said."""
+    return bool(prompt.points or prompt.boxes or prompt.masks or prompt.scribbles)
 
 
 def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
@@ -72,9 +78,14 @@ def gathered(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
     return objects
 
 
+def united_masks(prompts: Mapping[int, ObjectPrompt]) -> dict[int, NDArray[np.bool_]]:
+    """Object id -> H W union of the masks given for it, for the objects whose prompt has masks."""
+    return {i: np.logical_or.reduce([m.mask for m in said.masks]) for i, said in prompts.items() if said.masks}
+
+
 def given_masks(prompts: Mapping[int, ObjectPrompt], geometry: Geometry, device: torch.device) -> dict[int, Tensor]:
     """Object id -> H' W' mask (0 or 1) at the padded input, for the objects whose prompt has masks: their union."""
-    given = {i: np.logical_or.reduce([m.mask for m in said.masks]) for i, said in prompts.items() if said.masks}
+    given = united_masks(prompts)
     if not given:
         return {}
     return dict(zip(given, geometry.shrink_masks(list(given.values())).to(device), strict=True))

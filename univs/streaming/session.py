@@ -62,11 +62,11 @@ class Session:
         if size is not None and size < 1:
             raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
         self._model = for_inference(model)
-        self._task = TASKS[task] if isinstance(task, str) else task
+        self.task = TASKS[task] if isinstance(task, str) else task
         self._size = size
         brought: dict[str, Any] = model.config.get("streaming", {})
         rules = options.get("rules", brought.get("rules", "own"))
-        self._follower = self._task.follower(rules)
+        self._follower = self.task.follower(rules)
         known = options_of(self._follower) | LOOP_OPTIONS
         unknown = sorted(set(options) - known)
         if unknown:
@@ -81,11 +81,6 @@ class Session:
     def object_ids(self) -> tuple[int, ...]:
         """The objects that are being followed."""
         return () if self._engine is None else self._engine.object_ids
-
-    @property
-    def takes_categories(self) -> bool:
-        """Whether the task looks for categories, and needs no prompts about objects."""
-        return "categories" in options_of(self._follower)
 
     def expect(self, object_ids: Iterable[int]) -> None:
         """Say before the first frame which objects will be prompted.
@@ -127,7 +122,7 @@ class Session:
             raise UserError("this video has ended with finish or flush; make a new session for another one")
         about_objects = [prompt for prompt in prompts if not isinstance(prompt, Categories)]
         validate_prompts(about_objects, height, width)
-        said = self._task.prompts_in(self._named(about_objects))
+        said = self.task.prompts_in(self._named(about_objects))
         self._take_categories([prompt for prompt in prompts if isinstance(prompt, Categories)])
         if self._engine is None:
             self._engine = self._make_engine(height, width)
@@ -161,8 +156,8 @@ class Session:
         """Categories are the follower's from the start. UserError where they come too late or are not asked for."""
         if not said:
             return
-        if not self.takes_categories:
-            raise UserError(f"the task {self._task.name} takes no categories; vis, vss and vps do")
+        if not self.task.takes_categories:
+            raise UserError(f"the task {self.task.name} takes no categories; vis, vss and vps do")
         if self._engine is not None or len(said) > 1:
             raise UserError("categories are given once, with the first frame")
         self._options["categories"] = said[0]
@@ -171,7 +166,7 @@ class Session:
         options = dict(self._options)
         geometry = Geometry.fit(height, width, self._size, options.pop("square_padding", None))
         length = options.get("clip_length", 1)
-        schedule = ClipSchedule(length, length if self._task.apart else options.get("clip_stride", 1))
+        schedule = ClipSchedule(length, length if self.task.apart else options.get("clip_stride", 1))
         taken = options_of(self._follower)
         options["expected_ids"] = self._expected
         options = {name: value for name, value in options.items() if name in taken}
@@ -191,7 +186,7 @@ class Session:
         return named
 
     def _handed_out(self, answers: list[Answer]) -> list[FrameResult]:
-        results = [self._task.answer_out(answer) for answer in answers]
+        results = [self.task.answer_out(answer) for answer in answers]
         if self._names:
             results = [replace(result, names={**self._names, **result.names}) for result in results]
         if self._spool is not None:
@@ -238,7 +233,7 @@ def segment(
     if min(waiting, default=0) < 0:
         raise UserError(f"there is a prompt on frame {min(waiting)}; frames are counted from 0")
     session = Session(model, task, size=size, keep_results=False, **options)
-    if not waiting and not session.takes_categories:
+    if not waiting and not session.task.takes_categories:
         raise UserError("there is nothing to follow; give at least one prompt")
     asked = (prompt.object_id for said in waiting.values() for prompt in said if not isinstance(prompt, Categories))
     session.expect(object_id for object_id in asked if object_id is not None)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures
 from univs.models.mask_decoder import DecoderInputs
 from univs.models.univs import UniVS
@@ -50,6 +51,12 @@ class EncodedFrame:
     def inputs(self) -> DecoderInputs:
         """What the mask decoder reads of this frame."""
         return self._model.prepare(self.features)
+
+    @cached_property
+    def key(self) -> MemoryKey | None:
+        """Keys of the dense memory on this frame, if the model has one."""
+        dense = self._model.dense_memory
+        return None if dense is None else dense.memory_key(self.features)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,13 @@ from torch import Tensor
 from univs.data.sample import IGNORE, NO_CLASS
 from univs.losses import prompt_losses
 from univs.losses.words import box_losses, cell_losses, name_losses
-from univs.models.features import TextFeatures
+from univs.models.dense_memory import MemoryKey
+from univs.models.features import ImageFeatures, TextFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.models.word_answers import answer_texts, word_parts
-from univs.models.word_head import STRIDE, WordCells
-
-PHRASES = ("{}", "a {}", "the {}", "a photo of a {}", "all {}", "every {}")
-"""How a name may be asked for."""
+from univs.models.word_head import STRIDE, WordCells, WordHead
+from univs.training.phrases import may_mean, phrase
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class WordLosses:
     names: float = 1.0
     cells: float = 1.0
     prompt: float = 1.0
+    fit: float = 0.5
     texts: int = 3
     """Texts asked of an image."""
     absent: float = 0.15
@@ -80,7 +80,7 @@ class WordStep:
             "boxes": settings.boxes * self._boxes(cells, batch, masks),
             "names": settings.names * self._names(cells, batch, masks),
             "cells": settings.cells * self._cells(cells, batch),
-            "prompt": settings.prompt * self._texts(features, key, cells, batch),
+            **self._texts(features, key, cells, batch),
         }
 
     def _boxes(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
@@ -112,8 +112,10 @@ class WordStep:
         known = batch["vocabulary"][:, chosen, None, None] & ((named > 0.9) | thing)
         return cell_losses(self.head.score_cells(cells, self.embeddings[chosen]), shares[:, chosen], known)
 
-    def _texts(self, features: Any, key: Any, cells: WordCells, batch: dict[str, Any]) -> Tensor:
-        """Texts as prompts: names stand for all of their kind, expressions for one object."""
+    def _texts(
+        self, features: ImageFeatures, key: MemoryKey, cells: WordCells, batch: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """Texts as prompts (names stand for all of their kind, expressions for one object), and how they fit masks."""
         settings = self.settings
         asked, targets = zip(*(self._draw(batch, b) for b in range(len(batch["frames"]))), strict=True)
         flat = self.encoder.encode([text for texts in asked for text in texts]).to(features.mask_features.device)
@@ -127,7 +129,8 @@ class WordStep:
             terms = prompt_losses(logits, masks, valid, settings.points)
             last = i == len(predictions)
             total = total + (terms["mask"] + terms["dice"]) * (1.0 if last else settings.intermediate)
-        return total
+        fit = fit_losses(self.head, cells, masks[:, :, 0], torch.stack([text.sentence for text in texts]))
+        return {"prompt": settings.prompt * total, "fit": settings.fit * fit}
 
     def _draw(self, batch: dict[str, Any], b: int) -> tuple[list[str], Tensor]:
         """Texts for image b, and masks of what they mean: N S S."""
@@ -137,6 +140,7 @@ class WordStep:
         away = batch["vocabulary"][b].clone()
         away[present] = False
         away &= ~batch["stuff"][b] | batch["stuffed"][b]
+        away &= torch.tensor([not any(may_mean(n, self.names[p]) for p in present) for n in self.names])
         absent = away.nonzero()[:, 0] if bool(batch["complete"][b] | batch["stuffed"][b]) else away.new_zeros(0).long()
         texts, masks = [], []
         for _ in range(self.settings.texts):
@@ -147,11 +151,32 @@ class WordStep:
                 pool = absent if len(absent) and self.rng.random() < self.settings.absent else present
                 pool = pool if len(pool) else away.nonzero()[:, 0]
                 name = int(pool[int(self.rng.integers(len(pool)))])
-                text = PHRASES[int(self.rng.integers(len(PHRASES)))].format(self.names[name])
+                text = phrase(self.names[name], self.rng)
                 mask = classes == name
             texts.append(text)
             masks.append(mask.float())
         return texts, torch.stack(masks)
+
+
+def fit_losses(head: WordHead, cells: WordCells, masks: Tensor, sentences: Tensor) -> Tensor:
+    """Every mask fits its own text and no text whose mask lies elsewhere: masks B N S S, sentences B N D -> mean."""
+    small = F.avg_pool2d(masks, STRIDE).flatten(2)
+    logits = torch.cat(
+        [
+            head.score_masks(
+                WordCells(cells.words[b : b + 1], cells.objectness[b : b + 1], cells.reach[b : b + 1]),
+                F.avg_pool2d(masks[b : b + 1], STRIDE),
+                sentences[b],
+            )
+            for b in range(len(masks))
+        ]
+    )  # B N masks N texts
+    sizes = small.sum(2)
+    shared = small @ small.transpose(1, 2) / sizes[:, :, None].clamp_min(1e-6)
+    own = torch.eye(masks.shape[1], device=masks.device).expand_as(shared)
+    counted = (sizes > 0.5)[:, :, None] & ((own > 0) | (shared < 0.1))
+    losses = F.binary_cross_entropy_with_logits(logits, own, reduction="none")
+    return losses[counted].mean() if bool(counted.any()) else logits.sum() * 0
 
 
 def shares_of_cells(classes: Tensor, count: int) -> Tensor:

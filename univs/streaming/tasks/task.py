@@ -33,6 +33,11 @@ class Task:
     apart: bool = False
     labels: str = "masks"
 
+    @property
+    def takes_categories(self) -> bool:
+        """Whether it looks for categories, and needs no prompts about objects."""
+        return any("categories" in options_of(follower) for follower in self.followers.values())
+
     def follower(self, rules: str) -> Callable[..., Follower]:
         """Who answers by these rules. Raises UserError if the task does not know them."""
         if rules not in self.followers:
