@@ -34,6 +34,9 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--task", "vos"], "nothing to follow; give at least one --mask, --box, --point, --scribble or --text"),
         (["--task", "follow"], "unknown task 'follow'; known: "),
         (["--text", "a dog", "--task", "vos"], "a Text is not a visual prompt"),
+        (["--box", "1@0:0,0,9,9", "--name", "1:sky", "--task", "vos"], "leave it out for vos"),
+        (["--box", "1@0:0,0,9,9", "--name", "2:sky"], "--name '2:sky': object 2 is not shown"),
+        (["--box", "1@0:0,0,9,9", "--name", "sky"], "--name 'sky' is not of the form ID:NAME"),
         (["--text", "?"], "the expression '?' holds no word"),
         (
             ["--categories", "dog, cat", "--box", "1@0:0,0,9,9"],

@@ -89,7 +89,7 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--task",
         metavar="vis|vss|vps|vos|refvos|pvos",
-        help="left out: refvos for --text, vos for prompts that show an object, else vis",
+        help="left out: refvos for --text, pvos for --name, vos for prompts that show an object, else vis",
     )
     command.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -114,6 +114,9 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--scribble", action="append", default=[], metavar="JSON", help="DAVIS scribble file; its paths are 0..1"
     )
     prompts.add_argument("--text", action="append", default=[], metavar="EXPRESSION", help='such as "the red car"')
+    prompts.add_argument(
+        "--name", action="append", default=[], metavar="ID:NAME", help='what an object is, for pvos: "3:sky"'
+    )
     command.add_argument(
         "--categories",
         metavar="NAMES|VOCABULARY",
@@ -136,8 +139,11 @@ def _segment(arguments: argparse.Namespace) -> None:
         arguments.task,
         shown=bool(arguments.mask or arguments.box or arguments.point or arguments.scribble),
         described=bool(arguments.text),
+        named=bool(arguments.name),
     )
-    prompts = read_prompts(arguments.mask, arguments.box, arguments.point, arguments.scribble, arguments.text)
+    prompts = read_prompts(
+        arguments.mask, arguments.box, arguments.point, arguments.scribble, arguments.text, arguments.name
+    )
     reader = open_video(arguments.input)
     check_prompts(prompts, reader.size, reader.num_frames)
 

@@ -35,11 +35,17 @@ def test_mask_argument_may_name_a_file_with_an_at_sign(tmp_path: Path) -> None:
         ({"shown": True}, "vos"),
         ({}, "vis"),
         ({"described": True, "shown": True}, "refvos"),
+        ({"shown": True, "named": True}, "pvos"),
     ],
 )
 def test_the_task_follows_from_what_is_given(given: dict[str, bool], meant: str) -> None:
-    assert choose_task(None, **{"shown": False, "described": False, **given}) == meant
-    assert choose_task("vps", **{"shown": False, "described": False, **given}) == "vps"
+    assert choose_task(None, **{"shown": False, "described": False, "named": False, **given}) == meant
+    assert choose_task("pvos", **{"shown": False, "described": False, "named": False, **given}) == "pvos"
+
+
+def test_names_are_said_where_the_object_is_shown_first() -> None:
+    schedule = read_prompts([], ["2@5:0,0,3,4", "2@3:0,0,3,4", "1@3:0,0,3,4"], [], [], [], ["2:sky"])
+    assert schedule[3][-1] == Text("sky", 2) and len(schedule[3]) == 3 and len(schedule[5]) == 1
 
 
 def test_expressions_and_categories() -> None:

@@ -20,13 +20,18 @@ IGNORE = 255
 PromptSchedule = dict[int, list[Prompt]]  # frame index -> the prompts that come on that frame
 
 
-def choose_task(task: str | None, *, shown: bool, described: bool) -> str:
+def choose_task(task: str | None, *, shown: bool, described: bool, named: bool) -> str:
     """The task that is meant: `task` itself, or what follows from what was given.
 
-    Expressions mean refvos, prompts that show an object vos, categories or nothing vis.
+    Expressions mean refvos, names of objects pvos, prompts that show an object vos, categories or nothing vis.
+    UserError for names that the task has no use for.
     """
+    if named and task not in (None, "pvos"):
+        raise UserError(f"--name says what the objects of the task pvos are; leave it out for {task}")
     if task is not None:
         return task
+    if named:
+        return "pvos"
     return "refvos" if described else "vos" if shown else "vis"
 
 
@@ -44,11 +49,13 @@ def read_prompts(
     points: Sequence[str],
     scribbles: Sequence[str],
     texts: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> PromptSchedule:
     """All prompts of a command line by frame; the points of one object on one frame become one prompt.
 
     masks: PNG[@FRAME]. boxes: ID@FRAME:x0,y0,x1,y1. points: ID@FRAME:x,y[:+|-]. scribbles: paths of DAVIS scribble
-    JSON. texts: expressions, asked from frame 0. Raises UserError for what cannot be read.
+    JSON. texts: expressions, asked from frame 0. names: ID:NAME, said where the object is shown first.
+    Raises UserError for what cannot be read.
     """
     schedule: PromptSchedule = defaultdict(list)
     for argument in masks:
@@ -63,6 +70,7 @@ def read_prompts(
             schedule[frame_index] += drawn
     if texts:
         schedule[0] += [Text(text, number) for number, text in enumerate(texts, start=1)]
+    _add_names(schedule, names)
     return dict(schedule)
 
 
@@ -85,6 +93,20 @@ def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int
                     "add a point on the object"
                 )
         known |= shown
+
+
+def _add_names(schedule: PromptSchedule, arguments: Sequence[str]) -> None:
+    first: dict[int | None, int] = {}
+    for frame_index in sorted(schedule):
+        for prompt in schedule[frame_index]:
+            first.setdefault(prompt.object_id, frame_index)
+    for argument in arguments:
+        match = re.fullmatch(r"(\d+):(.+)", argument)
+        if match is None:
+            raise UserError(f"--name {argument!r} is not of the form ID:NAME")
+        if int(match[1]) not in first:
+            raise UserError(f"--name {argument!r}: object {match[1]} is not shown; give its --mask, --box or --point")
+        schedule[first[int(match[1])]].append(Text(match[2], int(match[1])))
 
 
 def _head(argument: str, option: str, form: str) -> tuple[int, int, str]:

@@ -9,7 +9,7 @@ Shapes: N objects, T frames of the clip, C channels, H' W' padded input.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from univs.streaming.geometry import Geometry
 from univs.streaming.objects import ObjectTable
 from univs.streaming.prompting import ObjectPrompt, given_masks
 from univs.streaming.scores import averaged_slots, consistency, quality_counts, quality_of, upsampled
+from univs.streaming.stuff_objects import SURE, StuffObjects
 from univs.streaming.window import Clip
 
 
@@ -52,11 +53,20 @@ class Heard:
     """N T C."""
     quality: Tensor
     """N."""
+    certain: list[Tensor] | None = None
+    """Of each frame: N H' W' bool, where a map of classes sees the objects that are stuff."""
 
     def of(self, rows: Sequence[int]) -> Heard:
         """Some of the objects."""
         chosen = list(rows)
-        return Heard([frame[chosen] for frame in self.logits], self.embeddings[chosen], self.quality[chosen])
+        certain = None if self.certain is None else [frame[chosen] for frame in self.certain]
+        return Heard([frame[chosen] for frame in self.logits], self.embeddings[chosen], self.quality[chosen], certain)
+
+    def assured(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """N H' W' logits of each frame, large where the objects certainly are."""
+        if self.certain is None:
+            return list(logits)
+        return [frame.masked_fill(sure, SURE) for frame, sure in zip(logits, self.certain, strict=True)]
 
 
 class ClipFollower:
@@ -71,6 +81,7 @@ class ClipFollower:
         history: how many of the last frames an object's embeddings are kept of.
         self_attention, grounding_blend: of the decoder (`UniVS.decode`).
         expected_ids: objects whose prompts will come later; they take part in the decoding from the start (official).
+        stuff: knows which objects are stuff, by the words said about them; None: words mean no classes.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class ClipFollower:
         self_attention: str,
         grounding_blend: str = "none",
         expected_ids: Sequence[int] = (),
+        stuff: StuffObjects | None = None,
     ) -> None:
         self.model, self.geometry, self.asker, self.rules = model, geometry, asker, rules
         self.objects = ObjectTable()
@@ -95,7 +107,7 @@ class ClipFollower:
         self._first_frames: list[int] = []
         self._given: dict[int, dict[int, Tensor]] = {}  # frame index -> object id -> H' W' bool
         self._stride, self._history = clip_stride, history
-        self._self_attention, self._blend = self_attention, grounding_blend
+        self._self_attention, self._blend, self._stuff = self_attention, grounding_blend, stuff
         self._learnable = grounding_blend != "none" or self_attention in ("sep-l2p", "all")  # somebody reads them
         self._stop = self._answered = 0  # frames that were in a clip; frames whose answers were handed out
         self._device = model.pixel_mean.device
@@ -126,6 +138,8 @@ class ClipFollower:
         """Stop following an object. KeyError if it is not known."""
         row = self.objects.remove(object_id)
         del self._first_frames[row]
+        if self._stuff is not None:
+            self._stuff.remove(object_id)
         for given in self._given.values():
             given.pop(object_id, None)
         kept = [index for index in range(len(self.objects) + 1) if index != row]
@@ -160,6 +174,9 @@ class ClipFollower:
         self._keep_given(clip)
 
     def _take_in(self, object_id: int, prompt: ObjectPrompt, index: int) -> None:
+        if self._stuff is not None and prompt.texts:
+            self._stuff.take_in(object_id, prompt.texts[-1])
+            prompt = replace(prompt, texts=[])
         if object_id not in self.objects:
             self._add(object_id)
         row = self.objects.row(object_id)
@@ -180,11 +197,13 @@ class ClipFollower:
 
     def _hear(self, clip: Clip) -> Heard:
         """Decode the clip; only the rows of the objects where nobody reads the others."""
+        stuff = self._stuff or None  # if any object is stuff
         prediction = self.model.decode(
             [frame.inputs for frame in clip.frames],
             clip_length=len(clip.frames),
             prompts=self.asker.ask(clip, self._masks()),
-            learnable=self._learnable,
+            learnable=self._learnable or stuff is not None,
+            class_embeddings=None if stuff is None else stuff.classes.embeddings,
             self_attention=self._self_attention,
             grounding_blend=self._blend,
         )
@@ -192,7 +211,8 @@ class ClipFollower:
         logits = [upsampled(frame) for frame in prediction.mask_logits[0, -count:].unbind(1)]
         height, width = self.geometry.input_height, self.geometry.input_width
         counts = torch.stack([quality_counts(frame[:, :height, :width]) for frame in logits]).sum(0)
-        return Heard(logits, prediction.embeddings[0, -count:], quality_of(counts))
+        certain = None if stuff is None else stuff.seen(prediction, self.objects.ids)
+        return Heard(logits, prediction.embeddings[0, -count:], quality_of(counts), certain)
 
     def _begin(self, clip: Clip, heard: Heard) -> None:
         """Objects that appear in this clip: the frames behind their first one take what was heard, no sum."""
@@ -209,9 +229,11 @@ class ClipFollower:
             weights = self._overlaps(clip, rows, logits, ones).square() * heard.quality
             logits = competed(logits, weights)
         met = self._overlaps(clip, rows, logits, torch.ones_like(heard.quality))
+        logits = heard.assured(logits)
         for i, row in enumerate(rows):
             first, mask = self._first_frames[row], given[row]
-            if mask is not None and not meets(met[i], mask.sum(), self.rules.given_overlap):
+            is_stuff = self._stuff is not None and self.objects.ids[row] in self._stuff
+            if mask is not None and not is_stuff and not meets(met[i], mask.sum(), self.rules.given_overlap):
                 continue
             for index in range(first if mask is None else first + 1, clip.span.stop):
                 self._set(self.logits, index, [row], logits[index - clip.span.start][i : i + 1])
@@ -239,12 +261,12 @@ class ClipFollower:
         history = torch.stack([self.embeddings[index][rows] for index in sorted(self.embeddings)], dim=1)
         likeness = consistency(history, heard.embeddings)
         believed = likeness > self.rules.consistency
-        logits = [frame * believed[:, None, None] for frame in heard.logits]
+        logits = heard.assured([frame * believed[:, None, None] for frame in heard.logits])
         embeddings = heard.embeddings * believed[:, None, None]
         kept = torch.ones_like(believed)
         if self.rules.compete:
             before = areas(logits)
-            logits = competed(logits, likeness.square() * heard.quality * believed)
+            logits = competed(logits, likeness.square() * heard.quality * believed, heard.certain)
             after = areas(logits)
             kept = (after > self.rules.keep_share * before) & (after > 0)
         for place, index in enumerate(clip.indices):

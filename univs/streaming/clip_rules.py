@@ -14,18 +14,22 @@ LARGE = 96**2
 """Pixels from which a given mask must be met as well as any (the large objects of COCO)."""
 
 
-def competed(clip: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+def competed(clip: Sequence[Tensor], weights: Tensor, certain: Sequence[Tensor] | None = None) -> list[Tensor]:
     """Give each pixel to the object with the largest weight times probability.
 
     Args:
         clip: N H' W' mask logits of each frame.
         weights: N.
+        certain: N H' W' bool of each frame, where the probability counts as 1.
     Returns:
         The same with 0 outside an object's own pixels. Where no logit is positive the pixel is nobody's.
     """
     own = []
-    for logits in clip:
-        winner = (logits.sigmoid() * weights[:, None, None]).argmax(0)
+    for place, logits in enumerate(clip):
+        probability = logits.sigmoid()
+        if certain is not None:
+            probability = probability.masked_fill(certain[place], 1.0)
+        winner = (probability * weights[:, None, None]).argmax(0)
         winner = winner.masked_fill((logits <= 0).all(0), len(logits))
         mine = winner == torch.arange(len(logits), device=logits.device)[:, None, None]
         own.append(logits * mine)

@@ -127,16 +127,23 @@ def bands(logits: Tensor, geometry: Geometry) -> Iterator[Tensor]:
         torch.arange(size, device=logits.device) * inner // size
         for size, inner in ((geometry.height, height), (geometry.width, width))
     )
+    for top, band in padded_bands(logits[:, : -(-height // STRIDE) + 1]):
+        if top >= height:
+            return
+        band = band[:, : height - top, :width]
+        if geometry.resized:
+            inside = rows[(rows >= top) & (rows < top + band.shape[1])] - top
+            band = band[:, inside][:, :, columns]
+        yield band
+
+
+def padded_bands(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Q h w -> Q H' W' enlarged bilinearly, piece by piece from above, each with its first row."""
     cells = logits.shape[1]
-    for top in range(0, -(-height // STRIDE), BAND):
+    for top in range(0, cells, BAND):
         below = min(top + BAND, cells)
         first, last = (
             max(0, top - 1),
             min(below + 1, cells),
         )  # a cell more on each side, as the neighbour it blends with
-        band = upsampled(logits[:, first:last])[:, (top - first) * STRIDE :][:, : (below - top) * STRIDE, :width]
-        if geometry.resized:
-            inside = rows[(rows >= top * STRIDE) & (rows < below * STRIDE)] - top * STRIDE
-            yield band[:, inside][:, :, columns]
-        else:
-            yield band[:, : height - top * STRIDE]
+        yield top * STRIDE, upsampled(logits[:, first:last])[:, (top - first) * STRIDE :][:, : (below - top) * STRIDE]
