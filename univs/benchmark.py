@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -29,6 +31,8 @@ from univs.streaming.tasks import TASKS
 
 WARM_UP = 35
 """Frames before the clock starts: by then every entry of the dense memory is in use."""
+OTHERS = {"official": "univs.benchmark_official"}
+"""Benchmarks with tables of their own: `univs benchmark NAME`."""
 FLAT_FRAMES = 2000
 FLAT_SETTLED = 100
 
@@ -166,7 +170,11 @@ def timing_table(timings: dict[tuple[tuple[int, int], int], Timing]) -> Table:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`univs benchmark`: print the tables. Raises UserError for unknown weights or sizes that cannot be read."""
-    parser = argparse.ArgumentParser("univs benchmark", description=__doc__)
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in OTHERS:
+        module: Any = import_module(OTHERS[argv[0]])
+        return int(module.main(argv[1:]))
+    parser = argparse.ArgumentParser("univs benchmark", description=__doc__, epilog=f"also: {', '.join(OTHERS)}")
     parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
     parser.add_argument("--task", default="vos", choices=sorted(TASKS))
     parser.add_argument("--size", nargs="+", default=["240x427", "480x854"], metavar="HEIGHTxWIDTH")
@@ -175,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser.error = refuse  # type: ignore[method-assign]
     options = parser.parse_args(argv)
     sizes = [parse_size(text) for text in options.size]
     if min(options.objects) < 1 or options.frames < 1 or options.threads < 1:
@@ -203,7 +211,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """What argument parsers here do with an error."""
     raise UserError(f"{message} (see univs benchmark --help)")
 
 
