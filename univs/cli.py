@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from univs import __version__
 from univs.allocator import keep_freed_memory
+from univs.commands.score import add_arguments as add_score_arguments
 from univs.errors import UserError
 
 
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels"
     )
     extract.set_defaults(run=_extract, takes_rest=False)
+    score = commands.add_parser("score", help="official figures of predictions in their layout", allow_abbrev=False)
+    add_score_arguments(score)
+    score.set_defaults(run=_score, takes_rest=False)
     benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
     benchmark.set_defaults(run=_benchmark, takes_rest=True)
     return parser
@@ -200,6 +204,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from univs import evaluation
 
     evaluation.main(arguments.overrides)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from univs.commands import score
+
+    score.run(arguments)
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:

@@ -45,6 +45,11 @@ def boundary_f(prediction: BoolMask, truth: BoolMask, bound_threshold: float = 0
     return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
 
 
+def measure(prediction: BoolMask, truth: BoolMask) -> tuple[float, float]:
+    """J and F of two masks (H x W bool)."""
+    return jaccard(prediction, truth), boundary_f(prediction, truth)
+
+
 def boundary_pixels(mask: BoolMask) -> NDArray[np.intp]:
     """(y, x) of the pixels on the outline of a mask (H x W bool), M x 2.
 
@@ -65,6 +70,11 @@ class Statistics:
     mean: float
     recall: float
     decay: float
+
+    @property
+    def parts(self) -> tuple[float, float, float]:
+        """Mean, recall, decay."""
+        return self.mean, self.recall, self.decay
 
 
 def summarize(per_frame: Sequence[float] | NDArray[np.float64]) -> Statistics:

@@ -1,0 +1,97 @@
+"""Files of the benchmarks as the scorers read them: label maps, lists, JSON; what is wrong is said in one line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from univs.errors import UserError
+
+Labels = NDArray[np.integer[Any]]
+
+
+def need_folder(path: Path, holds: str) -> Path:
+    """The path itself, if it is a folder; UserError saying what it should hold if not."""
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}; expected a folder that holds {holds}")
+    return path
+
+
+def need_file(path: Path, holds: str) -> Path:
+    """The path itself, if it is a file; UserError saying what it should hold if not."""
+    if not path.is_file():
+        what = "is a folder" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}; expected a file with {holds}")
+    return path
+
+
+def read_lines(path: Path, holds: str) -> list[str]:
+    """The lines of a list that are not empty, without blanks around them. UserError if there is none."""
+    try:
+        lines = [line.strip() for line in need_file(path, holds).read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file; expected {holds}, one a line") from error
+    found = [line for line in lines if line]
+    if not found:
+        raise UserError(f"{path} is empty; expected {holds}, one a line")
+    return found
+
+
+def read_json(path: Path, holds: str) -> Any:
+    """What a JSON file holds; one packed by gzip (.gz) is unpacked, and found where only the other name was given."""
+    packed = path.with_name(f"{path.name}.gz")
+    if not path.exists() and packed.is_file():
+        path = packed
+    need_file(path, holds)
+    try:
+        data = path.read_bytes()
+        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is no JSON file ({error}); expected {holds}") from error
+
+
+def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
+    """The indices of a PNG as they are stored, H W uint8 (or int32 of a 16-bit one).
+
+    Args:
+        size: height and width that it must have.
+    Raises UserError for a missing or broken file, colours, or another size.
+    """
+    try:
+        with Image.open(path) as image:
+            labels = np.asarray(image.convert("L") if image.mode == "1" else image)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing") from error
+    except (OSError, UnidentifiedImageError, SyntaxError, zlib.error, ValueError) as error:
+        raise UserError(f"{path} cannot be read as an image: {error}") from error
+    if labels.ndim != 2:
+        raise UserError(f"{path} is a picture in colours ({image.mode}); expected an indexed or grey PNG of ids")
+    if size is not None and labels.shape != size:
+        raise UserError(f"{path} is {labels.shape[0]}x{labels.shape[1]} (height x width); expected {size[0]}x{size[1]}")
+    return labels
+
+
+def frame_names(folder: Path, suffix: str = ".png") -> list[str]:
+    """Names of the frames of a folder, without suffix, in order. UserError if there is none."""
+    names = sorted(path.stem for path in need_folder(folder, f"{suffix} frames").iterdir() if path.suffix == suffix)
+    if not names:
+        raise UserError(f"{folder} holds no {suffix} frames")
+    return names
+
+
+def need_frames(folder: Path, names: Iterable[str], truth: Path, suffix: str = ".png") -> None:
+    """UserError if a folder of predictions lacks a frame that the folder `truth` has."""
+    present: Collection[str] = {path.name for path in need_folder(folder, f"predictions for {truth}").iterdir()}
+    missing = [name for name in names if f"{name}{suffix}" not in present]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{folder / (missing[0] + suffix)}{more} missing; expected the frames of {truth}")

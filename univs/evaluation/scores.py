@@ -1,0 +1,95 @@
+"""What `univs score` can compute: one line per metric, and what a scorer takes and gives.
+
+A scorer reads ground truth and predictions in the official layout of its benchmark and returns the official figures.
+Its module is imported when it is asked for, so that the command starts quickly.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from univs.errors import UserError
+
+Progress = Callable[[int, int], object]
+"""Called with the number of videos done and of all videos."""
+
+
+def quiet(done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a scorer gives.
+
+    Attributes:
+        figures: everything, nested, with the names and units of the official tool: what `--json` prints (NaN as null).
+        summary: the figures that a paper would print, in order, by name.
+        rows: video (or class, object, expression) -> name of a figure -> figure: the table.
+    """
+
+    figures: Mapping[str, Any]
+    summary: Mapping[str, float]
+    rows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+class Score(Protocol):
+    """A scorer. Raises UserError for whatever is wrong with the files, OSError for what cannot be read."""
+
+    def __call__(
+        self, gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet, **options: str
+    ) -> Scores: ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of `univs score`.
+
+    Attributes:
+        home: module and function of its scorer, `univs.evaluation.module:function`.
+        text: what is scored, in a few words.
+        gt: what `--gt` must be.
+        pred: what `--pred` must be.
+        aliases: other names of it.
+        options: option -> the values it may have, the first by default.
+    """
+
+    home: str
+    text: str
+    gt: str
+    pred: str
+    aliases: tuple[str, ...] = ()
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def load(self) -> Score:
+        """The scorer; its module is imported here."""
+        module, _, function = self.home.partition(":")
+        score: Score = getattr(import_module(module), function)
+        return score
+
+
+METRICS: dict[str, Metric] = {
+    "davis2017_semisupervised": Metric(
+        "univs.evaluation.davis_scores:score_semisupervised",
+        "DAVIS-2017, objects given on the first frame: J, F and J&F with mean, recall and decay",
+        "DAVIS folder (Annotations/480p, ImageSets/2017/val.txt)",
+        "folder of SEQUENCE/*.png",
+        ("davis2017", "davis"),
+    ),
+}
+
+
+def find_metric(name: str) -> tuple[str, Metric]:
+    """A metric by its name or alias (- and _ are the same, as are A and a); UserError if there is none."""
+    asked = name.lower().replace("-", "_")
+    for known, metric in METRICS.items():
+        if asked in (known, *metric.aliases):
+            return known, metric
+    near = difflib.get_close_matches(asked, [n for k, m in METRICS.items() for n in (k, *m.aliases)], 1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(METRICS)}"
+    raise UserError(f"unknown metric {name}: {meant}")
