@@ -56,6 +56,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--mask", "no.png"], "the mask no.png does not exist"),
         (["--scribble", "no.json"], "the scribble file no.json does not exist"),
         (["--box", "1@0:0,0,9,9", "--weights", "no-such"], "unknown weights 'no-such'"),
+        (["--box", "1@0:0,0,9,9", "--precision", "int8"], "unknown precision 'int8'; known: float32"),
         (["--box", "1@0:0,0,9,9", "--device", "abacus"], "invalid choice: 'abacus'"),
         (["--box", "1@0:0,0,9,9", "--size", "big"], "invalid int value: 'big'"),
         (["--box", "1@0:0,0,9,9", "--colour"], "unrecognized arguments: --colour"),

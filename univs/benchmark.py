@@ -22,6 +22,7 @@ from rich.table import Table
 from univs.allocator import keep_freed_memory
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
+from univs.models.precision import PRECISIONS
 from univs.models.univs import UniVS
 from univs.models.zoo import load
 from univs.prompts import Mask
@@ -119,11 +120,11 @@ def run(session: Session, height: int, width: int, objects: int) -> Iterator[flo
         yield time.perf_counter() - start
 
 
-def measure(model: UniVS, task: str, height: int, width: int, objects: int, frames: int) -> Timing:
+def measure(model: UniVS, task: str, height: int, width: int, objects: int, frames: int, **options: Any) -> Timing:
     """Time `frames` frames after the warm-up; the median stands for the whole, so that a busy machine disturbs less."""
     clock = PartsClock()
     timed = replace(TASKS[task], answer_out=clock.wrap("assembly", TASKS[task].answer_out))
-    with observed(clock), Session(model, timed, keep_results=False) as session:
+    with observed(clock), Session(model, timed, keep_results=False, **options) as session:
         steps = run(session, height, width, objects)
         for _ in range(WARM_UP):
             next(steps)
@@ -182,6 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=40, help="frames to time, after a warm-up")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32", choices=list(PRECISIONS))
+    parser.add_argument("--compile", action="store_true", help="compile the image encoder")
     parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
     parser.error = refuse  # type: ignore[method-assign]
     options = parser.parse_args(argv)
@@ -201,7 +204,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 0
     timings = {
-        (size, objects): measure(model, options.task, *size, objects, options.frames)
+        (size, objects): measure(
+            model,
+            options.task,
+            *size,
+            objects,
+            options.frames,
+            precision=options.precision,
+            compiled=options.compile,
+        )
         for size in sizes
         for objects in options.objects
     }

@@ -27,6 +27,7 @@ from univs.allocator import keep_freed_memory
 from univs.benchmark import moving_frames, parse_size, refuse, resident_bytes
 from univs.errors import UserError
 from univs.models.features import TextFeatures
+from univs.models.precision import PRECISIONS
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.streaming import Session
@@ -141,10 +142,10 @@ def plain_pass(height: int, width: int) -> float:
     return float(np.median(seconds[1:]))
 
 
-def session_for(model: UniVS, task: str, clip_length: int) -> Session:
+def session_for(model: UniVS, task: str, clip_length: int, **options: Any) -> Session:
     """A session at the released settings, with words drawn at random."""
     words = RandomWords(model.mask_decoder.class_projection.out_features)
-    options: dict[str, Any] = {"clip_length": clip_length}
+    options["clip_length"] = clip_length
     if task in CATEGORIES:
         known = vocabulary(CATEGORIES[task])
         options["categories"] = Categories(known.names, known.things)
@@ -167,7 +168,9 @@ def first_prompts(task: str, labels: np.ndarray) -> list[Prompt]:
     return [Mask(number, labels == number) for number in range(1, OBJECTS + 1)]
 
 
-def run(weights: str | None, task: str, size: tuple[int, int], frames: int, clip_length: int, threads: int) -> Run:
+def run(
+    weights: str | None, task: str, size: tuple[int, int], frames: int, clip_length: int, threads: int, **options: Any
+) -> Run:
     """One task over synthetic moving frames, in this process."""
     from univs.models.zoo import load
 
@@ -176,7 +179,7 @@ def run(weights: str | None, task: str, size: tuple[int, int], frames: int, clip
     model = random_model("r50") if weights is None else load(weights)
     unit = plain_pass(*size)
     clock, seconds, resident, followed = PartsOfTime(), [], [], 0
-    with session_for(model, task, clip_length) as session, clock.watching():
+    with session_for(model, task, clip_length, **options) as session, clock.watching():
         for index, (frame, labels) in zip(range(frames), moving_frames(*size, OBJECTS), strict=False):
             start = time.perf_counter()
             session.push(frame, first_prompts(task, labels) if index == 0 else [])
@@ -191,10 +194,10 @@ def run(weights: str | None, task: str, size: tuple[int, int], frames: int, clip
     return Run(tuple(seconds), clock.seconds, tuple(resident), peak, unit, followed)
 
 
-def apart(*arguments: Any) -> Run:
+def apart(*arguments: Any, **options: Any) -> Run:
     """`run` in a process of its own, so that peak memory is that of the task alone."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(run, arguments)
+        return pool.apply(run, arguments, options)
 
 
 def speed_table(runs: Mapping[str, Run], frames: int, clip_length: int) -> Table:
@@ -238,6 +241,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--clip", type=int, default=5, help="T, frames of a clip")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", default="float32", choices=list(PRECISIONS))
+    parser.add_argument("--compile", action="store_true", help="compile the backbone")
     parser.add_argument(
         "--flat", metavar="HEIGHTxWIDTH", nargs="?", const="128x224", help="memory and time over long videos instead"
     )
@@ -252,7 +257,8 @@ def main(argv: Sequence[str]) -> int:
     runs: dict[str, Run] = {}
     for task in options.tasks:
         with console.status(task):
-            runs[task] = apart(options.weights, task, size, frames, options.clip, options.threads)
+            how = {"precision": options.precision, "compiled": options.compile}
+            runs[task] = apart(options.weights, task, size, frames, options.clip, options.threads, **how)
     if options.flat:
         console.print(flat_table(runs, size, sorted(options.at)))
     else:

@@ -129,6 +129,8 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     command.add_argument(
         "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels for the model"
     )
+    command.add_argument("--precision", default="float32", help="float32 (default), bfloat16 or, on a GPU, float16")
+    command.add_argument("--compile", action="store_true", help="compile the image encoder: pays on long videos")
     command.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
     command.add_argument("--json", action="store_true", help="print a summary as JSON")
     command.set_defaults(run=_segment, takes_rest=False)
@@ -164,6 +166,8 @@ def _segment(arguments: argparse.Namespace) -> None:
         task=task,
         size=arguments.size,
         categories=categories,
+        precision=arguments.precision,
+        compiled=arguments.compile,
         with_overlay=not arguments.no_overlay,
         title=Path(reader.name).name,
     )

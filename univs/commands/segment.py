@@ -81,12 +81,14 @@ def segment_to_folder(
     with_overlay: bool = True,
     title: str = "",
     categories: Categories | None = None,
+    precision: str = "float32",
+    compiled: bool = False,
     watch: Callable[[FrameResult], None] | None = None,
 ) -> Summary:
     """Follow objects through a video and write everything to a folder, with a progress bar on stderr.
 
     size: short side in pixels at which the model looks at the frames. categories: what is looked for, by the tasks
-    that look for something. watch: is shown the result of each frame.
+    that look for something. precision, compiled: of the networks (`Session`). watch: is shown the result of each frame.
     Raises UserError and OSError; what is done by then stays.
     """
     from univs.streaming import segment
@@ -100,7 +102,9 @@ def segment_to_folder(
             yield frame
 
     start, model_seconds = time.perf_counter(), 0.0
-    options = {} if categories is None else {"categories": categories}
+    options: dict[str, Any] = {"precision": precision, "compiled": compiled}
+    if categories is not None:
+        options["categories"] = categories
     answers = segment(model, remember(), prompts, task=task, size=size, **options)
     kind = TASKS[task].labels
     with (

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.models.fused import for_inference
+from univs.models.precision import compiled as compiled_model
+from univs.models.precision import with_precision
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
@@ -39,6 +41,8 @@ class Session:
         task: name of the task, or one of your own making.
         size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results
             always have the frame's own size.
+        precision: number format of the networks, "float32", "bfloat16" or (on a GPU) "float16".
+        compiled: whether the image encoder is compiled for the size of the frames; the first one then takes long.
         keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not
             in memory; turn it off for a stream without end.
         options: instead of those that the model brings along: clip_length, clip_stride, square_padding (side of the
@@ -54,6 +58,8 @@ class Session:
         task: str | Task = "vos",
         *,
         size: int | None = None,
+        precision: str = "float32",
+        compiled: bool = False,
         keep_results: bool = True,
         **options: Any,
     ) -> None:
@@ -61,7 +67,9 @@ class Session:
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
         if size is not None and size < 1:
             raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
-        self._model = for_inference(model)
+        self._model = with_precision(for_inference(model), precision)
+        if compiled:
+            self._model = compiled_model(self._model)
         self.task = TASKS[task] if isinstance(task, str) else task
         self._size = size
         brought: dict[str, Any] = model.config.get("streaming", {})

@@ -1,0 +1,75 @@
+"""Other number formats and compiled code, for those who trade exactness for speed.
+
+Source of the rules: official inference runs under autocast too; its deformable pixel decoder stays in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from univs.errors import UserError
+from univs.models.univs import UniVS
+
+PRECISIONS: Mapping[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CAST = ("backbone", "mask_decoder")
+"""Parts that run in another format; what they hand out is float32 again."""
+
+Values = TypeVar("Values")
+
+
+def with_precision(model: UniVS, precision: str) -> UniVS:
+    """A model whose backbone and mask decoder run in that number format; it shares its weights with the given one.
+
+    Raises UserError for an unknown format, and for float16 on a CPU.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    dtype, device = PRECISIONS[precision], model.pixel_mean.device.type
+    if dtype is None:
+        return model
+    if dtype is torch.float16 and device == "cpu":
+        raise UserError("precision float16 is for GPUs; on a CPU use bfloat16 or float32")
+    return _with_parts(model, CAST, lambda forward: _cast(forward, device, dtype))
+
+
+def compiled(model: UniVS) -> UniVS:
+    """A model whose backbone is compiled for each size of frame that it meets (`torch.compile`); the first frame waits
+    for it."""
+    return _with_parts(model, ("backbone",), lambda forward: torch.compile(forward, dynamic=False))
+
+
+def _with_parts(model: UniVS, names: tuple[str, ...], change: Callable[[Any], Any]) -> UniVS:
+    """A copy of the model in which the forward calls of some parts are changed."""
+    fast = copy.copy(model)
+    fast._modules = dict(model._modules)
+    for name in names:
+        part: nn.Module = copy.copy(getattr(model, name))
+        part.forward = change(part.forward)
+        fast._modules[name] = part
+    return fast
+
+
+def _cast(forward: Callable[..., Any], device: str, dtype: torch.dtype) -> Callable[..., Any]:
+    def cast(*arguments: Any, **options: Any) -> Any:
+        with torch.autocast(device, dtype):
+            return _float32(forward(*arguments, **options))
+
+    return cast
+
+
+def _float32(value: Values) -> Values:
+    """The same with every tensor of floating point numbers in float32."""
+    if isinstance(value, Tensor):
+        return value.float() if value.is_floating_point() else value
+    if isinstance(value, list | tuple):
+        return type(value)(_float32(one) for one in value)  # type: ignore[return-value]
+    if is_dataclass(value) and not isinstance(value, type):
+        changed: Any = {field.name: _float32(getattr(value, field.name)) for field in fields(value)}
+        return replace(value, **changed)
+    return value
