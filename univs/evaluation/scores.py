@@ -81,6 +81,20 @@ METRICS: dict[str, Metric] = {
         "folder of SEQUENCE/*.png",
         ("davis2017", "davis"),
     ),
+    "panoptic_quality": Metric(
+        "univs.evaluation.panoptic_quality:score",
+        "panoptic images: PQ, SQ and RQ, of things and of stuff",
+        "gt.json (its PNG in gt/ beside it)",
+        "pred.json (its PNG in pred/ beside it)",
+        ("pq", "coco_panoptic"),
+    ),
+    "vipseg_vpq_stq": Metric(
+        "univs.evaluation.vipseg_vpq_stq:score",
+        "VIPSeg: VPQ over windows of 1, 2, 4, 6 and 8 frames, things and stuff; STQ, AQ, SQ",
+        "VIPSeg folder (panoptic_gt_VIPSeg_val.json, panomasksRGB/VIDEO/*.png)",
+        "folder of pred.json and pan_pred/VIDEO/*.png",
+        ("vipseg", "vpq", "vps"),
+    ),
 }
 
 
