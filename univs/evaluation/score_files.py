@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,20 @@ def read_lines(path: Path, holds: str) -> list[str]:
     return found
 
 
-def read_json(path: Path, holds: str) -> Any:
-    """What a JSON file holds; one packed by gzip (.gz) is unpacked, and found where only the other name was given."""
+def read_json(path: Path, holds: str, prepare: Callable[[bytes], bytes] | None = None) -> Any:
+    """What a JSON file holds; one packed by gzip (.gz) is unpacked, and found where only the other name was given.
+
+    Args:
+        prepare: what to do to the unpacked text before it is read.
+    """
     packed = path.with_name(f"{path.name}.gz")
     if not path.exists() and packed.is_file():
         path = packed
     need_file(path, holds)
     try:
         data = path.read_bytes()
-        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+        text = gzip.decompress(data) if path.suffix == ".gz" else data
+        return json.loads(prepare(text) if prepare else text)
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is no JSON file ({error}); expected {holds}") from error
 
