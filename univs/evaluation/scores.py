@@ -79,7 +79,21 @@ METRICS: dict[str, Metric] = {
         "DAVIS-2017, objects given on the first frame: J, F and J&F with mean, recall and decay",
         "DAVIS folder (Annotations/480p, ImageSets/2017/val.txt)",
         "folder of SEQUENCE/*.png",
-        ("davis2017", "davis"),
+        ("davis2017",),
+    ),
+    "davis2017_unsupervised": Metric(
+        "univs.evaluation.davis_scores:score_unsupervised",
+        "DAVIS-2017, objects found without help: J, F and J&F of the best matching proposals",
+        "DAVIS folder (Annotations_unsupervised/480p, ImageSets/2017/val.txt)",
+        "folder of SEQUENCE/*.png",
+        ("davis2019_unsupervised",),
+    ),
+    "ref_davis17": Metric(
+        "univs.evaluation.davis_scores:score_ref_davis17",
+        "Ref-DAVIS17, objects described by four annotators: J, F and J&F",
+        "DAVIS folder (Annotations_unsupervised/480p, ImageSets/2017/val.txt)",
+        "folder of anno_0 to anno_3, each with SEQUENCE/*.png",
+        ("ref_davis",),
     ),
     "panoptic_quality": Metric(
         "univs.evaluation.panoptic_quality:score",
