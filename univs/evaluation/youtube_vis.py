@@ -1,0 +1,274 @@
+"""`univs score youtube_vis`: AP and AR of segmented tubes, for YouTube-VIS, OVIS and whatever comes in their format.
+
+Source: Yang et al., "Video Instance Segmentation", ICCV 2019; rules are those of youtubevos/cocoapi (`ytvoseval`) with
+its default parameters. The IoU of two tubes is that of their volumes. Figures are fractions; -1 where there is no
+ground truth to average over.
+
+D detections, G true tubes, T frames of a video; R area ranges, L IoU thresholds, N detections of a category in all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.errors import UserError
+from univs.evaluation.average_precision import RECALLS
+from univs.evaluation.by_video import score_videos
+from univs.evaluation.score_files import read_json
+from univs.evaluation.scores import Progress, Scores, quiet
+from univs.evaluation.tube_masks import areas, counts_as_text, intersections, read_tube
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RANGES = {"all": (0, 1e10), "small": (0, 128**2), "medium": (128**2, 256**2), "large": (256**2, 1e10)}
+"""Mean areas in pixels of the frames that show the tube, both ends included."""
+MOST = 100
+"""Detections that are looked at, per video and category."""
+FORMAT = "videos, categories and annotations in the YouTube-VIS format"
+
+
+class Tube(NamedTuple):
+    """A true tube or a detection: one mask per frame as its file has it, None where it is not seen."""
+
+    category: int
+    masks: list[Any]
+    score: float = 0.0
+    crowd: bool = False
+    area: float = 0.0
+    """Mean area over the frames that show it; of a detection it is computed from its masks."""
+
+
+class Video(NamedTuple):
+    """A video to score; `name` says in messages where a tube comes from."""
+
+    name: str
+    size: tuple[int, int]
+    length: int
+    truth: list[Tube]
+    found: list[Tube]
+
+
+class Matches(NamedTuple):
+    """How the detections of one category fared in one video, best first."""
+
+    scores: Floats
+    """D."""
+    right: Bools
+    """R L D: matched with a true tube that counts."""
+    ignored: Bools
+    """R L D: counts neither as right nor as wrong."""
+    true: NDArray[np.int64]
+    """R: true tubes that count."""
+
+
+def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
+    """All figures of a results.json. Raises UserError for whatever is wrong with the files."""
+    videos, categories = find_videos(gt, pred)
+    weights = [video.length * (len(video.truth) + len(video.found)) for video in videos]
+    by_category: dict[int, list[Matches]] = defaultdict(list)
+    for measured in score_videos(measure_video, videos, workers, progress, weights):
+        for category, matches in measured.items():
+            by_category[category].append(matches)
+    curves = {category: accumulate(by_category[category]) for category in categories}
+    stats = statistics(list(curves.values()))
+    per_category = {
+        category: {
+            "AP": _mean(precision[0]),
+            "AP_per_iou": [_mean(row) for row in precision[0]],
+            "recall_per_iou": recall[MOST][0],
+        }
+        for category, (precision, recall) in curves.items()
+    }
+    rows = {
+        name: {"AP": _mean(precision[0]), "AP50": _mean(precision[0, 0]), "AP75": _mean(precision[0, 5])}
+        for (precision, _), name in zip(curves.values(), categories.values(), strict=True)
+        if _mean(precision[0]) >= 0
+    }
+    summary = {key: stats[key] for key in ("AP", "AP50", "AP75", "AR1", "AR10", "AP_small", "AP_medium", "AP_large")}
+    return Scores({"stats": stats, "per_category": per_category}, summary, rows)
+
+
+def measure_video(video: Video) -> dict[int, Matches]:
+    """Category -> how its detections fared in one video. Raises UserError for masks that cannot be read."""
+    truth = [read_tube(tube.masks, video.size, f"{video.name}, an annotation") for tube in video.truth]
+    found = [read_tube(tube.masks, video.size, f"{video.name}, a result") for tube in video.found]
+    pixels = [areas(masks) for masks in found]
+    true_categories = np.array([tube.category for tube in video.truth], np.int64)
+    categories = np.array([tube.category for tube in video.found], np.int64)
+    # All categories at once, but not the detections that have none to match.
+    asked = np.flatnonzero(np.isin(categories, true_categories))
+    shared = np.zeros((len(found), len(truth)))
+    shared[asked] = intersections([found[k] for k in asked], truth, [pixels[k] for k in asked])
+    volumes, true_volumes = (np.array([p.sum() for p in part]) for part in (pixels, [areas(masks) for masks in truth]))
+    union = volumes[:, None] + true_volumes - shared
+    iou = np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
+    scores = np.array([tube.score for tube in video.found], np.float64)
+    sizes = np.array([mean_area(p) for p in pixels], np.float64)
+    result = {}
+    for category in sorted({*categories.tolist(), *true_categories.tolist()}):
+        rows, columns = np.flatnonzero(categories == category), np.flatnonzero(true_categories == category)
+        rows = rows[np.argsort(-scores[rows], kind="stable")[:MOST]]
+        result[category] = match(iou[rows][:, columns], scores[rows], sizes[rows], [video.truth[k] for k in columns])
+    return result
+
+
+def match(iou: Floats, scores: Floats, sizes: Floats, truth: Sequence[Tube]) -> Matches:
+    """Each detection takes the true tube that fits it best and that no better one has taken, at each threshold.
+
+    Args:
+        iou: D G, best detection first.
+        scores: D.
+        sizes: mean areas of the detections, D.
+        truth: G true tubes.
+
+    A true tube that does not count (a crowd, or one outside the range) is taken if there is no other. A crowd may be
+    taken many times. Of equal IoU the later tube is taken.
+    """
+    limits = np.array(list(RANGES.values()))  # R 2
+    true_sizes = np.array([tube.area for tube in truth], np.float64)
+    crowd = np.array([tube.crowd for tube in truth], bool)
+    excused = crowd | (true_sizes < limits[:, :1]) | (true_sizes > limits[:, 1:])  # R G
+    outside = (sizes < limits[:, :1]) | (sizes > limits[:, 1:])  # R D
+    fits = iou[:, None] >= np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]  # D L G
+    right = np.zeros((len(limits), len(THRESHOLDS), len(scores)), bool)
+    ignored = np.repeat(outside[:, None], len(THRESHOLDS), 1)
+    free = np.ones((len(limits), len(THRESHOLDS), len(truth)), bool)
+    for d in np.flatnonzero(fits.any((1, 2))):
+        possible = fits[d] & (free | crowd)
+        proper = possible & ~excused[:, None]
+        possible = np.where(proper.any(2, keepdims=True), proper, possible)
+        ranked = np.where(possible, iou[d], -1.0)[..., ::-1]
+        taken = len(truth) - 1 - ranked.argmax(2)  # R L
+        r, t = np.nonzero(possible.any(2))
+        free[r, t, taken[r, t]] = False
+        right[r, t, d] = ~excused[r, taken[r, t]]
+        ignored[r, t, d] = excused[r, taken[r, t]]
+    return Matches(scores, right, ignored, (~excused).sum(1))
+
+
+def accumulate(videos: Sequence[Matches]) -> tuple[Floats, dict[int, Floats]]:
+    """One category over all videos: precision at 101 recalls, R L 101, and the recall reached, most detections -> R L.
+
+    -1 where no true tube counts.
+    """
+    precision = np.full((len(RANGES), len(THRESHOLDS), len(RECALLS)), -1.0)
+    recall = {most: np.full((len(RANGES), len(THRESHOLDS)), -1.0) for most in (1, 10, MOST)}
+    true = np.sum([video.true for video in videos], 0) if videos else np.zeros(len(RANGES))
+    if not videos or not true.any():
+        return precision, recall
+    some = true > 0
+    for most, reached in recall.items():
+        right = sum(video.right[..., :most].sum(2) for video in videos)
+        reached[some] = right[some] / true[some, None]
+    order = np.argsort(-np.concatenate([video.scores for video in videos]), kind="stable")
+    right, ignored = (
+        np.concatenate(parts, 2)[..., order]
+        for parts in ([video.right for video in videos], [video.ignored for video in videos])
+    )
+    hits, misses = np.cumsum(right, 2), np.cumsum(~right & ~ignored, 2)
+    sharp = hits / (hits + misses + np.spacing(1))
+    envelope = np.maximum.accumulate(sharp[..., ::-1], 2)[..., ::-1]
+    envelope = np.concatenate([envelope, np.zeros((*envelope.shape[:2], 1))], 2)
+    for r in np.flatnonzero(some):
+        for t in range(len(THRESHOLDS)):
+            place = np.searchsorted(hits[r, t] / true[r], RECALLS, side="left")
+            precision[r, t] = envelope[r, t, place]
+    return precision, recall
+
+
+def statistics(curves: Sequence[tuple[Floats, dict[int, Floats]]]) -> dict[str, float]:
+    """The twelve figures of the official summary."""
+    shape = (len(RANGES), len(THRESHOLDS))
+    precision = np.stack([curve for curve, _ in curves]) if curves else np.full((1, *shape, 1), -1.0)  # C R L 101
+    recall = {
+        most: np.stack([reached[most] for _, reached in curves]) if curves else np.full((1, *shape), -1.0)
+        for most in (1, 10, MOST)
+    }
+    sizes = {name: k for k, name in enumerate(RANGES) if k}
+    return {
+        "AP": _mean(precision[:, 0]),
+        "AP50": _mean(precision[:, 0, 0]),
+        "AP75": _mean(precision[:, 0, 5]),
+        **{f"AP_{name}": _mean(precision[:, k]) for name, k in sizes.items()},
+        **{f"AR{most}": _mean(reached[:, 0]) for most, reached in recall.items()},
+        **{f"AR_{name}": _mean(recall[MOST][:, k]) for name, k in sizes.items()},
+    }
+
+
+def mean_area(per_frame: Sequence[float] | NDArray[Any]) -> float:
+    """Mean over the frames with any pixel; 0 without one."""
+    shown = [area for area in per_frame if area]
+    return float(np.mean(shown)) if shown else 0.0
+
+
+def find_videos(gt: Path, pred: Path) -> tuple[list[Video], dict[int, str]]:
+    """The videos by id, and the names of the categories by id. Raises UserError for what is not as expected."""
+    with ThreadPoolExecutor(1) as thread:  # unpacking runs beside
+        reading = thread.submit(read_json, pred, "a list of video_id, category_id, score, segmentations")
+        truth = read_json(gt, FORMAT, counts_as_text)
+        results = reading.result()
+    try:
+        categories = {int(row["id"]): str(row.get("name", row["id"])) for row in truth["categories"]}
+        videos = {
+            int(row["id"]): Video(
+                f"video {row['id']}",
+                (int(row["height"]), int(row["width"])),
+                int(row["length"] if "length" in row else len(row["file_names"])),
+                [],
+                [],
+            )
+            for row in truth["videos"]
+        }
+        annotations = truth["annotations"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{gt} is not what was expected: {FORMAT}") from error
+    for place, row in enumerate(annotations):
+        video = _place_of(row, gt, f"annotation {place}", videos, categories, "areas")
+        tube = Tube(
+            int(row["category_id"]),
+            row["segmentations"],
+            crowd=bool(row.get("iscrowd", 0)),
+            area=mean_area(row["areas"]),
+        )
+        video.truth.append(tube)
+    if not isinstance(results, list):
+        raise UserError(f"{pred} holds no list; expected a list of video_id, category_id, score, segmentations")
+    for place, row in enumerate(results):
+        video = _place_of(row, pred, f"result {place}", videos, categories, "score")
+        video.found.append(Tube(int(row["category_id"]), row["segmentations"], float(row["score"])))
+    return [videos[number] for number in sorted(videos)], dict(sorted(categories.items()))
+
+
+def _place_of(
+    row: Any, path: Path, what: str, videos: Mapping[int, Video], categories: Mapping[int, str], also: str
+) -> Video:
+    """The video of an annotation or a result. UserError for fields that it lacks and ids that are not known."""
+    fields = ("video_id", "category_id", "segmentations", also)
+    lacking = [field for field in fields if not isinstance(row, Mapping) or field not in row]
+    if lacking:
+        raise UserError(f"{path}, {what} has no {lacking[0]}; expected {', '.join(fields)}")
+    if row["video_id"] not in videos:
+        raise UserError(f"{path}, {what} is of video {row['video_id']}, which the ground truth does not have")
+    if row["category_id"] not in categories:
+        raise UserError(f"{path}, {what} has the category {row['category_id']}, which the ground truth does not name")
+    video = videos[row["video_id"]]
+    if len(row["segmentations"]) != video.length:
+        raise UserError(
+            f"{path}, {what} has {len(row['segmentations'])} segmentations; {video.name} has {video.length} frames"
+        )
+    return video
+
+
+def _mean(values: Any) -> float:
+    """Mean of what is known (not -1); -1 if nothing is."""
+    known = np.asarray(values)[np.asarray(values) > -1]
+    return float(known.mean()) if known.size else -1.0
