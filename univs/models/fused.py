@@ -129,7 +129,14 @@ def for_inference(model: UniVS) -> UniVS:
         for name in ("pixel_decoder", "dense_memory"):
             part = copy.deepcopy(getattr(model, name))
             fast._modules[name] = part if part is None else part.to(memory_format=torch.channels_last)
-    for parent in list(fast.backbone.modules()):
+    fused: list[nn.Module] = [fast.backbone]
+    if model.word_head is not None and model.word_head.trunk is not None:
+        words = copy.copy(model.word_head)
+        trunk = copy.deepcopy(model.word_head.trunk).eval().to(memory_format=model.backbone.memory_format)
+        words._modules = {**words._modules, "trunk": trunk}
+        fast._modules["word_head"] = words
+        fused.append(trunk)
+    for parent in [module for part in fused for module in part.modules()]:
         children = list(parent.named_children())
         for (name, convolution), (norm_name, norm) in zip(children, children[1:], strict=False):
             if FusedConvolution.fits(convolution, norm):

@@ -158,4 +158,5 @@ class LightPixelDecoder(nn.Module):
             mask_features = mask_features + self.place(
                 band_embedding(*size, self.position_bands, x.device).permute(2, 0, 1)[None]
             )
-        return ImageFeatures((first, second, third), mask_features, dict(zip((16, 8, 4), pyramid[1:], strict=True)))
+        read = dict(zip((16, 8, 4), pyramid[1:], strict=True))
+        return ImageFeatures((first, second, third), mask_features, read, maps[1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,6 @@ from univs.models.univs import UniVS
 PRECISIONS: Mapping[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CAST = ("backbone", "mask_decoder")
 """Parts that run in another format; what they hand out is float32 again."""
-
-Values = TypeVar("Values")
 
 
 def with_precision(model: UniVS, precision: str) -> UniVS:
@@ -63,12 +61,12 @@ def _cast(forward: Callable[..., Any], device: str, dtype: torch.dtype) -> Calla
     return cast
 
 
-def _float32(value: Values) -> Values:
+def _float32(value: Any) -> Any:
     """The same with every tensor of floating point numbers in float32."""
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, list | tuple):
-        return type(value)(_float32(one) for one in value)  # type: ignore[return-value]
+        return type(value)(_float32(one) for one in value)
     if is_dataclass(value) and not isinstance(value, type):
         changed: Any = {field.name: _float32(getattr(value, field.name)) for field in fields(value)}
         return replace(value, **changed)

@@ -1,7 +1,8 @@
 """Where the image meets words: every cell gets a place in the space of text embeddings, and says what object it is of.
 
 Only small models have it. It reads the features that everything else reads and changes none of them, so that it can be
-taught, and taught anew, without touching how objects are followed.
+taught, and taught anew, without touching how objects are followed. Networks that learned the classes of ImageNet
+know best what things are: the trunk is the late part of one, beside that of the backbone, which has learned to follow.
 
 Shapes: F frames, H W pixels of the padded input, h w = H/8 W/8 cells, C channels, D dimension of text embeddings,
 K classes or texts, Q masks, N boxes.
@@ -12,11 +13,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import nms
 
+from univs.errors import UserError
 from univs.models.features import ImageFeatures
 
 STRIDE = 8
@@ -47,6 +50,45 @@ class WordCells:
         return torch.stack([x - left, y[:, None] - top, x + right, y[:, None] + bottom], 1)
 
 
+class Trunk(nn.Module):
+    """The late part of a timm EfficientNet, from its map at stride 8 on; batch norms never leave their statistics.
+
+    Args:
+        name: of the network, the same as the backbone's.
+    Raises UserError for a network that is not of this family.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        network = timm.create_model(name, pretrained=False)
+        if not isinstance(network, timm.models.efficientnet.EfficientNet):
+            raise UserError(f"the trunk of a word head is the late part of an EfficientNet, which {name!r} is not")
+        ends = {info["reduction"]: info for info in network.feature_info}  # the last map of each stride
+        first = 1 + int(ends[8]["module"].split(".")[1])
+        self.first = first
+        self.blocks = nn.ModuleList(network.blocks.children())[first:]
+        self.head = nn.Sequential(network.conv_head, network.bn2)
+        self.channels = (int(ends[16]["num_chs"]), int(ends[32]["num_chs"]), network.num_features)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Trunk:
+        """As in torch, except that the batch norms stay in eval mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, early: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map at stride 8 -> maps at strides 16 and 32, and what the classifier of ImageNet reads, at stride 32."""
+        maps, x = [], early
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        at16 = [x for x in maps if x.shape[-1] != maps[-1].shape[-1]]
+        return at16[-1] if at16 else maps[0], maps[-1], self.head(maps[-1])
+
+
 class WordHead(nn.Module):
     """Features -> `WordCells`, and the scores of texts on cells and on masks.
 
@@ -54,19 +96,28 @@ class WordHead(nn.Module):
         dim: channels C of the three levels.
         text_dim: D.
         hidden: channels between.
+        trunk: name of the network whose late part it has (`Trunk`); None: it has none.
     """
 
-    def __init__(self, dim: int, text_dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, text_dim: int, hidden: int, trunk: str | None = None) -> None:
         super().__init__()
+        self.trunk = None if trunk is None else Trunk(trunk)
+        width = 3 * dim
+        if self.trunk is not None:
+            at16, at32, classified = self.trunk.channels
+            self.from16 = nn.Sequential(nn.Conv2d(at16, hidden, 1), nn.GroupNorm(8, hidden))
+            self.from32 = nn.Sequential(nn.Conv2d(at32, hidden, 1), nn.GroupNorm(8, hidden))
+            self.meaning = nn.Conv2d(classified, text_dim, 1)
+            width += 2 * hidden
         self.mix = nn.Sequential(
-            nn.Conv2d(3 * dim, hidden, 1),
+            nn.Conv2d(width, hidden, 1),
             nn.GroupNorm(8, hidden),
             nn.ReLU(),
             nn.Conv2d(hidden, hidden, 3, padding=1),
             nn.GroupNorm(8, hidden),
             nn.ReLU(),
         )
-        self.words = nn.Conv2d(3 * dim + hidden, text_dim, 1)
+        self.words = nn.Conv2d(width + hidden, text_dim, 1)
         self.objectness = nn.Conv2d(hidden, 1, 1)
         self.reach = nn.Conv2d(hidden, 4, 1)
         self.temperature = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -76,12 +127,24 @@ class WordHead(nn.Module):
 
     def forward(self, features: ImageFeatures) -> WordCells:
         """Read F frames."""
-        size = features.levels[2].shape[-2:]
-        maps = [F.interpolate(level, size, mode="bilinear", align_corners=False) for level in features.levels[:2]]
+        height, width = features.levels[2].shape[-2:]
+
+        def enlarged(x: Tensor) -> Tensor:
+            return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+
+        maps = [enlarged(level) for level in features.levels[:2]]
+        meaning: Tensor | None = None
+        if self.trunk is not None:
+            if features.early is None:
+                raise ValueError("the trunk needs ImageFeatures.early, the map of the backbone at stride 8")
+            at16, at32, classified = self.trunk(features.early)
+            maps += [enlarged(self.from16(at16)), enlarged(self.from32(at32))]
+            meaning = enlarged(self.meaning(classified))
         together = torch.cat([*maps, features.levels[2]], 1)
         mixed = self.mix(together)
         reach = STRIDE * self.reach(mixed).clamp(max=LARGEST).exp()
-        return WordCells(self.words(torch.cat([together, mixed], 1)), self.objectness(mixed)[:, 0], reach)
+        words = self.words(torch.cat([together, mixed], 1))
+        return WordCells(words if meaning is None else words + meaning, self.objectness(mixed)[:, 0], reach)
 
     def score_cells(self, cells: WordCells, texts: Tensor) -> Tensor:
         """Logits F K h w of K D texts (of any length) on every cell."""

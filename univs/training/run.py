@@ -21,6 +21,7 @@ from univs.models.backbone import load_lite0_imagenet
 from univs.models.embedding_cache import CachedTextEncoder
 from univs.models.encoders import load_text_encoder
 from univs.models.univs import UniVS
+from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.schedule import Budget
 from univs.training.trainer import Trainer, TrainerOptions
@@ -128,6 +129,12 @@ def words(
     encoder = load_text_encoder(settings["model"]["text"]["encoder"])
     if isinstance(encoder, CachedTextEncoder):  # texts are drawn at random: nothing worth keeping on disk
         encoder = encoder.encoder
+    if stage["start"] not in (None, "imagenet"):
+        raise UserError(f"unknown start {stage['start']!r}: imagenet or null")
+    if stage["start"] == "imagenet":
+        from univs.training.imagenet_words import start_from_imagenet
+
+        start_from_imagenet(word_parts(model)[0], encoder)
     return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"]), seed), collate_words
 
 

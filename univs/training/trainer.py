@@ -200,7 +200,7 @@ def parameter_groups(model: nn.Module, options: TrainerOptions) -> list[dict[str
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            factor = options.backbone_factor if name.startswith("backbone.") else 1.0
+            factor = options.backbone_factor if name.startswith(("backbone.", "word_head.trunk.")) else 1.0
             plain = parameter.dim() > 1 and "embed" not in name and "query" not in name
             groups.setdefault((factor, plain), []).append(parameter)
     return [
