@@ -1,0 +1,121 @@
+"""`univs score ref_expressions`: J, F and J&F of masks that answer expressions, for Ref-YouTube-VOS and MeViS.
+
+Source: Seo et al., "URVOS: Unified Referring Video Object Segmentation Network", ECCV 2020; rules are those of
+henghuiding/MeViS. All frames of a video count; means are over the expressions, long and short videos alike. Fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.evaluation.by_video import score_videos
+from univs.evaluation.davis import BoolMask, measure_pairs
+from univs.evaluation.score_files import need_folder, need_frames, read_json, read_labels
+from univs.evaluation.scores import Progress, Scores, quiet
+
+Rle = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DescribedVideo:
+    """A video to score: its frames, the annotations that each expression means, and their masks frame by frame."""
+
+    name: str
+    prediction: Path
+    frames: tuple[str, ...]
+    expressions: Mapping[str, tuple[str, ...]]
+    masks: Mapping[str, Sequence[Rle | None]]
+
+
+def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
+    """J, F and J&F. `gt` holds meta_expressions.json and mask_dict.json, `pred` VIDEO/EXPRESSION/FRAME.png."""
+    need_folder(gt, "meta_expressions.json and mask_dict.json")
+    need_folder(pred, "VIDEO/EXPRESSION/FRAME.png")
+    videos = read_videos(gt, pred)
+    work = [len(video.frames) * len(video.expressions) for video in videos]
+    measured = score_videos(score_video, videos, workers, progress, work)
+    each, rows = {}, {}
+    for video, figures in zip(videos, measured, strict=True):
+        for expression, (j, f) in figures.items():
+            each[f"{video.name}_{expression}"] = {"J": j, "F": f}
+        rows[video.name] = _overall(list(figures.values()))
+    overall = _overall([(figures["J"], figures["F"]) for figures in each.values()])
+    return Scores({**overall, "per_expression": each}, overall, rows)
+
+
+def score_video(video: DescribedVideo) -> dict[str, tuple[float, float]]:
+    """J and F of each expression of a video, averaged over its frames; 0 where the video has no folder.
+
+    What is meant is the union of the annotations. Raises UserError for a frame without a prediction.
+    """
+    if not video.prediction.is_dir():
+        return dict.fromkeys(video.expressions, (0.0, 0.0))
+    for expression in video.expressions:
+        need_frames(video.prediction / expression, video.frames, Path(f"video {video.name}"))
+    figures = np.zeros((len(video.expressions), len(video.frames), 2))
+    for t, frame in enumerate(video.frames):
+        masks = {number: _decode(rles[t]) for number, rles in video.masks.items()}
+        for row, (expression, numbers) in enumerate(video.expressions.items()):
+            there = [mask for mask in (masks[number] for number in numbers) if mask is not None]
+            path = video.prediction / expression / f"{frame}.png"
+            shown = read_labels(path, _size(video)) > 0
+            truth = np.logical_or.reduce(there) if there else np.zeros_like(shown)
+            figures[row, t] = measure_pairs([shown], [truth])[:, 0, 0]
+    return {name: (float(j), float(f)) for name, (j, f) in zip(video.expressions, figures.mean(1), strict=True)}
+
+
+def read_videos(gt: Path, pred: Path) -> list[DescribedVideo]:
+    """The videos of meta_expressions.json with their masks. Raises UserError for what does not fit together."""
+    path, mask_path = gt / "meta_expressions.json", gt / "mask_dict.json"
+    found = read_json(path, "videos with their frames and expressions")
+    masks = read_json(mask_path, "annotation id -> RLE or null for every frame")
+    videos = []
+    try:
+        for name, video in found["videos"].items():
+            meant = {key: tuple(str(n) for n in told["anno_id"]) for key, told in video["expressions"].items()}
+            frames = tuple(video["frames"])
+            if not frames:
+                raise UserError(f"{path}: video {name} has no frames")
+            numbers = sorted({number for ids in meant.values() for number in ids})
+            for number in numbers:
+                if number not in masks:
+                    raise UserError(f"{mask_path} has no annotation {number}, which an expression of {name} means")
+                if len(masks[number]) != len(frames):
+                    count = len(masks[number])
+                    raise UserError(f"{mask_path}: annotation {number} has {count} frames, video {name} {len(frames)}")
+            videos.append(DescribedVideo(name, pred / name, frames, meant, {n: masks[n] for n in numbers}))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} does not hold what was expected: it lacks {error}") from error
+    return videos
+
+
+def _size(video: DescribedVideo) -> tuple[int, int] | None:
+    """Height and width of a video by its first mask; None if it has none."""
+    for rles in video.masks.values():
+        for rle in rles:
+            if rle is not None:
+                return int(rle["size"][0]), int(rle["size"][1])
+    return None
+
+
+def _decode(rle: Rle | None) -> BoolMask | None:
+    from pycocotools import mask
+
+    if rle is None:
+        return None
+    packed = mask.frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
+    decoded: BoolMask = mask.decode(packed).astype(bool)
+    return decoded
+
+
+def _overall(figures: Sequence[tuple[float, float]]) -> dict[str, float]:
+    if not figures:
+        return dict.fromkeys(("J", "F", "J&F"), float("nan"))
+    j, f = (float(value) for value in np.mean(figures, 0))
+    return {"J": j, "F": f, "J&F": (j + f) / 2}
