@@ -102,12 +102,33 @@ METRICS: dict[str, Metric] = {
         "folder of VIDEO/FRAME.png",
         ("ytvos", "youtube_vos_2018", "youtube_vos_2019"),
     ),
+    "vspw": Metric(
+        "univs.evaluation.vspw:score",
+        "VSPW: mIoU, fwIoU, mVC8, mVC16",
+        "VSPW folder (val.txt, data/VIDEO/mask/*.png)",
+        "folder of VIDEO/*.png, classes 0 to 123",
+        ("vss",),
+    ),
     "ref_expressions": Metric(
         "univs.evaluation.expressions:score",
         "Ref-YouTube-VOS, MeViS: J, F and J&F of expressions",
         "folder of meta_expressions.json and mask_dict.json",
         "folder of VIDEO/EXPRESSION/FRAME.png",
         ("ref_youtube_vos", "mevis"),
+    ),
+    "viposeg_pvos": Metric(
+        "univs.evaluation.viposeg_pvos:score",
+        "VIPOSeg: mask and boundary IoU of things and stuff, seen and unseen; G; decay",
+        "valid folder (Annotations_gt, Annotations, obj_class.json)",
+        "folder of VIDEO/*.png",
+        ("viposeg", "pvos"),
+    ),
+    "kitti_step_stq": Metric(
+        "univs.evaluation.kitti_step_stq:score",
+        "KITTI-STEP: STQ, AQ, SQ",
+        "folder of SEQUENCE/*.png (R class, 256 G + B instance)",
+        "folder of SEQUENCE/*.png (the same)",
+        ("kitti_step", "stq"),
     ),
     "interactive": Metric(
         "univs.evaluation.interactive:score",

@@ -1,0 +1,148 @@
+"""`univs score vspw`: mIoU, frequency-weighted IoU, accuracies and video consistency of semantic maps.
+
+Source: Miao et al., "VSPW: A Large-scale Dataset for Video Scene Parsing in the Wild", CVPR 2021; rules are those of
+VSPW-dataset/VSPW_code. Maps are grey PNG of classes 0..123, void 255: those of the data set (0 others, 1..124, 255)
+less one. Figures are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.errors import UserError
+from univs.evaluation.by_video import score_videos
+from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_labels, read_lines
+from univs.evaluation.scores import Progress, Scores, quiet
+
+CLASSES = 124
+SPANS = (8, 16)
+"""Lengths of the windows of video consistency, frames."""
+
+
+class Video(NamedTuple):
+    """A video to score: its folders of maps and the names of its frames."""
+
+    name: str
+    truth: Path
+    prediction: Path
+    frames: tuple[str, ...]
+
+
+class VideoFigures(NamedTuple):
+    """What is kept of a video: its pixels by true and predicted class (124 124), and span -> figures of its windows."""
+
+    confusion: NDArray[np.int64]
+    consistency: dict[int, list[float]]
+
+
+class Consistency:
+    """Video consistency of one video: feed its maps in order, then ask.
+
+    VCn looks at every window of n frames but the last: of the pixels whose true class is the same in all of it, the
+    share whose predicted class is the same in all of it, right or wrong. Void that stays void counts as well.
+    """
+
+    def __init__(self, spans: Sequence[int] = SPANS) -> None:
+        self._figures: dict[int, list[float]] = {span: [] for span in spans}
+        self._before: tuple[NDArray[np.integer], NDArray[np.integer]] | None = None
+        self._ages: list[NDArray[np.int32]] = []
+
+    def update(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> None:
+        """Takes the next frame, two H x W maps."""
+        if self._before is None:
+            self._ages = [np.ones(truth.shape, np.int32) for _ in range(2)]
+        else:
+            for age, now, before in zip(self._ages, (truth, prediction), self._before, strict=True):
+                age *= now == before  # how many frames the pixel has been what it is
+                age += 1
+        self._before = (truth, prediction)
+        true_age, predicted_age = self._ages
+        for span, figures in self._figures.items():
+            constant = true_age >= span
+            count = int(np.count_nonzero(constant))
+            kept = int(np.count_nonzero(constant & (predicted_age >= span)))
+            figures.append(kept / count if count else float("nan"))
+
+    def compute(self) -> dict[int, list[float]]:
+        """Span -> a figure per window, NaN where no pixel is constant; none if the video has no more frames."""
+        return {span: figures[span - 1 : -1] for span, figures in self._figures.items()}
+
+
+def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
+    """All figures of a folder of predictions. Raises UserError for whatever is wrong with the files."""
+    videos = find_videos(gt, pred)
+    measured = score_videos(measure_video, videos, workers, progress, [len(video.frames) for video in videos])
+    figures: dict[str, object] = dict(class_figures(np.sum([video.confusion for video in measured], 0)))
+    summary = {key: figures[key] for key in ("mIoU", "fwIoU")}
+    for span in SPANS:
+        windows = [video.consistency[span] for video in measured]
+        figures[f"VC{span}"] = summary[f"mVC{span}"] = mean([value for one in windows for value in one])
+        figures[f"VC{span}_printed_per_video"] = [float(np.mean(one)) for one in windows if one]
+    rows = {}
+    for video, (confusion, consistency) in zip(videos, measured, strict=True):
+        one = class_figures(confusion)
+        spans = {f"VC{span}": mean(consistency[span]) for span in SPANS if consistency[span]}
+        rows[video.name] = {"mIoU": one["mIoU"], "fwIoU": one["fwIoU"], **spans}
+    return Scores(figures, summary, rows)  # type: ignore[arg-type]
+
+
+def measure_video(video: Video) -> VideoFigures:
+    """The figures of one video. Raises UserError for broken maps and classes that there are not."""
+    confusion = np.zeros(CLASSES * CLASSES, np.int64)
+    consistency = Consistency()
+    for frame in video.frames:
+        truth = read_labels(video.truth / f"{frame}.png")
+        path = video.prediction / f"{frame}.png"
+        prediction = read_labels(path, (truth.shape[0], truth.shape[1]))
+        known = (truth >= 0) & (truth < CLASSES)
+        true, predicted = truth[known].astype(np.int64), prediction[known]
+        if predicted.size and not 0 <= int(predicted.min()) <= int(predicted.max()) < CLASSES:
+            raise UserError(
+                f"{path} holds class {predicted.max()} where something is labelled; expected 0 to {CLASSES - 1}"
+            )
+        confusion += np.bincount(true * CLASSES + predicted, minlength=CLASSES * CLASSES)
+        consistency.update(truth, prediction)
+    return VideoFigures(confusion.reshape(CLASSES, CLASSES), consistency.compute())
+
+
+def class_figures(confusion: NDArray[np.int64]) -> Mapping[str, float]:
+    """Accuracies and IoU from pixels by true (rows) and predicted class, C C; NaN where nothing is labelled.
+
+    Means are over the classes that the truth holds. One that is only predicted costs the class that was right.
+    """
+    shared, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    present = true > 0
+    if not present.any():
+        return dict.fromkeys(("pixel_accuracy", "class_accuracy", "mIoU", "fwIoU"), float("nan"))
+    iou = shared[present] / (true + predicted - shared)[present]
+    share = true[present] / true.sum()
+    return {
+        "pixel_accuracy": float(shared.sum() / true.sum()),
+        "class_accuracy": float(np.mean(shared[present] / true[present])),
+        "mIoU": float(np.mean(iou)),
+        "fwIoU": float(np.sum(share * iou)),
+    }
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of those that are no NaN; NaN if there is none."""
+    known = [value for value in values if value == value]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def find_videos(gt: Path, pred: Path) -> list[Video]:
+    """The videos of val.txt. Raises UserError for what is missing."""
+    need_folder(gt, "val.txt and data/VIDEO/mask/*.png")
+    need_folder(pred, "VIDEO/*.png")
+    videos = []
+    for name in read_lines(gt / "val.txt", "names of videos"):
+        truth = gt / "data" / name / "mask"
+        frames = tuple(frame_names(truth))
+        need_frames(pred / name, frames, truth)
+        videos.append(Video(name, truth, pred / name, frames))
+    return videos
