@@ -8,6 +8,7 @@ from univs.models.backbone import Backbone
 from univs.models.fused import FusedConvolution, for_inference
 from univs.models.pixel_decoder import LightPixelDecoder
 from univs.models.univs import UniVS
+from univs.models.word_head import WordHead
 
 
 def small_model(backbone: str) -> UniVS:
@@ -56,3 +57,18 @@ def test_the_given_model_is_left_as_it_is() -> None:
     assert fast.pixel_decoder.blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     after = model.state_dict()
     assert after.keys() == before.keys() and all((after[name] == before[name]).all() for name in before)
+
+
+@torch.inference_mode()
+def test_the_trunk_of_the_words_is_fused_too() -> None:
+    model = small_model("tf_efficientnet_lite0")
+    model.word_head = WordHead(32, 12, 8, trunk="tf_efficientnet_lite0").eval()
+    fused = for_inference(model)
+    assert fused.word_head is not None and fused.word_head.trunk is not None
+    assert any(isinstance(module, FusedConvolution) for module in fused.word_head.trunk.modules())
+    assert not any(isinstance(module, FusedConvolution) for module in model.word_head.modules())
+    assert fused.word_head.words is model.word_head.words
+    images = torch.randn(1, 3, 64, 96)
+    theirs = model.word_head(model.pixel_decoder(model.backbone(images))).words
+    ours = fused.word_head(fused.pixel_decoder(fused.backbone(images))).words
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
