@@ -123,6 +123,13 @@ METRICS: dict[str, Metric] = {
         "folder of VIDEO/*.png",
         ("viposeg", "pvos"),
     ),
+    "kitti_mots": Metric(
+        "univs.evaluation.kitti_mots:score",
+        "KITTI-MOTS: HOTA, MOTSA, sMOTSA, IDF1 of cars and of pedestrians",
+        "folder of evaluate_mots.seqmap.val and label_02/SEQUENCE.txt",
+        "folder of data/SEQUENCE.txt",
+        ("mots", "motsa"),
+    ),
     "kitti_step_stq": Metric(
         "univs.evaluation.kitti_step_stq:score",
         "KITTI-STEP: STQ, AQ, SQ",

@@ -4,7 +4,7 @@ Source: Yang et al., "Video Instance Segmentation", ICCV 2019; rules are those o
 its default parameters. The IoU of two tubes is that of their volumes. Figures are fractions; -1 where there is no
 ground truth to average over.
 
-D detections, G true tubes, T frames of a video; R area ranges, L IoU thresholds, N detections of a category in all.
+D detections, G true tubes of a video; R area ranges, L IoU thresholds, C categories.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from univs.evaluation.by_video import score_videos
 from univs.evaluation.score_files import read_json
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.tube_masks import areas, counts_as_text, intersections, read_tube
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from univs.evaluation.tube_precision import Floats, Matches, match, mean_known, precision_at_recalls, reached_recall
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RANGES = {"all": (0, 1e10), "small": (0, 128**2), "medium": (128**2, 256**2), "large": (256**2, 1e10)}
 """Mean areas in pixels of the frames that show the tube, both ends included."""
-MOST = 100
+LIMITS = (1, 10, 100)
 """Detections that are looked at, per video and category."""
+MOST = LIMITS[-1]
+SHAPE = (len(RANGES), len(THRESHOLDS))
 FORMAT = "videos, categories and annotations in the YouTube-VIS format"
 
 
@@ -57,19 +57,6 @@ class Video(NamedTuple):
     found: list[Tube]
 
 
-class Matches(NamedTuple):
-    """How the detections of one category fared in one video, best first."""
-
-    scores: Floats
-    """D."""
-    right: Bools
-    """R L D: matched with a true tube that counts."""
-    ignored: Bools
-    """R L D: counts neither as right nor as wrong."""
-    true: NDArray[np.int64]
-    """R: true tubes that count."""
-
-
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
     """All figures of a results.json. Raises UserError for whatever is wrong with the files."""
     videos, categories = find_videos(gt, pred)
@@ -78,21 +65,26 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     for measured in score_videos(measure_video, videos, workers, progress, weights):
         for category, matches in measured.items():
             by_category[category].append(matches)
-    curves = {category: accumulate(by_category[category]) for category in categories}
-    stats = statistics(list(curves.values()))
+    precisions = {category: precision_at_recalls(by_category[category], SHAPE) for category in categories}
+    recalls = {
+        category: {most: reached_recall(by_category[category], SHAPE, most) for most in LIMITS}
+        for category in categories
+    }
+    stats = statistics(list(precisions.values()), list(recalls.values()))
     per_category = {
         category: {
-            "AP": _mean(precision[0]),
-            "AP_per_iou": [_mean(row) for row in precision[0]],
-            "recall_per_iou": recall[MOST][0],
+            "AP": mean_known(precision[0]),
+            "AP_per_iou": [mean_known(row) for row in precision[0]],
+            "recall_per_iou": recalls[category][MOST][0],
         }
-        for category, (precision, recall) in curves.items()
+        for category, precision in precisions.items()
     }
-    rows = {
-        name: {"AP": _mean(precision[0]), "AP50": _mean(precision[0, 0]), "AP75": _mean(precision[0, 5])}
-        for (precision, _), name in zip(curves.values(), categories.values(), strict=True)
-        if _mean(precision[0]) >= 0
-    }
+    rows = {}
+    for category, precision in precisions.items():
+        if mean_known(precision[0]) >= 0:
+            thresholds = {f"AP{percent}": mean_known(precision[0, k]) for percent, k in ((50, 0), (75, 5))}
+            found = {f"AR{most}": mean_known(recalls[category][most][0]) for most in (1, 10)}
+            rows[categories[category]] = {"AP": mean_known(precision[0]), **thresholds, **found}
     summary = {key: stats[key] for key in ("AP", "AP50", "AP75", "AR1", "AR10", "AP_small", "AP_medium", "AP_large")}
     return Scores({"stats": stats, "per_category": per_category}, summary, rows)
 
@@ -117,90 +109,40 @@ def measure_video(video: Video) -> dict[int, Matches]:
     for category in sorted({*categories.tolist(), *true_categories.tolist()}):
         rows, columns = np.flatnonzero(categories == category), np.flatnonzero(true_categories == category)
         rows = rows[np.argsort(-scores[rows], kind="stable")[:MOST]]
-        result[category] = match(iou[rows][:, columns], scores[rows], sizes[rows], [video.truth[k] for k in columns])
+        result[category] = match_tubes(
+            iou[rows][:, columns], scores[rows], sizes[rows], [video.truth[k] for k in columns]
+        )
     return result
 
 
-def match(iou: Floats, scores: Floats, sizes: Floats, truth: Sequence[Tube]) -> Matches:
-    """Each detection takes the true tube that fits it best and that no better one has taken, at each threshold.
+def match_tubes(iou: Floats, scores: Floats, sizes: Floats, truth: Sequence[Tube]) -> Matches:
+    """Matches one category of one video in all ranges of size.
 
     Args:
         iou: D G, best detection first.
-        scores: D.
-        sizes: mean areas of the detections, D.
-        truth: G true tubes.
-
-    A true tube that does not count (a crowd, or one outside the range) is taken if there is no other. A crowd may be
-    taken many times. Of equal IoU the later tube is taken.
+        scores, sizes: D; sizes are mean areas.
+        truth: G true tubes; a crowd does not count, nor does one outside the range.
     """
     limits = np.array(list(RANGES.values()))  # R 2
     true_sizes = np.array([tube.area for tube in truth], np.float64)
     crowd = np.array([tube.crowd for tube in truth], bool)
-    excused = crowd | (true_sizes < limits[:, :1]) | (true_sizes > limits[:, 1:])  # R G
-    outside = (sizes < limits[:, :1]) | (sizes > limits[:, 1:])  # R D
-    fits = iou[:, None] >= np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]  # D L G
-    right = np.zeros((len(limits), len(THRESHOLDS), len(scores)), bool)
-    ignored = np.repeat(outside[:, None], len(THRESHOLDS), 1)
-    free = np.ones((len(limits), len(THRESHOLDS), len(truth)), bool)
-    for d in np.flatnonzero(fits.any((1, 2))):
-        possible = fits[d] & (free | crowd)
-        proper = possible & ~excused[:, None]
-        possible = np.where(proper.any(2, keepdims=True), proper, possible)
-        ranked = np.where(possible, iou[d], -1.0)[..., ::-1]
-        taken = len(truth) - 1 - ranked.argmax(2)  # R L
-        r, t = np.nonzero(possible.any(2))
-        free[r, t, taken[r, t]] = False
-        right[r, t, d] = ~excused[r, taken[r, t]]
-        ignored[r, t, d] = excused[r, taken[r, t]]
-    return Matches(scores, right, ignored, (~excused).sum(1))
+    excused = crowd | (true_sizes < limits[:, :1]) | (true_sizes > limits[:, 1:])
+    outside = (sizes < limits[:, :1]) | (sizes > limits[:, 1:])
+    return match(iou, scores, excused, outside, crowd, THRESHOLDS)
 
 
-def accumulate(videos: Sequence[Matches]) -> tuple[Floats, dict[int, Floats]]:
-    """One category over all videos: precision at 101 recalls, R L 101, and the recall reached, most detections -> R L.
-
-    -1 where no true tube counts.
-    """
-    precision = np.full((len(RANGES), len(THRESHOLDS), len(RECALLS)), -1.0)
-    recall = {most: np.full((len(RANGES), len(THRESHOLDS)), -1.0) for most in (1, 10, MOST)}
-    true = np.sum([video.true for video in videos], 0) if videos else np.zeros(len(RANGES))
-    if not videos or not true.any():
-        return precision, recall
-    some = true > 0
-    for most, reached in recall.items():
-        right = sum(video.right[..., :most].sum(2) for video in videos)
-        reached[some] = right[some] / true[some, None]
-    order = np.argsort(-np.concatenate([video.scores for video in videos]), kind="stable")
-    right, ignored = (
-        np.concatenate(parts, 2)[..., order]
-        for parts in ([video.right for video in videos], [video.ignored for video in videos])
-    )
-    hits, misses = np.cumsum(right, 2), np.cumsum(~right & ~ignored, 2)
-    sharp = hits / (hits + misses + np.spacing(1))
-    envelope = np.maximum.accumulate(sharp[..., ::-1], 2)[..., ::-1]
-    envelope = np.concatenate([envelope, np.zeros((*envelope.shape[:2], 1))], 2)
-    for r in np.flatnonzero(some):
-        for t in range(len(THRESHOLDS)):
-            place = np.searchsorted(hits[r, t] / true[r], RECALLS, side="left")
-            precision[r, t] = envelope[r, t, place]
-    return precision, recall
-
-
-def statistics(curves: Sequence[tuple[Floats, dict[int, Floats]]]) -> dict[str, float]:
-    """The twelve figures of the official summary."""
-    shape = (len(RANGES), len(THRESHOLDS))
-    precision = np.stack([curve for curve, _ in curves]) if curves else np.full((1, *shape, 1), -1.0)  # C R L 101
-    recall = {
-        most: np.stack([reached[most] for _, reached in curves]) if curves else np.full((1, *shape), -1.0)
-        for most in (1, 10, MOST)
-    }
+def statistics(precisions: Sequence[Floats], recalls: Sequence[Mapping[int, Floats]]) -> dict[str, float]:
+    """The twelve figures of the official summary from what each category reached."""
+    precision = np.stack([*precisions, np.full((*SHAPE, len(RECALLS)), -1.0)])  # C R L 101; the last one counts nothing
+    recall = {most: np.stack([*(one[most] for one in recalls), np.full(SHAPE, -1.0)]) for most in LIMITS}
     sizes = {name: k for k, name in enumerate(RANGES) if k}
     return {
-        "AP": _mean(precision[:, 0]),
-        "AP50": _mean(precision[:, 0, 0]),
-        "AP75": _mean(precision[:, 0, 5]),
-        **{f"AP_{name}": _mean(precision[:, k]) for name, k in sizes.items()},
-        **{f"AR{most}": _mean(reached[:, 0]) for most, reached in recall.items()},
-        **{f"AR_{name}": _mean(recall[MOST][:, k]) for name, k in sizes.items()},
+        "AP": mean_known(precision[:, 0]),
+        "AP50": mean_known(precision[:, 0, 0]),
+        "AP75": mean_known(precision[:, 0, 5]),
+        **{f"AP_{name}": mean_known(precision[:, k]) for name, k in sizes.items()},
+        **{f"AR{most}": mean_known(reached[:, 0]) for most, reached in recall.items()},
+        **{f"AR_{name}": mean_known(recall[MOST][:, k]) for name, k in sizes.items()},
     }
 
 
@@ -266,9 +208,3 @@ def _place_of(
             f"{path}, {what} has {len(row['segmentations'])} segmentations; {video.name} has {video.length} frames"
         )
     return video
-
-
-def _mean(values: Any) -> float:
-    """Mean of what is known (not -1); -1 if nothing is."""
-    known = np.asarray(values)[np.asarray(values) > -1]
-    return float(known.mean()) if known.size else -1.0
