@@ -1,9 +1,9 @@
 """CLEAR MOT and identity measures of tracking: MOTSA, sMOTSA, identity switches, IDF1.
 
 Sources: Bernardin & Stiefelhagen, "Evaluating Multiple Object Tracking Performance: The CLEAR MOT Metrics", 2008;
-Voigtlaender et al., "MOTS: Multi-Object Tracking and Segmentation", CVPR 2019; Ristani et al., "Performance Measures and
-a Data Set for Multi-Target, Multi-Camera Tracking", 2016. Names and conventions at the edges are those of TrackEval,
-whose MOTA and sMOTA are MOTSA and sMOTSA where the IoU is that of masks. Figures are fractions.
+Voigtlaender et al., "MOTS: Multi-Object Tracking and Segmentation", CVPR 2019; Ristani et al., "Performance Measures
+and a Data Set for Multi-Target, Multi-Camera Tracking", 2016. Names and conventions at the edges are those of
+TrackEval, whose MOTA and sMOTA are MOTSA and sMOTSA where the IoU is that of masks. Figures are fractions.
 """
 
 from __future__ import annotations

@@ -123,6 +123,14 @@ METRICS: dict[str, Metric] = {
         "folder of VIDEO/*.png",
         ("viposeg", "pvos"),
     ),
+    "burst": Metric(
+        "univs.evaluation.burst:score",
+        "BURST: HOTA, DetA, AssA and track AP of all, common and uncommon classes",
+        "all_classes.json of the ground truth",
+        "results.json in the BURST format",
+        ("tao",),
+        {"task": ("class_guided", "exemplar_guided")},
+    ),
     "kitti_mots": Metric(
         "univs.evaluation.kitti_mots:score",
         "KITTI-MOTS: HOTA, MOTSA, sMOTSA, IDF1 of cars and of pedestrians",

@@ -1,0 +1,364 @@
+"""`univs score burst`: HOTA and track AP by class on the BURST format, class-guided or exemplar-guided.
+
+Source: Athar et al., "BURST: A Benchmark for Unifying Object Recognition, Segmentation and Tracking in Video", WACV
+2023. Rules are those of burstapi and of TrackEval, which both are given: they differ in the exemplar-guided task alone,
+where TrackEval takes the class of a predicted track from the true track of its id, and burstapi from the prediction.
+Only annotated frames with any true object count for HOTA, and both tools compare boxes there; AP compares the masks of
+whole tracks. Overall figures are in percent, those of a class fractions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as rle_tools
+from scipy.optimize import linear_sum_assignment
+
+import univs.vocabularies
+from univs.errors import UserError
+from univs.evaluation.by_video import score_videos
+from univs.evaluation.hota import EPSILON, SHAPES, HotaTally, TrackedFrame, added, averaged, measure_hota, renumber
+from univs.evaluation.score_files import read_json
+from univs.evaluation.scores import Progress, Scores, quiet
+from univs.evaluation.tube_masks import Rle, areas, intersections
+from univs.evaluation.tube_precision import Matches, match, mean_known, precision_at_recalls
+
+THRESHOLDS = np.arange(0.5, 0.96, 0.05) - EPSILON
+MOST = 300
+"""Detections of a frame that are looked at, the most certain ones."""
+COMMON = frozenset(
+    [4, 13, 34, 35, 36, 41, 45, 58, 60, 78, 79, 81, 91, 95, 99, 118, 126, 133, 139, 154, 174, 185, 211, 221, 229, 235]
+    + [
+        237,
+        276,
+        299,
+        347,
+        371,
+        382,
+        392,
+        428,
+        429,
+        452,
+        475,
+        480,
+        502,
+        544,
+        579,
+        621,
+        625,
+        642,
+        699,
+        714,
+        717,
+        729,
+        747,
+    ]
+    + [779, 805, 829, 852, 896, 926, 937, 961, 979, 980, 982, 993, 1001, 1018, 1038, 1057, 1091, 1097, 1099, 1115, 1117]
+    + [1122, 1132, 1135, 1144, 1155, 1162, 1215, 1229]
+)
+"""Classes of COCO by their id in TAO; all others are uncommon."""
+DISTRACTORS = frozenset(
+    [
+        20,
+        63,
+        108,
+        180,
+        188,
+        204,
+        212,
+        247,
+        303,
+        403,
+        407,
+        415,
+        490,
+        504,
+        507,
+        513,
+        529,
+        567,
+        569,
+        588,
+        672,
+        691,
+        702,
+        708,
+    ]
+    + [711, 720, 736, 737, 798, 813, 815, 827, 831, 851, 877, 883, 912, 971, 976, 1130, 1133, 1134, 1169, 1184, 1220]
+)
+"""Classes too close to others to be scored."""
+TOOLS = ("burstapi", "trackeval")
+HOLDS = "sequences with segmentations in the BURST format"
+
+
+class Detection(NamedTuple):
+    """An object on a frame."""
+
+    track: int
+    category: int
+    mask: Rle
+    score: float = 1.0
+
+
+class Video(NamedTuple):
+    """A sequence to score: the detections of its annotated frames."""
+
+    name: str
+    truth: list[list[Detection]]
+    prediction: list[list[Detection]]
+    negative: frozenset[int]
+    """Classes that are known not to be there."""
+    incomplete: frozenset[int]
+    """Classes of which not every object is annotated."""
+
+
+class ClassTally(NamedTuple):
+    """What is kept of a class in a sequence."""
+
+    hota: HotaTally
+    tracks: Matches | None
+
+
+def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet, task: str = "class_guided") -> Scores:
+    """All figures by the rules of both tools. Raises UserError for whatever is wrong with the files."""
+    exemplar = task == "exemplar_guided"
+    videos = find_videos(gt, pred, exemplar)
+    classes = sorted({one.category for video in videos for frame in video.truth for one in frame})
+    if not classes:
+        raise UserError(f"{gt} holds no object; expected {HOLDS}")
+    weights = [sum(map(len, (*video.truth, *video.prediction))) for video in videos]
+    measured = score_videos(partial(measure_video, exemplar=exemplar), videos, workers, progress, weights)
+    figures: dict[str, Any] = {}
+    for tool in TOOLS:
+        tallies = {
+            category: [video[tool][category] for video in measured if category in video[tool]] for category in classes
+        }
+        figures[f"{task}/{tool}"] = tool_figures(tallies, each_threshold=tool == "burstapi")
+    shown = ("HOTA", "DetA", "AssA", "AP")
+    final = figures[f"{task}/trackeval"]
+    rows = {name: {key: row[key] for key in shown} for name, row in final["per_class"].items()}
+    summary = {f"{key} {part}": value for key in shown for part, value in final[key].items()}
+    return Scores(figures, summary, rows)
+
+
+def measure_video(video: Video, exemplar: bool) -> dict[str, dict[int, ClassTally]]:
+    """Tool -> class -> the tallies of one sequence."""
+    tallies = measure_classes(video, video.prediction, exemplar)
+    if not exemplar:
+        return dict.fromkeys(TOOLS, tallies)
+    category_of = {one.track: one.category for frame in video.truth for one in frame}
+    renamed = [
+        [one._replace(category=category_of[one.track]) for one in frame if one.track in category_of]
+        for frame in video.prediction
+    ]
+    return {"burstapi": tallies, "trackeval": measure_classes(video, renamed, True)}
+
+
+def measure_classes(video: Video, prediction: Sequence[Sequence[Detection]], exemplar: bool) -> dict[int, ClassTally]:
+    """Class -> its tallies, of those that the sequence holds in truth or prediction."""
+    ious = [frame_iou(true, found) for true, found in zip(video.truth, prediction, strict=True)]
+    present = {one.category for frame in video.truth for one in frame}
+    tallies = {}
+    for category in sorted(present | {one.category for frame in prediction for one in frame}):
+        frames = []
+        for true, found, iou in zip(video.truth, prediction, ious, strict=True):
+            if not true:
+                continue
+            rows = [k for k, one in enumerate(true) if one.category == category]
+            columns = [k for k, one in enumerate(found) if one.category == category]
+            if not exemplar:
+                kept = scored(iou[rows][:, columns], category in video.negative, category in video.incomplete)
+                columns = [columns[k] for k in kept]
+            true_ids = np.array([true[k].track for k in rows], np.int64)
+            found_ids = np.array([found[k].track for k in columns], np.int64)
+            frames.append(TrackedFrame(true_ids, found_ids, iou[rows][:, columns]))
+        tracks = match_tracks(video, prediction, category, category in present or category in video.negative)
+        tallies[category] = ClassTally(measure_hota(renumber(frames)), tracks)
+    return tallies
+
+
+def frame_iou(truth: Sequence[Detection], prediction: Sequence[Detection]) -> NDArray[np.float64]:
+    """IoU of all objects of a frame, g x p: of the boxes around them, which is what both tools compare for HOTA."""
+    if not truth or not prediction:
+        return np.zeros((len(truth), len(prediction)))
+    boxes = [np.asarray(rle_tools.toBbox([one.mask for one in group])) for group in (truth, prediction)]
+    return np.asarray(rle_tools.iou(*boxes, [0] * len(prediction)))
+
+
+def scored(iou: NDArray[np.float64], negative: bool, incomplete: bool) -> list[int]:
+    """Which detections of a class on a frame are scored (g p -> places among p).
+
+    Those that match nothing (IoU 0.5) are not where the class is not annotated completely, or where it is not on the
+    frame and nobody said that it is not in the video.
+    """
+    every = list(range(iou.shape[1]))
+    if not incomplete and (negative or iou.shape[0]):
+        return every
+    fits = np.where(iou < 0.5 - EPSILON, 0, iou)
+    rows, columns = linear_sum_assignment(fits, maximize=True)
+    return sorted(columns[fits[rows, columns] > EPSILON].tolist())
+
+
+def match_tracks(video: Video, prediction: Sequence[Sequence[Detection]], category: int, known: bool) -> Matches | None:
+    """Matches whole tracks of a class, for AP; None if there is none.
+
+    Args:
+        known: whether the sequence says anything about the class; if not, predicted tracks of it are left out.
+    """
+    true = _tracks(video.truth, category)
+    found = _tracks(prediction, category) if known else []
+    if not true and not found:
+        return None
+    scores = np.array([np.mean([one.score for one in track if one]) for track in found], np.float64)
+    order = np.argsort(-scores, kind="stable")
+    found_masks = [[one and one.mask for one in found[k]] for k in order]
+    true_masks = [[one and one.mask for one in track] for track in true]
+    sizes = [np.array([areas(masks).sum() for masks in part], np.int64) for part in (found_masks, true_masks)]
+    shared = intersections(found_masks, true_masks)
+    union = sizes[0][:, None] + sizes[1] - shared
+    iou = np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
+    no_true, all_found = np.zeros((1, len(true)), bool), np.full((1, len(found)), category in video.incomplete)
+    return match(iou, scores[order], no_true, all_found, no_true[0], THRESHOLDS)
+
+
+def tool_figures(tallies: Mapping[int, Sequence[ClassTally]], each_threshold: bool) -> dict[str, Any]:
+    """The figures of one tool from the tallies of each class in each sequence.
+
+    Args:
+        each_threshold: whether those of a class are given at each threshold, beside their means.
+    """
+    hota = {category: added(one.hota for one in found) for category, found in tallies.items()}
+    shapes = {category: tally.figures() for category, tally in hota.items()}
+    precision = {}
+    for category, found in tallies.items():
+        curve = precision_at_recalls([one.tracks for one in found if one.tracks is not None], (1, len(THRESHOLDS)))
+        precision[category] = np.array([mean_known(row) for row in curve[0]])
+    mean_precision = np.mean(list(precision.values()), 0)
+    named = {_class_name(category): (values, precision[category]) for category, values in shapes.items()}
+    named["cls_comb_cls_av"] = (averaged(list(shapes.values())), mean_precision)
+    named["cls_comb_det_av"] = (added(hota.values()).figures(), mean_precision)
+    per_class = {name: _class_figures(*row, each_threshold) for name, row in named.items()}
+    overall = {}
+    for key in ("HOTA", "DetA", "AssA", "AP"):
+        values = {c: precision[c].mean() if key == "AP" else shapes[c][key].mean() for c in tallies}
+        parts = {
+            "all": list(values.values()),
+            "common": [value for c, value in values.items() if c in COMMON],
+            "uncommon": [value for c, value in values.items() if c not in COMMON],
+        }
+        overall[key] = {part: 100 * float(np.mean(some)) if some else float("nan") for part, some in parts.items()}
+    return {**overall, "per_class": per_class}
+
+
+def find_videos(gt: Path, pred: Path, exemplar: bool) -> list[Video]:
+    """The sequences by name. Raises UserError for what is not as expected."""
+    truth, prediction = _sequences(gt), _sequences(pred)
+    unknown = [key for key in prediction if key not in truth]
+    if unknown:
+        raise UserError(f"{pred} holds the sequence {'/'.join(unknown[0])}, which {gt} does not have")
+    videos = []
+    for key, sequence in sorted(truth.items(), key=lambda item: "-".join(item[0]).replace("/", "-")):
+        paths = sequence["annotated_image_paths"]
+        size = (int(sequence["height"]), int(sequence["width"]))
+        true = _detections(sequence, size, gt, key)
+        found = _detections(prediction[key], size, pred, key) if key in prediction else {}
+        if exemplar:
+            own = {int(track) for track in sequence["track_category_ids"]}
+            extra = {one.track for frame in found.values() for one in frame} - own
+            if extra:
+                raise UserError(
+                    f"{pred}, {'/'.join(key)}: track {min(extra)} is none of the true ones, which were given"
+                )
+        videos.append(
+            Video(
+                "/".join(key),
+                [[one for one in true[path] if one.category not in DISTRACTORS] for path in paths],
+                [_most_certain(found.get(path, [])) for path in paths],
+                frozenset(map(int, sequence.get("neg_category_ids", ()))),
+                frozenset(map(int, sequence.get("not_exhaustive_category_ids", ()))),
+            )
+        )
+    return videos
+
+
+def _sequences(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """(data set, name) -> sequence. UserError if a field is missing or the numbers of frames differ."""
+    content = read_json(path, HOLDS)
+    found = {}
+    for place, sequence in enumerate(content.get("sequences", ()) if isinstance(content, Mapping) else ()):
+        fields = ("dataset", "seq_name", "width", "height", "annotated_image_paths", "segmentations")
+        lacking = [field for field in (*fields, "track_category_ids") if field not in sequence]
+        if lacking:
+            raise UserError(f"{path}, sequence {place} has no {lacking[0]}; expected {HOLDS}")
+        name = (str(sequence["dataset"]), str(sequence["seq_name"]))
+        counts = (len(sequence["segmentations"]), len(sequence["annotated_image_paths"]))
+        if counts[0] != counts[1]:
+            raise UserError(f"{path}, {'/'.join(name)}: segmentations of {counts[0]} frames; expected {counts[1]}")
+        found[name] = sequence
+    if not found:
+        raise UserError(f"{path} holds no sequence; expected {HOLDS}")
+    return found
+
+
+def _detections(
+    sequence: Mapping[str, Any], size: tuple[int, int], path: Path, name: tuple[str, str]
+) -> dict[str, list[Detection]]:
+    """Frame -> its objects. UserError for one without a mask or a class."""
+    categories = sequence["track_category_ids"]
+    found = {}
+    for image, objects in zip(sequence["annotated_image_paths"], sequence["segmentations"], strict=True):
+        try:
+            found[image] = [
+                Detection(
+                    int(track),
+                    int(one["category_id"] if "category_id" in one else categories[track]),
+                    {"size": list(size), "counts": one["rle"]},
+                    float(one.get("score", 1.0)),
+                )
+                for track, one in objects.items()
+            ]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{path}, {'/'.join(name)}, {image}: expected track -> rle, and its class in track_category_ids"
+            ) from error
+    return found
+
+
+def _most_certain(found: list[Detection]) -> list[Detection]:
+    return found if len(found) <= MOST else sorted(found, key=lambda one: -one.score)[:MOST]
+
+
+def _tracks(frames: Sequence[Sequence[Detection]], category: int) -> list[list[Detection | None]]:
+    """The tracks of a class in the order in which they appear, a detection or None per frame."""
+    tracks: dict[int, list[Detection | None]] = {}
+    for t, frame in enumerate(frames):
+        for one in frame:
+            if one.category == category:
+                tracks.setdefault(one.track, [None] * len(frames))[t] = one
+    return list(tracks.values())
+
+
+def _class_figures(
+    shapes: Mapping[str, NDArray[np.float64]], precision: NDArray[np.float64], each_threshold: bool
+) -> dict[str, Any]:
+    means = {name: float(np.mean(shapes[name])) for name in SHAPES}
+    if not each_threshold:
+        return {**means, "AP": float(np.mean(precision))}
+    return {**shapes, **{f"{name}_mean": value for name, value in means.items()}, "AP_all": precision}
+
+
+def _class_name(category: int) -> str:
+    names = _names()
+    return names[category - 1] if 1 <= category <= len(names) else str(category)
+
+
+@cache
+def _names() -> list[str]:
+    names: list[str] = json.loads(Path(univs.vocabularies.__file__).with_name("tao.json").read_text())["names"]
+    return names
