@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -32,8 +30,6 @@ from univs.streaming.tasks import TASKS
 
 WARM_UP = 35
 """Frames before the clock starts: by then every entry of the dense memory is in use."""
-OTHERS = {"official": "univs.benchmark_official"}
-"""Benchmarks with tables of their own: `univs benchmark NAME`."""
 FLAT_FRAMES = 2000
 FLAT_SETTLED = 100
 
@@ -169,13 +165,9 @@ def timing_table(timings: dict[tuple[tuple[int, int], int], Timing]) -> Table:
     return table
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """`univs benchmark`: print the tables. Raises UserError for unknown weights or sizes that cannot be read."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in OTHERS:
-        module: Any = import_module(OTHERS[argv[0]])
-        return int(module.main(argv[1:]))
-    parser = argparse.ArgumentParser("univs benchmark", description=__doc__, epilog=f"also: {', '.join(OTHERS)}")
+    parser = argparse.ArgumentParser("univs benchmark", description=__doc__, epilog="also: univs benchmark official")
     parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
     parser.add_argument("--task", default="vos", choices=sorted(TASKS))
     parser.add_argument("--size", nargs="+", default=["240x427", "480x854"], metavar="HEIGHTxWIDTH")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from univs import benchmark
+from univs.benchmark import step as benchmark
 from univs.errors import UserError
 from univs.models.univs import UniVS
 from univs.models.zoo import build_model

@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from univs.allocator import keep_freed_memory
-from univs.benchmark import moving_frames, parse_size, refuse, resident_bytes
+from univs.benchmark.step import moving_frames, parse_size, refuse, resident_bytes
 from univs.errors import UserError
 from univs.models.features import TextFeatures
 from univs.models.precision import PRECISIONS

@@ -1,0 +1,59 @@
+"""The benchmark at released settings: what it counts, and that every task can be run."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from tests.streaming.conftest import small_model
+from tests.streaming.test_clip_follower import OFFICIAL
+from univs import benchmark
+from univs.benchmark import official
+from univs.errors import UserError
+from univs.models.univs import UniVS
+
+
+def test_inner_calls_are_their_own_part_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(self: UniVS) -> None:
+        time.sleep(0.02)
+        UniVS.prompt_queries(self)  # type: ignore[call-arg]
+
+    monkeypatch.setattr(UniVS, "decode", decode)
+    monkeypatch.setattr(UniVS, "prompt_queries", lambda self: time.sleep(0.05))
+    clock = official.PartsOfTime()
+    with clock.watching():
+        UniVS.decode(None)  # type: ignore[call-overload]
+    assert 0.02 <= clock.seconds["decoder"] < 0.045 and 0.05 <= clock.seconds["prompt encoder"] < 0.1
+
+
+def test_words_drawn_at_random_are_as_many_as_asked() -> None:
+    words = official.RandomWords(7)
+    features = words.encode(["a", "b", "c"])
+    assert features.words.shape == (3, official.WORDS, 7) and features.word_mask.all()
+    assert torch.equal(words.encode(["a", "b", "c"]).words, features.words)
+    assert torch.allclose(words.encode_categories(["x", "y"]).norm(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize("task", ["vos", "refvos", "vis", "vps", "vss", "pvos"])
+def test_every_task_is_run(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"rules": "official", "clip_length": 2, "clip_stride": 1}
+    extra = OFFICIAL if task in ("vos", "pvos") else {}
+    model = small_model(dense_memory=None, text={"encoder": "none", "heads": 2}, streaming={**extra, **settings})
+    monkeypatch.setattr(official, "random_model", lambda name: model)
+    monkeypatch.setattr(official, "plain_pass", lambda height, width: 0.5)
+    one = official.run(None, task, (64, 96), frames=4, clip_length=2, threads=torch.get_num_threads())
+    assert len(one.seconds) == len(one.resident) == 4 and one.peak > max(one.resident) / 2
+    assert sum(one.parts.values()) == pytest.approx(sum(one.seconds)) and one.parts["encoder"] > 0
+    assert official.speed_table({task: one}, 4, 2).row_count == 3 + len(one.parts) + 3
+    assert official.flat_table({task: one}, (64, 96), (2, 4)).row_count == 2
+    if task in ("vos", "refvos"):
+        assert one.followed == official.OBJECTS
+
+
+def test_a_benchmark_is_chosen_by_its_name() -> None:
+    for arguments in (["official", "--tasks", "vox"], ["official", "--clip", "0"], ["step", "--objects", "0"], ["vox"]):
+        with pytest.raises(UserError) as error:
+            benchmark.main(arguments)
+        assert "\n" not in str(error.value)
