@@ -1,0 +1,178 @@
+"""AP of tubes: matching and precision against loops, masks against pixels, files that are wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as rle_tools
+
+from univs.errors import UserError
+from univs.evaluation.tube_masks import areas, counts_as_text, intersections, read_tube
+from univs.evaluation.tube_precision import match, precision_at_recalls, reached_recall
+from univs.evaluation.youtube_vis import score
+
+SIZE = (12, 16)
+THRESHOLDS = np.array([0.5, 0.75, 0.9])
+
+
+def slow_match(iou: np.ndarray, excused: np.ndarray, outside: np.ndarray, crowd: np.ndarray, threshold: float) -> Any:
+    """The official rules, detection by detection: 1 right, 0 wrong, -1 ignored."""
+    taken: set[int] = set()
+    fates = []
+    for d in range(len(iou)):
+        best = None
+        for group in (False, True):
+            for g in range(iou.shape[1]):
+                if excused[g] != group or (g in taken and not crowd[g]) or iou[d, g] < min(threshold, 1 - 1e-10):
+                    continue
+                if best is None or iou[d, g] >= iou[d, best]:
+                    best = g
+            if best is not None:
+                break
+        if best is None:
+            fates.append(-1 if outside[d] else 0)
+        else:
+            taken.add(best)
+            fates.append(-1 if excused[best] else 1)
+    return fates
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_matching_is_greedy_as_the_rules_say(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    iou = rng.integers(3, 11, (7, 5)) / 10  # many are equal, some are a threshold
+    crowd = rng.random(5) < 0.2
+    excused = np.stack([crowd, crowd | (rng.random(5) < 0.4)])
+    outside = rng.random((2, 7)) < 0.5
+    found = match(iou, np.arange(7.0)[::-1], excused, outside, crowd, THRESHOLDS)
+    for r in range(2):
+        for t, threshold in enumerate(THRESHOLDS):
+            fates = [int(a) - int(b) for a, b in zip(found.right[r, t], found.ignored[r, t], strict=True)]
+            assert fates == slow_match(iou, excused[r], outside[r], crowd, threshold)
+    assert found.true.tolist() == (~excused).sum(1).tolist()
+
+
+def test_precision_over_videos_is_that_of_a_loop() -> None:
+    rng = np.random.default_rng(4)
+    none, videos = np.zeros(3, bool), []
+    for _ in range(6):
+        iou = rng.random((4, 3))
+        scores = np.sort(rng.integers(1, 6, 4) / 5)[::-1]
+        videos.append(match(iou, scores, none[None], rng.random((1, 4)) < 0.3, none, THRESHOLDS))
+    precision, recall = precision_at_recalls(videos, (1, 3)), reached_recall(videos, (1, 3))
+    for t in range(3):
+        rows = [(-s, k) for k, s in enumerate(np.concatenate([v.scores for v in videos]))]
+        right = np.concatenate([v.right[0, t] for v in videos])
+        ignored = np.concatenate([v.ignored[0, t] for v in videos])
+        hits = misses = 0
+        curve = []
+        for _, k in sorted(rows):
+            hits, misses = hits + right[k], misses + (not right[k] and not ignored[k])
+            curve.append((hits / 18, hits / max(hits + misses, 1)))
+        expected = [max((p for r, p in curve if r >= wanted), default=0) for wanted in np.linspace(0, 1, 101)]
+        assert precision[0, t] == pytest.approx(expected)
+        assert recall[0, t] == pytest.approx(hits / 18)
+    assert reached_recall(videos, (1, 3), 1)[0, 0] <= 6 / 18
+
+
+def rle(mask: np.ndarray) -> dict[str, Any]:
+    found = rle_tools.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": list(SIZE), "counts": found["counts"].decode()}
+
+
+def runs(mask: np.ndarray) -> dict[str, Any]:
+    """Uncompressed: lengths of runs, column by column, the first of zeros."""
+    flat = mask.T.reshape(-1).astype(int)
+    places = np.flatnonzero(np.diff(np.concatenate([[0], flat, [1 - flat[-1]]])))
+    return {"size": list(SIZE), "counts": np.diff(np.concatenate([[0], places])).tolist()}
+
+
+def test_tubes_share_the_pixels_that_their_masks_share() -> None:
+    rng = np.random.default_rng(1)
+    masks = rng.random((5, 4, *SIZE)) < 0.5
+    shown = rng.random((5, 4)) < 0.7
+    stored = [[(rle if t % 2 else runs)(m) if s else None for t, (m, s) in enumerate(zip(*tube, strict=True))]
+              for tube in zip(masks, shown, strict=True)]  # fmt: skip
+    text = json.loads(counts_as_text(json.dumps(stored, indent=1).encode()))
+    tubes = [read_tube(tube, SIZE, "a tube") for tube in text]
+    assert [areas(tube).tolist() for tube in tubes] == (masks.sum((2, 3)) * shown).tolist()
+    masks &= shown[..., None, None]
+    shared = intersections(tubes[:3], tubes[3:])
+    assert shared.tolist() == [[int((a & b).sum()) for b in masks[3:]] for a in masks[:3]]
+    polygon = read_tube([[[2, 3, 2, 8, 7, 8, 7, 3]], [], None], SIZE, "a polygon")
+    assert areas(polygon).tolist() == [25, 0, 0]
+
+
+def write_set(folder: Path, seed: int = 0) -> tuple[Path, Path]:
+    """Two videos of three frames; the results are the ground truth."""
+    rng = np.random.default_rng(seed)
+    videos, annotations, results = [], [], []
+    for video in (1, 2):
+        videos.append({"id": video, "height": 12, "width": 16, "length": 3, "file_names": ["a", "b", "c"]})
+        for category in (1, 2):
+            masks = [rng.random(SIZE) < 0.4 for _ in range(3)]
+            own = {"video_id": video, "category_id": category}
+            annotations.append(
+                {
+                    **own,
+                    "id": len(annotations) + 1,
+                    "iscrowd": 0,
+                    "areas": [int(m.sum()) for m in masks],
+                    "segmentations": [runs(m) for m in masks],
+                }
+            )
+            results.append({**own, "score": 0.5, "segmentations": [rle(m) for m in masks]})
+    categories = [{"id": number, "name": f"class{number}"} for number in (1, 2, 3)]
+    truth = {"videos": videos, "categories": categories, "annotations": annotations}
+    (folder / "gt.json.gz").write_bytes(gzip.compress(json.dumps(truth).encode()))
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder / "gt.json", folder / "results.json"
+
+
+def test_the_ground_truth_itself_scores_1(tmp_path: Path) -> None:
+    scores = score(*write_set(tmp_path))
+    assert scores.figures["stats"]["AP"] == scores.figures["stats"]["AR1"] == 1
+    assert scores.figures["stats"]["AP_large"] == -1 == scores.figures["per_category"][3]["AP"]
+    assert scores.rows["class1"]["AP75"] == 1
+    assert list(scores.rows) == ["class1", "class2"]
+
+
+def test_several_processes_say_the_same(tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    results = json.loads(pred.read_text())
+    results[0]["segmentations"][1] = None
+    pred.write_text(json.dumps(results))
+    assert score(gt, pred, workers=2).figures["stats"] == score(gt, pred).figures["stats"]
+
+
+def test_wrong_results_are_named(tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    good = json.loads(pred.read_text())
+
+    def scored_with(message: str, **changes: Any) -> None:
+        pred.write_text(json.dumps([good[0], {**good[1], **changes}]))
+        with pytest.raises(UserError, match=message):
+            score(gt, pred)
+
+    scored_with("results.json, result 1 is of video 9", video_id=9)
+    scored_with("result 1 has the category 8", category_id=8)
+    scored_with("result 1 has 2 segmentations; video 1 has 3 frames", segmentations=[None, None])
+    scored_with("video 1, a result: a mask has the size 9 x 9; expected 12 x 16", segmentations=[
+        {"size": [9, 9], "counts": "11"}, None, None])  # fmt: skip
+    scored_with(
+        "run lengths do not add up to the 12 x 16", segmentations=[{"size": [12, 16], "counts": [5]}, None, None]
+    )
+    scored_with("a mask is no RLE", segmentations=[{"size": [12, 16]}, None, None])
+    pred.write_text(json.dumps({"annotations": []}))
+    with pytest.raises(UserError, match="holds no list"):
+        score(gt, pred)
+    pred.write_text(json.dumps([{"video_id": 1}]))
+    with pytest.raises(UserError, match="result 0 has no category_id"):
+        score(gt, pred)
+    with pytest.raises(UserError, match="is not what was expected: videos, categories and annotations"):
+        score(pred, pred)
