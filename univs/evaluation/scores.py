@@ -74,6 +74,13 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
+    "davis2016_jft": Metric(
+        "univs.evaluation.davis2016_scores:score",
+        "DAVIS-2016, one object: J and F with mean, recall and decay, temporal stability T",
+        "DAVIS folder (Annotations/480p and sequences.txt or ImageSets/480p/val.txt)",
+        "folder of SEQUENCE/*.png",
+        ("davis2016",),
+    ),
     "davis2017_semisupervised": Metric(
         "univs.evaluation.davis_scores:score_semisupervised",
         "DAVIS-2017, objects given on the first frame: J, F and J&F with mean, recall and decay",
