@@ -14,6 +14,7 @@ from PIL import Image
 from univs.errors import UserError
 from univs.evaluation.label_pairs import read_ids, shared_pixels
 from univs.evaluation.panoptic import PanopticFrame, Segment, Tubes
+from univs.evaluation.panoptic_quality import score as score_images
 from univs.evaluation.stq import Meetings, measure_sequence, pooled
 from univs.evaluation.vipseg_vpq_stq import score as score_vipseg
 
@@ -233,3 +234,30 @@ def test_wrong_vipseg_files_are_named(tmp_path: Path) -> None:
     scored_with("lacks the video v")
     with pytest.raises(UserError, match="panoptic_gt_VIPSeg_val.json does not exist"):
         score_vipseg(pred, pred)
+
+
+def test_images_in_the_coco_format(tmp_path: Path) -> None:
+    """Two images: all is found on one, a thing is missed on the other."""
+    ids = np.zeros((4, 6), np.uint32)
+    ids[:2], ids[2:] = 7, 300
+    segments = [{"id": 7, "category_id": 1, "area": 12}, {"id": 300, "category_id": 4, "area": 12}]
+    truth = {"categories": [{"id": 1, "isthing": 1, "name": "cat"}, {"id": 4, "isthing": 0}], "annotations": []}
+    found: dict[str, Any] = {"annotations": []}
+    for image in (0, 1):
+        row = {"image_id": image, "file_name": f"{image}.png"}
+        truth["annotations"].append({**row, "segments_info": segments})
+        found["annotations"].append({**row, "segments_info": segments[image:]})
+        write_ids(tmp_path / "gt" / f"{image}.png", ids)
+        write_ids(tmp_path / "pred" / f"{image}.png", ids if image == 0 else np.where(ids == 300, ids, 0))
+    for name, content in (("gt.json", truth), ("pred.json", found)):
+        (tmp_path / name).write_text(json.dumps(content))
+    scores = score_images(tmp_path / "gt.json", tmp_path / "pred.json")
+    assert scores.figures["Things"] == {"pq": pytest.approx(2 / 3), "sq": 1, "rq": pytest.approx(2 / 3), "n": 1}
+    assert scores.summary["PQ stuff"] == 1 and scores.rows["cat"]["SQ"] == 1
+    (tmp_path / "pred" / "1.png").unlink()
+    with pytest.raises(UserError, match="1.png is missing"):
+        score_images(tmp_path / "gt.json", tmp_path / "pred.json")
+    del found["annotations"][1]
+    (tmp_path / "pred.json").write_text(json.dumps(found))
+    with pytest.raises(UserError, match="pred.json lacks the image 1"):
+        score_images(tmp_path / "gt.json", tmp_path / "pred.json")

@@ -109,7 +109,7 @@ def print_table(title: str, scores: Scores) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The same as plain values for JSON: NaN becomes None, keys become texts, arrays and their numbers Python's."""
+    """The same as plain values for JSON: NaN and infinity become None, keys become texts, arrays and their numbers Python's."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (str, bool)) or value is None:
@@ -117,7 +117,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
-        return None if math.isnan(value) else float(value)
+        return float(value) if math.isfinite(value) else None
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     if isinstance(value, Iterable):

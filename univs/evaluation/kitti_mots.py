@@ -176,7 +176,9 @@ def read_detections(path: Path, length: int) -> list[list[Detection]]:
         masks = [one.mask for one in found]
         if len({tuple(mask["size"]) for mask in masks}) > 1:
             raise UserError(f"{path}, frame {frame}: masks have different sizes; expected those of the frame")
-        if len(masks) > 1 and int(areas(masks).sum()) != int(rle_tools.area(rle_tools.merge(masks))):
+        region = [one.mask for one in found if one.category == IGNORE]
+        apart = [one.mask for one in found if one.category != IGNORE] + ([rle_tools.merge(region)] if region else [])
+        if len(apart) > 1 and int(areas(apart).sum()) != int(rle_tools.area(rle_tools.merge(apart))):
             raise UserError(f"{path}, frame {frame}: masks overlap; expected each pixel in one mask at most")
     return frames
 
