@@ -109,7 +109,7 @@ def print_table(title: str, scores: Scores) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The same as plain values for JSON: NaN and infinity become None, keys texts, arrays and their numbers Python's."""
+    """The same in plain values for JSON: NaN and infinity become None, keys texts, arrays and numbers Python's."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (str, bool)) or value is None:
