@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-SUBJECTS = {"step": "univs.benchmark.step", "official": "univs.benchmark.official"}
+SUBJECTS = {
+    "step": "univs.benchmark.step",
+    "official": "univs.benchmark.official",
+    "metrics": "univs.benchmark.metrics",
+}
 """What is measured -> the module whose `main` prints it; "step" if nothing is named."""
 
 

@@ -1,7 +1,7 @@
 """`univs score davis2016_jft`: J, F and temporal stability T of one object per sequence, as in DAVIS-2016.
 
-Rules are those of fperazzi/davis (`univs.evaluation.davis` and `temporal_stability` have the measures). Masks are PNG, 0
-and anything else. The first and the last frame are not evaluated. J and F are fractions.
+Rules are those of fperazzi/davis; `univs.evaluation.davis` and `temporal_stability` have the measures. Masks are PNG,
+0 and anything else. The first and the last frame are not evaluated. J and F are fractions.
 """
 
 from __future__ import annotations

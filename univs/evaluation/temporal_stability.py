@@ -71,7 +71,8 @@ def trace_contours(mask: BoolMask) -> list[Points]:
     contours = []
     for start in sorted(onward, key=lambda corner: (corner[1], corner[0])):
         while onward[start]:
-            line, step, here = [], (0, 0), start
+            line: list[tuple[int, int]] = []
+            step, here = (0, 0), start
             while not line or here != start:
                 # Where two pixels touch at a corner, the line turns right, round the pixel it came along.
                 there = max(onward[here], key=lambda end: step[0] * (end[1] - here[1]) - step[1] * (end[0] - here[0]))

@@ -1,0 +1,73 @@
+"""`univs benchmark metrics`: seconds of our scorers beside those of the official tools, on the same larger sets.
+
+ROOT holds timing.json (seconds of the official tools) and large/METRIC (ground truth and predictions in the official
+layout). What counts is the call of the scorer in this process and its workers, reading included, imports not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from univs.errors import UserError
+from univs.evaluation.score_files import need_folder, read_json
+from univs.evaluation.scores import METRICS
+
+PATHS = {
+    "davis2017_semisupervised": ("DAVIS", "results"),
+    "davis2017_unsupervised": ("DAVIS", "results"),
+    "youtube_vis": ("gt.json", "results.json"),
+    "vipseg_vpq_stq": (".", "submit"),
+    "vspw": ("VSPW", "predictions"),
+}
+"""Ground truth and predictions of each set, below its folder."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the table. Raises UserError for options and folders that cannot be used."""
+    parser = argparse.ArgumentParser("univs benchmark metrics", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of timing.json and large/")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes at most (default: 2)")
+    parser.error = _refuse  # type: ignore[method-assign]
+    options = parser.parse_args(argv)
+    if options.workers < 1:
+        raise UserError("--workers must be at least 1")
+    official = read_json(options.root / "timing.json", "seconds of the official tools")["sets"]
+    folder = need_folder(options.root / "large", "METRIC folders")
+    sets = [name for name in PATHS if name in METRICS and name in official and (folder / name).is_dir()]
+    if not sets:
+        raise UserError(f"{folder} holds none of {', '.join(PATHS)}")
+    table = Table(title=f"seconds to score, {options.workers} processes, reading included", title_justify="left")
+    for column in ("", "univs", "official", "times faster"):
+        table.add_column(column, justify="right" if column else "left")
+    for name in sets:
+        ours, theirs = measure(name, folder / name, options.workers), official_seconds(official[name])
+        table.add_row(name, f"{ours:.2f}", f"{theirs:.1f}", f"{theirs / ours:.1f}")
+    Console().print(table)
+    return 0
+
+
+def measure(name: str, case: Path, workers: int) -> float:
+    """Seconds of one scoring of a set."""
+    score = METRICS[name].load()
+    gt, pred = PATHS[name]
+    start = time.perf_counter()
+    score(case / gt, case / pred, workers=workers)
+    return time.perf_counter() - start
+
+
+def official_seconds(told: Mapping[str, Any]) -> float:
+    """The `seconds` of a set in timing.json; of its parts, where it is given part by part, the sum."""
+    if "seconds" in told:
+        return float(told["seconds"])
+    return sum(float(part["seconds"]) for part in told.values() if isinstance(part, Mapping) and "seconds" in part)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (see univs benchmark metrics --help)")
