@@ -42,11 +42,15 @@ def instability(before: BoolMask, after: BoolMask) -> float:
 
 
 def outline_points(mask: BoolMask) -> Points:
-    """Points at most SPACING apart along the polygon of a mask's longest outline (H x W bool); none if it is empty."""
+    """Points at most SPACING apart along the polygon of a mask's longest outline (H x W bool); none if it is empty.
+
+    They count from the upper left of the polygon.
+    """
     polygons = [simplify(contour) for contour in trace_contours(mask)]
     if not polygons:
         return np.zeros((0, 2))
     polygon = max(polygons, key=len)
+    polygon = polygon - polygon.min(0)  # so that no rounding depends on the place
     steps = np.roll(polygon, -1, 0) - polygon
     counts = np.maximum(np.ceil(np.hypot(*steps.T) / SPACING), 1).astype(int)
     shares = np.concatenate([np.arange(count) / count for count in counts])
@@ -121,11 +125,11 @@ def shape_contexts(points: Points) -> NDArray[np.float64]:
 
 def context_costs(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Half the chi-square distance of every two shape contexts, M x 60 and N x 60: M x N in 0..1."""
-    shared = np.zeros((len(first), len(second)))
+    costs = np.zeros((len(first), len(second)))
     for one, other in zip(first.T[..., None], second.T[:, None], strict=True):
         total = one + other
-        shared += np.divide(one * other, total, out=np.zeros_like(total), where=total > 0)
-    return np.maximum(1 - 2 * shared, 0.0)
+        costs += np.divide((one - other) ** 2, total, out=np.zeros_like(total), where=total > 0)
+    return costs / 2
 
 
 def cheapest_path(costs: NDArray[np.float64]) -> NDArray[np.intp]:
