@@ -101,8 +101,8 @@ def print_table(title: str, scores: Scores) -> None:
         table.add_row(name, *(_number(row[column]) if column in row else "" for column in columns))
     console = Console()
     if scores.rows:
-        if not console.is_terminal:
-            console = Console(width=max(console.width, console.measure(table).maximum))
+        if not console.is_terminal:  # a file has room for all columns
+            console = Console(width=Console(width=10_000).measure(table).maximum)
         console.print(table)
     for key, value in scores.summary.items():
         console.print(f"{key:<24} {_number(value)}", highlight=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from univs.evaluation.davis import measure_objects, summarize
 from univs.evaluation.davis_scores import LabelFolders
 from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_labels, read_lines
 from univs.evaluation.scores import Progress, Scores, quiet
-from univs.evaluation.temporal_stability import instability
+from univs.evaluation.temporal_stability import difference, outline_contexts
 
 LISTS = ("sequences.txt", "ImageSets/480p/val.txt", "ImageSets/2016/val.txt")
 """Where the names of the sequences may lie."""
@@ -55,11 +55,10 @@ def score_sequence(sequence: LabelFolders) -> tuple[NDArray[np.float64], NDArray
         size = (truth.shape[0], truth.shape[1])
         mask = read_labels(sequence.prediction / f"{sequence.frames[t]}.png", size) != 0
         figures[:, t] = measure_objects(mask.astype(np.uint8), (truth != 0).astype(np.uint8), [1])[:, 0]
+        contexts = outline_contexts(mask)
         if before is not None:
-            if before.shape != mask.shape:
-                raise UserError(f"{sequence.truth}: frames of different sizes, {before.shape} and {mask.shape}")
-            stability[t - 1] = instability(before, mask)
-        before = mask
+            stability[t - 1] = difference(before, contexts)
+        before = contexts
     return figures[0], figures[1], stability
 
 

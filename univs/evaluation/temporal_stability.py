@@ -26,14 +26,25 @@ FACTOR = 5.0
 
 Points = NDArray[np.float64]
 """M x 2, (x, y) in pixels of the image, corners of pixels being whole numbers."""
+Contexts = NDArray[np.float64]
+"""M x 60: of what each point sees, the share of each angle and radius."""
 
 
 def instability(before: BoolMask, after: BoolMask) -> float:
     """T of two masks that follow each other (H x W bool); NaN if one of them is empty."""
-    points = [outline_points(mask) for mask in (before, after)]
-    if not all(len(outline) for outline in points):
+    return difference(outline_contexts(before), outline_contexts(after))
+
+
+def outline_contexts(mask: BoolMask) -> Contexts:
+    """The shape contexts of the points along the outline of a mask (H x W bool); none if it is empty."""
+    return shape_contexts(outline_points(mask))
+
+
+def difference(before: Contexts, after: Contexts) -> float:
+    """T of two outlines by their shape contexts, M x 60 and N x 60; NaN if one has none."""
+    if not len(before) or not len(after):
         return float("nan")
-    costs = context_costs(*(shape_contexts(outline) for outline in points))
+    costs = context_costs(before, after)
     path = cheapest_path(costs)
     # The first points are arbitrary: begin again behind the pair that fits best.
     rows, columns = path[costs[path[:, 0], path[:, 1]].argmin()] + 1
@@ -109,8 +120,10 @@ def simplify(polygon: Points, tolerance: float = TOLERANCE) -> Points:
     return polygon[keep[:-1]]
 
 
-def shape_contexts(points: Points) -> NDArray[np.float64]:
+def shape_contexts(points: Points) -> Contexts:
     """Where the other points lie as seen from each: shares of 12 angles by 5 radii, M x 60."""
+    if not len(points):
+        return np.zeros((0, ANGLES * RADII))
     steps = points[None] - points[:, None]
     distances = np.hypot(steps[..., 0], steps[..., 1])
     limits = np.geomspace(INNER, OUTER, RADII) * max(float(distances.mean()), 1e-12)
@@ -123,12 +136,15 @@ def shape_contexts(points: Points) -> NDArray[np.float64]:
     return counts / counts.sum(1, keepdims=True)
 
 
-def context_costs(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def context_costs(first: Contexts, second: Contexts) -> NDArray[np.float64]:
     """Half the chi-square distance of every two shape contexts, M x 60 and N x 60: M x N in 0..1."""
-    costs = np.zeros((len(first), len(second)))
+    costs, total, squares = np.zeros((3, len(first), len(second)))
     for one, other in zip(first.T[..., None], second.T[:, None], strict=True):
-        total = one + other
-        costs += np.divide((one - other) ** 2, total, out=np.zeros_like(total), where=total > 0)
+        np.add(one, other + 1e-300, out=total)  # a bin that is empty in both costs nothing
+        np.subtract(one, other, out=squares)
+        np.multiply(squares, squares, out=squares)
+        np.divide(squares, total, out=squares)
+        costs += squares
     return costs / 2
 
 
