@@ -121,6 +121,7 @@ def test_signals_leave_finished_frames_whole(tmp_path: Path, weights: str, long_
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let background jobs ignore it
     )
     try:
         deadline = time.monotonic() + 120
