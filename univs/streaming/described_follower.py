@@ -43,12 +43,12 @@ class AskRules:
         patience: so many questions in a row, for the answer to take its place.
     """
 
-    interval: int = 5
-    confidence: float = 0.5
+    interval: int = 3
+    confidence: float = 0.6
     least_cells: int = 8
-    margin: float = 0.2
+    margin: float = 0.1
     overlap: float = 0.3
-    patience: int = 2
+    patience: int = 1
 
 
 @dataclass(frozen=True)

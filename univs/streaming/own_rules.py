@@ -22,11 +22,11 @@ def find_described(
     token_frames: int = 2,
     dense_frames: int = 6,
     dense_interval: int = 5,
-    ask_interval: int = 5,
-    confidence: float = 0.5,
-    margin: float = 0.2,
+    ask_interval: int = 3,
+    confidence: float = 0.6,
+    margin: float = 0.1,
     overlap: float = 0.3,
-    patience: int = 2,
+    patience: int = 1,
     text_encoder: TextEncoder | None = None,
 ) -> DescribedFollower:
     """Objects that expressions describe; they may overlap.
