@@ -177,9 +177,10 @@ def run(
     keep_freed_memory()
     torch.set_num_threads(threads)
     model = random_model("r50") if weights is None else load(weights)
-    unit = plain_pass(*size)
     clock, seconds, resident, followed = PartsOfTime(), [], [], 0
-    with session_for(model, task, clip_length, **options) as session, clock.watching():
+    session = session_for(model, task, clip_length, **options)
+    del model  # a session keeps what it needs
+    with session, clock.watching():
         for index, (frame, labels) in zip(range(frames), moving_frames(*size, OBJECTS), strict=False):
             start = time.perf_counter()
             session.push(frame, first_prompts(task, labels) if index == 0 else [])
@@ -191,7 +192,7 @@ def run(
         seconds[-1] += time.perf_counter() - start
     clock.seconds["assembly"] = sum(seconds) - sum(clock.seconds.values())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Run(tuple(seconds), clock.seconds, tuple(resident), peak, unit, followed)
+    return Run(tuple(seconds), clock.seconds, tuple(resident), peak, plain_pass(*size), followed)
 
 
 def apart(*arguments: Any, **options: Any) -> Run:

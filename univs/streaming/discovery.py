@@ -25,8 +25,15 @@ class Detections:
     """M."""
     embeddings: Tensor
     """M T C."""
-    logits: Tensor
-    """M T h w."""
+    maps: Tensor
+    """Mask logits M' T h w of these queries, and of others perhaps."""
+    rows: Tensor | None = None
+    """M: which of the maps are theirs; None: all, in order. Maps are large, so that choosing copies none."""
+
+    @property
+    def logits(self) -> Tensor:
+        """M T h w."""
+        return self.maps if self.rows is None else self.maps[self.rows]
 
     @staticmethod
     def of(prediction: Prediction, queries: int) -> Detections:
@@ -47,7 +54,8 @@ class Detections:
 
     def take(self, rows: Tensor) -> Detections:
         """Some of them: a bool mask, or indices in the order wanted."""
-        return Detections(self.scores[rows], self.quality[rows], self.embeddings[rows], self.logits[rows])
+        every = torch.arange(len(self.maps), device=self.maps.device) if self.rows is None else self.rows
+        return Detections(self.scores[rows], self.quality[rows], self.embeddings[rows], self.maps, every[rows])
 
     def by_score(self, most: int | None = None) -> Detections:
         """The best of them, best first."""

@@ -156,13 +156,15 @@ class EntityFollower:
         tracks.refresh_embeddings(rows, found.embeddings[matched])
         strong = [(row, index) for row, index, similarity in pairs if similarity > rules.strong_match]
         rows, matched = [row for row, _ in strong], [index for _, index in strong]
-        tracks.confirm(rows, clip.indices, found.logits[matched], found.quality[matched])
+        strongly = found.take(torch.tensor(matched, dtype=torch.long, device=found.scores.device))
+        tracks.confirm(rows, clip.indices, strongly.logits, strongly.quality)
         new = found.best > rules.new_score
         new[matched] = False
         found = found.take(new)
         if len(found):
+            logits = found.logits
             known = torch.stack([resettled(tracks.logits[index]) > 0 for index in clip.indices], 1)
-            apart = mask_iou(found.logits > 0, known).amax((1, 2)) < rules.new_overlap
+            apart = mask_iou(logits > 0, known).amax((1, 2)) < rules.new_overlap
             self._add(clip, found.take(apart))
 
     def _add(self, clip: Clip, found: Detections) -> None:
