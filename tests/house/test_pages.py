@@ -15,6 +15,7 @@ PAGES = (
     "docs/architecture.md",
     "docs/style.md",
     "docs/synthvs.md",
+    "docs/metrics.md",
     "datasets/README.md",
 )
 

@@ -102,7 +102,8 @@ def name_cells(model: UniVS, features: ImageFeatures, classes: Classes, geometry
     head, _ = word_parts(model)
     scores = head.score_cells(head(features), classes.embeddings)
     fine = F.interpolate(scores, scale_factor=CELL // STRIDE, mode="bilinear", align_corners=False)[0]
-    return classify(fine, torch.eye(len(fine), device=fine.device), geometry)
+    dtype = _class_type(len(fine))
+    return torch.cat([(band.argmax(0) + 1).to(dtype) for band in bands(fine, geometry)])
 
 
 def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:
@@ -112,12 +113,17 @@ def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:
         logits: Q h w mask logits of a frame.
         scores: Q K class scores.
     """
-    dtype = torch.uint8 if scores.shape[1] < 255 else torch.int32
+    dtype = _class_type(scores.shape[1])
     rows = []
     for band in bands(logits, geometry):
         votes = scores.T @ band.flatten(1).sigmoid()
         rows.append((votes.argmax(0) + 1).to(dtype).view(band.shape[1:]))
     return torch.cat(rows)
+
+
+def _class_type(count: int) -> torch.dtype:
+    """The smallest type that holds numbers from 1 to `count`."""
+    return torch.uint8 if count < 255 else torch.int32
 
 
 def bands(logits: Tensor, geometry: Geometry) -> Iterator[Tensor]:
