@@ -35,7 +35,7 @@ def find_and_follow(
     detect_interval: int = 5,
     stability: float = 0.5,
     box_overlap: float = 0.85,
-    class_score: float = 0.3,
+    class_score: float = 0.12,
     match: float = 0.4,
     new_share: float = 0.5,
     most: int = 20,
@@ -87,7 +87,7 @@ def paint_everything(
     self_attention: str = "sep",
     dense_frames: int = 6,
     dense_interval: int = 5,
-    class_score: float = 0.3,
+    class_score: float = 0.12,
     most: int = 20,
     lost_after: int = 15,
 ) -> PanopticFollower:
