@@ -1,0 +1,75 @@
+"""Files of public sets: JSON with an error that names the file, frames and masks written whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from univs.errors import UserError
+from univs.files import atomic_path
+
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def read_json(path: Path, what: str, keys: Sequence[str] = ()) -> Any:
+    """The content of a JSON file (also .json.gz). Raises UserError if it is missing, broken or lacks one of `keys`."""
+    try:
+        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
+        with opened as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        raise UserError(f"{what}: no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what}: cannot read {path}: {error}") from error
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise UserError(f"{what}: {path} has no {missing[0]!r}; it needs {', '.join(keys)}")
+    return content
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Writes H W 3 uint8 as JPEG or PNG, H W uint8 or uint16 as PNG, by the suffix, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
+
+
+def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
+    """The pictures in a folder, by name. Raises UserError if the folder is missing or holds none."""
+    if not folder.is_dir():
+        raise UserError(f"{what}: no folder {folder}")
+    found = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES))
+    if not found:
+        raise UserError(f"{what}: no frames (.jpg or .png) in {folder}")
+    return found
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a text file that are not empty, stripped. Raises UserError if it cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{what}: cannot read {path}: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def inside(root: Path, relative: str) -> Path:
+    """A path out of a file, below `root`. Raises UserError where it would leave that folder."""
+    path = root / relative
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{relative!r} leads out of {root}")
+    return path

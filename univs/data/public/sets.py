@@ -1,0 +1,75 @@
+"""The public sets that can be read: one line each, and what a reader and a writer of a layout take and give."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from univs.data.public.recording import RecordingSet
+from univs.data.sample import VideoSample
+from univs.errors import UserError
+
+
+class Layout(Protocol):
+    """A module of this folder: it knows where a set keeps what, for reading and for writing."""
+
+    def read(self, root: Path, split: str, **options: Any) -> RecordingSet:
+        """A split in `root`. Raises UserError that names the file or folder that is missing or does not fit."""
+        ...
+
+    def write(self, samples: Iterable[VideoSample], root: Path, split: str, **options: Any) -> None:
+        """Writes complete clips as a split in `root`, one at a time, so that `read` gives their masks back."""
+        ...
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public set.
+
+    layout: the module that reads and writes it, univs.data.public.LAYOUT. splits: the official ones, the one to
+    evaluate on first. source: where it is to be had. options: what is given to the layout (a year, a dialect).
+    """
+
+    layout: str
+    title: str
+    splits: tuple[str, ...]
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Layout:
+        """The layout's module; imported here."""
+        module: Any = import_module(f"univs.data.public.{self.layout}")
+        layout: Layout = module
+        return layout
+
+
+SETS: dict[str, PublicSet] = {}
+
+
+def find_set(name: str) -> PublicSet:
+    """A public set by its name (- and _ are the same); UserError, with the nearest names, if there is none."""
+    asked = name.lower().replace("-", "_")
+    if asked in SETS:
+        return SETS[asked]
+    near = difflib.get_close_matches(asked, SETS, 1)
+    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(SETS)}"
+    raise UserError(f"unknown data set {name}: {meant}")
+
+
+def read_set(name: str, root: str | Path, split: str | None = None) -> RecordingSet:
+    """A split (the one to evaluate on by default) of a public set in its official layout below `root`.
+
+    Raises UserError for an unknown set or split, and for files that are missing or do not fit.
+    """
+    known = find_set(name)
+    split = split or known.splits[0]
+    if split not in known.splits:
+        raise UserError(f"{name} has no split {split!r}; it has {', '.join(known.splits)}")
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{name}: no folder {root}")
+    return known.load().read(root, split, **known.options)
