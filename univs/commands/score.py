@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from univs.errors import UserError
-from univs.evaluation.scores import METRICS, Metric, Scores, find_metric
+from univs.evaluation.score_printing import plain, print_table, score_with_progress
+from univs.evaluation.scores import METRICS, Metric, find_metric
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -22,6 +20,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--gt", type=Path, required=True, metavar="PATH", help="ground truth")
     command.add_argument("--pred", type=Path, required=True, metavar="PATH", help="predictions")
     command.add_argument("--task", metavar="TASK", help="which task of a benchmark that has several")
+    command.add_argument("--labels", metavar="FORM", help="vspw: raw, if the true maps are as they are downloaded")
     command.add_argument("--workers", type=int, metavar="N", help="processes at most (default: one per core)")
     command.add_argument("--json", action="store_true", help="print all figures as JSON in place of the table")
 
@@ -39,7 +38,7 @@ def metric_list() -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Score and print. Raises UserError for whatever is wrong with the arguments or the files."""
     name, metric = find_metric(arguments.metric)
-    options = read_options(name, metric, {"task": arguments.task})
+    options = read_options(name, metric, {"task": arguments.task, "labels": arguments.labels})
     for option, path in (("--gt", arguments.gt), ("--pred", arguments.pred)):
         if not path.exists() and not path.with_name(f"{path.name}.gz").exists():
             holds = metric.gt if option == "--gt" else metric.pred
@@ -65,67 +64,3 @@ def read_options(name: str, metric: Metric, given: Mapping[str, str | None]) -> 
             raise UserError(f"--{key} {value}: {name} has {' and '.join(metric.options[key])}")
         chosen[key] = value
     return chosen
-
-
-def score_with_progress(
-    name: str, metric: Metric, gt: Path, pred: Path, workers: int | None, options: Mapping[str, str]
-) -> Scores:
-    """The scores, with a progress bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from univs.evaluation.by_video import default_workers
-
-    score = metric.load()
-    # Drawn as videos are done, without a thread of its own: a process with one thread may be forked.
-    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(name, total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, refresh=True)
-
-        return score(gt, pred, workers=workers or default_workers(), progress=progress, **options)
-
-
-def print_table(title: str, scores: Scores) -> None:
-    """One line per video, the summary below."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    columns = list(dict.fromkeys(key for row in scores.rows.values() for key in row))
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, row in scores.rows.items():
-        table.add_row(name, *(_number(row[column]) if column in row else "" for column in columns))
-    console = Console()
-    if scores.rows:
-        if not console.is_terminal:  # a file has room for all columns
-            console = Console(width=Console(width=10_000).measure(table).maximum)
-        console.print(table)
-    for key, value in scores.summary.items():
-        console.print(f"{key:<24} {_number(value)}", highlight=False, soft_wrap=True)
-
-
-def plain(value: Any) -> Any:
-    """The same in plain values for JSON: NaN and infinity become None, keys texts, arrays and numbers Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (str, bool)) or value is None:
-        return value
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        return float(value) if math.isfinite(value) else None
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, Iterable):
-        return [plain(item) for item in value]
-    raise TypeError(f"{type(value)} has no place in JSON")
-
-
-def _number(value: float) -> str:
-    if isinstance(value, numbers.Integral):
-        return str(value)
-    return "-" if math.isnan(value) else f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"

@@ -115,6 +115,13 @@ METRICS: dict[str, Metric] = {
         "VSPW folder (val.txt, data/VIDEO/mask/*.png)",
         "folder of VIDEO/*.png, classes 0 to 123",
         ("vss",),
+        {"labels": ("reduced", "raw")},
+    ),
+    "camvid": Metric(
+        "univs.evaluation.camvid:score",
+        "CamVid: mIoU and accuracy of eleven classes",
+        "folder of FRAME.png, classes 0 to 10, above them void",
+        "folder of FRAME.png, classes 0 to 10",
     ),
     "ref_expressions": Metric(
         "univs.evaluation.expressions:score",

@@ -1,13 +1,14 @@
 """`univs score vspw`: mIoU, frequency-weighted IoU, accuracies and video consistency of semantic maps.
 
 Source: Miao et al., "VSPW: A Large-scale Dataset for Video Scene Parsing in the Wild", CVPR 2021; rules are those of
-VSPW-dataset/VSPW_code. Maps are grey PNG of classes 0..123, void 255: those of the data set (0 others, 1..124, 255)
-less one. Figures are fractions.
+VSPW-dataset/VSPW_code. Maps are grey PNG of classes 0..123, void 255. Those of the data set as it is downloaded (raw: 0
+others, 1..124, void 255) are these plus one. Figures are fractions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,10 +74,15 @@ class Consistency:
         return {span: figures[span - 1 : -1] for span, figures in self._figures.items()}
 
 
-def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
-    """All figures of a folder of predictions. Raises UserError for whatever is wrong with the files."""
+def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet, labels: str = "reduced") -> Scores:
+    """All figures of a folder of predictions. Raises UserError for whatever is wrong with the files.
+
+    Args:
+        labels: whether the true maps are "raw" or "reduced" by one, as the official tool takes them.
+    """
     videos = find_videos(gt, pred)
-    measured = score_videos(measure_video, videos, workers, progress, [len(video.frames) for video in videos])
+    measure = partial(measure_video, raw=labels == "raw")
+    measured = score_videos(measure, videos, workers, progress, [len(video.frames) for video in videos])
     figures: dict[str, object] = dict(class_figures(np.sum([video.confusion for video in measured], 0)))
     summary = {key: figures[key] for key in ("mIoU", "fwIoU")}
     for span in SPANS:
@@ -91,12 +97,18 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     return Scores(figures, summary, rows)  # type: ignore[arg-type]
 
 
-def measure_video(video: Video) -> VideoFigures:
+def reduced(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Raw labels as classes 0..123: one less, with 255 for void and for others."""
+    return np.where((labels == 0) | (labels == 255), 255, labels - 1)
+
+
+def measure_video(video: Video, raw: bool = False) -> VideoFigures:
     """The figures of one video. Raises UserError for broken maps and classes that there are not."""
     confusion = np.zeros(CLASSES * CLASSES, np.int64)
     consistency = Consistency()
     for frame in video.frames:
         truth = read_labels(video.truth / f"{frame}.png")
+        truth = reduced(truth) if raw else truth
         path = video.prediction / f"{frame}.png"
         prediction = read_labels(path, (truth.shape[0], truth.shape[1]))
         known = (truth >= 0) & (truth < CLASSES)
