@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,46 @@ def read_lines(path: Path, what: str) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a text file of one entry a line, whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
 def inside(root: Path, relative: str) -> Path:
     """A path out of a file, below `root`. Raises UserError where it would leave that folder."""
     path = root / relative
     if not path.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{relative!r} leads out of {root}")
     return path
+
+
+def first_file(root: Path, names: Sequence[str], what: str) -> Path:
+    """The first of these files below `root` (also with .gz). Raises UserError, naming all, if there is none."""
+    for name in names:
+        for path in (root / name, root / f"{name}.gz"):
+            if path.is_file():
+                return path
+    others = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise UserError(f"{what}: no file {root / names[0]}{others}")
+
+
+def first_folder(root: Path, names: Sequence[str], what: str) -> Path:
+    """The first of these folders below `root`. Raises UserError, naming all, if there is none."""
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    others = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise UserError(f"{what}: no folder {root / names[0]}{others}")
+
+
+@contextmanager
+def expecting(path: Path, fields: str) -> Iterator[None]:
+    """Turns what goes wrong with the entries of a file into a UserError that names it and the fields expected."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise UserError(f"{path} does not hold what was expected ({error!r}): {fields}") from error
