@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from univs.data.photo import Photo, read_names, read_rgb, require_folder, shrink
+from univs.data.public.painting import to_rle
 from univs.data.sample import IGNORE
 from univs.errors import UserError
 
@@ -97,14 +98,8 @@ def is_one_object(annotation: dict[str, Any]) -> bool:
 
 
 def decode(segmentation: list[Any] | dict[str, Any], height: int, width: int) -> np.ndarray:
-    """Mask H W bool of COCO polygons, a compressed or an uncompressed RLE."""
-    if isinstance(segmentation, list):
-        polygons = [p for p in segmentation if len(p) >= 6]
-        if not polygons:
-            return np.zeros((height, width), bool)
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
+    """Mask H W bool of COCO polygons, a compressed or an uncompressed RLE. Raises UserError for anything else."""
+    rle = to_rle(segmentation, (height, width), "COCO instances")
+    if rle is None:
+        return np.zeros((height, width), bool)
     return np.asarray(coco_mask.decode(rle)).astype(bool)
