@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from univs.data.label_palette import davis_palette
 from univs.visualization.class_overlays import overlay_panoptic, overlay_semantic
 from univs.visualization.contact_sheet import contact_sheet
 from univs.visualization.overlay import overlay
-from univs.visualization.palette import class_palette, davis_palette, object_color
+from univs.visualization.palette import class_palette, object_color
 from univs.visualization.prompt_marks import draw_prompts
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Colours: the palette of DAVIS label files, and brighter ones to look at."""
+"""Colours to look at, brighter than those of label files."""
 
 from __future__ import annotations
 
@@ -8,25 +8,6 @@ RGB = tuple[int, int, int]
 
 _HUES = (0.01, 0.58, 0.13, 0.38, 0.86, 0.49, 0.07, 0.72)  # neighbouring ids lie far apart on the colour wheel
 _GOLDEN = 0.618033988749895
-
-
-def davis_palette() -> list[int]:
-    """The 256 RGB triples of the DAVIS annotation files as one flat list, as Pillow's `putpalette` takes it.
-
-    22 colours count in the bits of the index (0 black, 1 dark red, 2 dark green, ...), the rest are greys.
-    """
-    palette: list[int] = []
-    for index in range(256):
-        if index < 22:
-            palette += [_channel(index, channel) for channel in range(3)]
-        else:
-            palette += [index] * 3
-    return palette
-
-
-def _channel(index: int, channel: int) -> int:
-    high, low = index >> channel & 1, index >> (channel + 3) & 1
-    return (0, 64, 128, 191)[2 * high + low]
 
 
 def object_color(object_id: int) -> RGB:

@@ -47,7 +47,48 @@ class PublicSet:
         return layout
 
 
-SETS: dict[str, PublicSet] = {}
+SETS: dict[str, PublicSet] = {
+    "davis16": PublicSet(
+        "davis", "DAVIS-2016", ("val", "train", "trainval"), "https://davischallenge.org", {"dialect": "davis16"}
+    ),
+    "davis17": PublicSet(
+        "davis",
+        "DAVIS-2017",
+        ("val", "train", "test-dev", "test-challenge"),
+        "https://davischallenge.org",
+        {"dialect": "davis17"},
+    ),
+    "davis17_unsupervised": PublicSet(
+        "davis",
+        "DAVIS-2017, unsupervised labels",
+        ("val", "train", "test-dev", "test-challenge"),
+        "https://davischallenge.org",
+        {"dialect": "davis17_unsupervised"},
+    ),
+    "mose": PublicSet("davis", "MOSE", ("valid", "train"), "https://henghuiding.github.io/MOSE", {"dialect": "mose"}),
+    "gygo": PublicSet(
+        "davis",
+        "GyGO",
+        ("val", "train", "trainval"),
+        "https://github.com/ilchemla/gygo-dataset",
+        {"dialect": "gygo"},
+    ),
+    "ytvis19": PublicSet(
+        "ytvis",
+        "YouTube-VIS 2019",
+        ("valid", "train", "test"),
+        "https://youtube-vos.org",
+        {"style": "2019"},
+    ),
+    "ytvis21": PublicSet(
+        "ytvis",
+        "YouTube-VIS 2021",
+        ("valid", "train", "test"),
+        "https://youtube-vos.org",
+        {"style": "2021"},
+    ),
+    "ovis": PublicSet("ytvis", "OVIS", ("valid", "train", "test"), "https://songbai.site/ovis", {"style": "ovis"}),
+}
 
 
 def find_set(name: str) -> PublicSet:

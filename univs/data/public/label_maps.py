@@ -1,0 +1,93 @@
+"""Label maps as PNG files, one for a frame: what the layouts made of them share, for reading and for writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from univs.data.label_palette import davis_palette
+from univs.data.photo import read_indices, read_rgb
+from univs.data.public.files import list_frames, write_image
+from univs.data.public.recording import FrameLabels
+from univs.data.sample import IGNORE, VideoSample
+from univs.errors import UserError
+from univs.files import atomic_path
+
+
+def label_files(frames: Sequence[Path], folder: Path, what: str) -> dict[int, Path]:
+    """Frame (place in `frames`, ascending) -> the PNG of its stem in `folder`.
+
+    Raises UserError for a missing or empty folder and for a label map that has no frame.
+    """
+    places = {frame.stem: place for place, frame in enumerate(frames)}
+    found = {}
+    for path in list_frames(folder, f"{what}: label maps"):
+        if path.suffix.lower() != ".png":
+            continue
+        if path.stem not in places:
+            raise UserError(f"{what}: label map {path} has no frame in {frames[0].parent}")
+        found[places[path.stem]] = path
+    return dict(sorted(found.items()))
+
+
+def subfolders(folder: Path, what: str) -> tuple[str, ...]:
+    """Names of the folders in a folder, sorted. Raises UserError if it is missing or has none."""
+    if not folder.is_dir():
+        raise UserError(f"{what}: no folder {folder}")
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if not names:
+        raise UserError(f"{what}: no videos (folders of frames) in {folder}")
+    return names
+
+
+def read_ids(files: Mapping[int, Path], frame: int) -> FrameLabels:
+    """The label map of a frame as it is stored: object ids, 0 background, 255 unknown."""
+    return FrameLabels(read_indices(files[frame]))
+
+
+def read_one_object(files: Mapping[int, Path], frame: int) -> FrameLabels:
+    """The label map of a frame with everything that is labelled, 255 as well, as object 1.
+
+    Binary masks are stored in many ways: whatever is not black in a picture in colours is labelled.
+    """
+    path = files[frame]
+    try:
+        with Image.open(path) as image:
+            coloured = image.mode not in ("P", "L", "1")
+    except OSError as error:
+        raise UserError(f"cannot read mask {path}: {error}") from error
+    mask: np.ndarray = read_rgb(path).any(-1) if coloured else read_indices(path) != 0
+    return FrameLabels(mask.astype(np.uint8))
+
+
+def object_ids(labels: np.ndarray) -> list[int]:
+    """Ids in a label map (any shape, uint8), ascending, without 0 and 255."""
+    return [int(i) for i in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)) if i not in (0, IGNORE)]
+
+
+def write_ids(path: Path, labels: np.ndarray) -> None:
+    """Writes H W uint8 as an indexed PNG in the colours of DAVIS, whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.ascontiguousarray(labels, np.uint8), mode="P")
+    image.putpalette(davis_palette())
+    with atomic_path(path) as temporary:
+        image.save(temporary, "PNG")
+
+
+def write_frames(folder: Path, sample: VideoSample, stems: Iterable[str], suffix: str = ".jpg") -> None:
+    """Writes the frames of a clip as FOLDER/STEM.jpg (or .png)."""
+    for stem, frame in zip(stems, sample.frames, strict=True):
+        write_image(folder / f"{stem}{suffix}", frame)
+
+
+def frame_stems(count: int, digits: int = 5, step: int = 1) -> list[str]:
+    """Names of frames without suffix: 00000, 00001, ... or every `step`-th of them."""
+    return [f"{number * step:0{digits}d}" for number in range(count)]
+
+
+def video_name(sample: VideoSample, place: int) -> str:
+    """The name of a clip as that of one folder; its place among the clips where it has none."""
+    return sample.name.replace("/", "-") or f"{place:05d}"
