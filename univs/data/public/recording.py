@@ -122,7 +122,7 @@ class RecordingSet:
 
     recordings: its videos by index; each may be made when asked for, so that a million images need no memory.
     classes: official category id -> name as the set writes it, in the set's order; empty where it has no categories.
-    things: the ids among them that are things.
+    things: the ids among them that are things. file: the JSON that holds the labels of all videos, where there is one.
     """
 
     name: str
@@ -131,6 +131,7 @@ class RecordingSet:
     recordings: Sequence[Recording]
     classes: Mapping[int, str] = field(default_factory=dict)
     things: frozenset[int] = frozenset()
+    file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.recordings)
