@@ -17,19 +17,23 @@ from univs.errors import UserError
 from univs.files import atomic_path
 
 
-def label_files(frames: Sequence[Path], folder: Path, what: str) -> dict[int, Path]:
+def label_files(frames: Sequence[Path], folder: Path, what: str, *, all_listed: bool = True) -> dict[int, Path]:
     """Frame (place in `frames`, ascending) -> the PNG of its stem in `folder`.
 
-    Raises UserError for a missing or empty folder and for a label map that has no frame.
+    all_listed: `frames` are all that there are; else label maps of other frames are passed over. Raises UserError for a
+    missing or empty folder, for a label map that has no frame and if no frame has one.
     """
     places = {frame.stem: place for place, frame in enumerate(frames)}
     found = {}
     for path in list_frames(folder, f"{what}: label maps"):
         if path.suffix.lower() != ".png":
             continue
-        if path.stem not in places:
+        if path.stem in places:
+            found[places[path.stem]] = path
+        elif all_listed:
             raise UserError(f"{what}: label map {path} has no frame in {frames[0].parent}")
-        found[places[path.stem]] = path
+    if not found:
+        raise UserError(f"{what}: no label map in {folder} is of a frame in {frames[0].parent}")
     return dict(sorted(found.items()))
 
 
@@ -59,8 +63,8 @@ def read_one_object(files: Mapping[int, Path], frame: int) -> FrameLabels:
             coloured = image.mode not in ("P", "L", "1")
     except OSError as error:
         raise UserError(f"cannot read mask {path}: {error}") from error
-    mask: np.ndarray = read_rgb(path).any(-1) if coloured else read_indices(path) != 0
-    return FrameLabels(mask.astype(np.uint8))
+    stored = read_rgb(path).max(-1) if coloured else read_indices(path)
+    return FrameLabels(np.minimum(stored, 1))
 
 
 def object_ids(labels: np.ndarray) -> list[int]:

@@ -73,6 +73,23 @@ SETS: dict[str, PublicSet] = {
         "https://github.com/ilchemla/gygo-dataset",
         {"dialect": "gygo"},
     ),
+    "ytvos18": PublicSet(
+        "youtube_vos",
+        "YouTube-VOS 2018",
+        ("valid", "train", "test"),
+        "https://youtube-vos.org/dataset/vos",
+        {"name": "ytvos18"},
+    ),
+    "ytvos19": PublicSet(
+        "youtube_vos",
+        "YouTube-VOS 2019",
+        ("valid", "train", "test"),
+        "https://youtube-vos.org/dataset/vos",
+        {"name": "ytvos19"},
+    ),
+    "ref_ytvos": PublicSet(
+        "ref_youtube_vos", "Ref-YouTube-VOS", ("valid", "train", "test"), "https://youtube-vos.org/dataset/rvos"
+    ),
     "ytvis19": PublicSet(
         "ytvis",
         "YouTube-VIS 2019",
