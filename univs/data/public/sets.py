@@ -90,6 +90,12 @@ SETS: dict[str, PublicSet] = {
     "ref_ytvos": PublicSet(
         "ref_youtube_vos", "Ref-YouTube-VOS", ("valid", "train", "test"), "https://youtube-vos.org/dataset/rvos"
     ),
+    "ref_davis17": PublicSet(
+        "ref_davis",
+        "Ref-DAVIS17",
+        ("val", "train"),
+        "https://davischallenge.org and its sentences at www.mpi-inf.mpg.de",
+    ),
     "ytvis19": PublicSet(
         "ytvis",
         "YouTube-VIS 2019",
@@ -105,6 +111,40 @@ SETS: dict[str, PublicSet] = {
         {"style": "2021"},
     ),
     "ovis": PublicSet("ytvis", "OVIS", ("valid", "train", "test"), "https://songbai.site/ovis", {"style": "ovis"}),
+    "coco": PublicSet("coco", "COCO 2017 instances", ("val", "train"), "https://cocodataset.org", {"style": "coco"}),
+    "lvis": PublicSet("coco", "LVIS v1", ("val", "train"), "https://www.lvisdataset.org", {"style": "lvis"}),
+    "refcoco": PublicSet(
+        "refcoco",
+        "RefCOCO",
+        ("val", "train", "testA", "testB"),
+        "https://github.com/lichengunc/refer",
+        {"dataset": "refcoco", "by": "unc"},
+    ),
+    "refcoco_plus": PublicSet(
+        "refcoco",
+        "RefCOCO+",
+        ("val", "train", "testA", "testB"),
+        "https://github.com/lichengunc/refer",
+        {"dataset": "refcoco+", "by": "unc"},
+    ),
+    "refcocog": PublicSet(
+        "refcoco",
+        "RefCOCOg, split of UMD",
+        ("val", "train", "test"),
+        "https://github.com/lichengunc/refer",
+        {"dataset": "refcocog", "by": "umd"},
+    ),
+    "refcocog_google": PublicSet(
+        "refcoco",
+        "RefCOCOg, split of Google",
+        ("val", "train"),
+        "https://github.com/lichengunc/refer",
+        {"dataset": "refcocog", "by": "google"},
+    ),
+    "entityseg": PublicSet(
+        "entityseg", "EntitySeg", ("val", "train"), "https://github.com/adobe-research/EntitySeg-Dataset"
+    ),
+    "sa1b": PublicSet("sa1b", "SA-1B", ("train",), "https://ai.meta.com/datasets/segment-anything"),
 }
 
 
