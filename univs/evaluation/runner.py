@@ -6,12 +6,12 @@ there, and files made with other weights or settings are made again.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,12 +22,12 @@ from rich.progress import Progress
 from univs.data.davis_folder import DavisFolder, LabelledSequence
 from univs.errors import UserError
 from univs.evaluation.davis import SemiSupervised
+from univs.evaluation.fingerprint import fingerprint
 from univs.evaluation.records import SequenceRecord, Summary, results_table
 from univs.files import atomic_path
 from univs.prompts import Mask
 
 if TYPE_CHECKING:
-    from univs.models.univs import UniVS
     from univs.prompts import Prompt
     from univs.results import FrameResult
 
@@ -40,20 +40,24 @@ class Stepper(Protocol):
     def step(self, frame: np.ndarray, prompts: Sequence[Prompt] = ()) -> FrameResult: ...
 
 
+RUNNERS = {
+    "davis2016": "univs.evaluation.runner:evaluate",
+    "davis_folder": "univs.evaluation.runner:evaluate",
+    "synth": "univs.evaluation.synth_runner:evaluate",
+    "labelled": "univs.evaluation.labelled_runner:evaluate",
+    "all": "univs.evaluation.benchmarks.runner:evaluate_all",
+}
+"""Data set -> module and function that runs a model over it; all others are public sets."""
+PUBLIC = "univs.evaluation.benchmarks.runner:evaluate"
+
+
 def main(overrides: Sequence[str]) -> None:
     """`univs evaluate`: Hydra overrides of configs/evaluate.yaml. Raises UserError for whatever is wrong with them."""
     from univs.configuration import compose
 
     settings = compose("evaluate", overrides)
-    chosen: Callable[..., object] = evaluate
-    if settings["dataset"] == "synth":
-        from univs.evaluation import synth_runner
-
-        chosen = synth_runner.evaluate
-    elif settings["dataset"] == "labelled":
-        from univs.evaluation import labelled_runner
-
-        chosen = labelled_runner.evaluate
+    module, _, function = RUNNERS.get(settings["dataset"], PUBLIC).partition(":")
+    chosen: Callable[..., object] = getattr(import_module(module), function)
     known = inspect.signature(chosen).parameters
     unknown = sorted(settings.keys() - known.keys())
     if unknown:
@@ -189,15 +193,6 @@ def find_sequences(dataset: str, data: dict[str, Any], chosen: Sequence[str] | N
         if names is not None:
             found = {sequence.name: sequence for name in names for sequence in [_pick(found, str(name))]}
     return [found[name] for name in sorted(found)]
-
-
-def fingerprint(model: UniVS) -> str:
-    """A short hash of the numbers and parameters of a model: equal for equal weights, wherever their file lies."""
-    digest = hashlib.sha256(json.dumps(model.config, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _listed(dataset: str, root: Path, file: str | None) -> list[str] | None:

@@ -23,6 +23,7 @@ from univs.data.sample import VideoSample
 from univs.data.synth import SynthVS
 from univs.data.synth.vocabulary import vocabulary
 from univs.errors import UserError
+from univs.evaluation.fingerprint import fingerprint
 from univs.evaluation.records import BROKEN, read_record, write_record
 from univs.evaluation.synth import EXAMS, exam
 from univs.evaluation.tallies import Tally, mean, total
@@ -97,7 +98,6 @@ def evaluate(
 
     import torch  # after the cheap checks: it takes seconds to import
 
-    from univs.evaluation.runner import fingerprint
     from univs.models.zoo import load
     from univs.streaming import Session
 

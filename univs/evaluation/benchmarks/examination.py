@@ -1,0 +1,181 @@
+"""One benchmark from its files to its figures: find the videos, answer them, write what is official, score it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from univs.data.public import Recording, RecordingSet, read_set
+from univs.errors import UserError
+from univs.evaluation.benchmarks.benchmark import Benchmark
+from univs.evaluation.benchmarks.running import Desk, NewSession, VideoRecord, run
+from univs.evaluation.benchmarks.sharding import World, deal
+from univs.evaluation.benchmarks.table import BENCHMARKS
+from univs.evaluation.score_printing import plain, score_with_progress
+from univs.evaluation.scores import METRICS, Scores
+from univs.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Job:
+    """The videos that a benchmark asks about.
+
+    folder: of everything that is written. whole: whether these are all videos of the split.
+    """
+
+    benchmark: Benchmark
+    data: RecordingSet
+    recordings: Sequence[Recording]
+    folder: Path
+    whole: bool = True
+
+    @property
+    def title(self) -> str:
+        """Set and split."""
+        return f"{self.benchmark.dataset} {self.data.split}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    figures: those of papers, in percent, none where there is no ground truth. submission: the checked zip file for the
+    server, if one scores this split. note: what a reader should know.
+    """
+
+    job: Job
+    records: Sequence[VideoRecord]
+    scores: Scores | None
+    submission: Path | None
+    note: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Frames that the model looked at."""
+        return sum(record.num_frames for record in self.records)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in the model, of all processes together."""
+        return sum(record.seconds for record in self.records)
+
+
+def find_job(dataset: str, root: str | Path, split: str | None, videos: int | None, out: Path) -> Job:
+    """The videos of a benchmark, or the first `videos` of them, longest first.
+
+    Raises UserError for an unknown benchmark or split and for files that are missing or do not fit.
+    """
+    name = dataset.lower().replace("-", "_")
+    if name not in BENCHMARKS:
+        raise UserError(f"unknown benchmark {dataset}: choose one of {', '.join(BENCHMARKS)}")
+    if videos is not None and videos < 1:
+        raise UserError(f"videos is how many are taken and must be at least 1, not {videos}")
+    data = read_set(name, root, split)
+    count = len(data.recordings) if videos is None else min(videos, len(data.recordings))
+    recordings = [data.recordings[place] for place in range(count)]
+    if not recordings:
+        raise UserError(f"{name}: {data.root} has no video in the split {data.split}")
+    return Job(BENCHMARKS[name], data, recordings, out / name / data.split, count == len(data.recordings))
+
+
+def answer(
+    job: Job, new_session: NewSession, settings: Mapping[str, Any], world: World, console: Console
+) -> Outcome | None:
+    """Answers the videos of a job and scores the answers; None in all processes but the first.
+
+    Args:
+        settings: what the answers depend on; those made under others are made again.
+    """
+    benchmark = job.benchmark
+    made_under = {
+        "dataset": benchmark.dataset,
+        "split": job.data.split,
+        "root": str(job.data.root.resolve()),
+        "task": benchmark.task,
+        **settings,
+    }
+    form = benchmark.form(job.folder / "predictions", job.data)
+    desk = Desk(job.folder / "videos", form, made_under)
+    share = deal([len(recording) for recording in job.recordings], world.size)[world.rank]
+    with Progress(console=console, transient=True) as bar:
+        frames = bar.add_task(job.title, total=None)
+        run(
+            [job.recordings[place] for place in share],
+            lambda recording: benchmark.ask(recording, job.data),
+            new_session,
+            desk,
+            lambda done, total: bar.update(frames, completed=done, total=total),
+        )
+    world.wait()
+    if world.rank:
+        return None
+    form.finish(job.recordings)
+    records = [record for recording in job.recordings if (record := desk.record(recording))]
+    if len(records) != len(job.recordings):
+        raise UserError(f"{job.folder} lacks answers that were there; something else writes to this folder")
+    submission = make_submission(job, form.pred)
+    scores = score(job, form.pred)
+    outcome = Outcome(
+        job,
+        records,
+        scores,
+        submission,
+        note_of(job, scores, submission),
+        benchmark.main_figures(scores) if scores else {},
+    )
+    write_summary(outcome, made_under)
+    return outcome
+
+
+def score(job: Job, pred: Path) -> Scores | None:
+    """The official figures of the answers; None where the set has no ground truth of these videos."""
+    folder = job.folder / "truth"
+    shutil.rmtree(folder, ignore_errors=True)
+    truth = job.benchmark.truth(job.data, job.recordings, folder)
+    if truth is None:
+        return None
+    name = job.benchmark.metric
+    return score_with_progress(name, METRICS[name], truth, pred, None, job.benchmark.options)
+
+
+def make_submission(job: Job, pred: Path) -> Path | None:
+    """The zip file for the server, checked; None where no server scores this split."""
+    server = job.benchmark.server
+    if server is None or job.data.split not in server.splits:
+        return None
+    return server.submission(job.folder / "submission.zip", pred, job.data, job.recordings)
+
+
+def note_of(job: Job, scores: Scores | None, submission: Path | None) -> str:
+    """What a reader of the figures should know."""
+    part = "" if job.whole else f"the first {len(job.recordings)} videos"
+    if scores is None:
+        missing = "scored by its server" if submission else f"no ground truth in {job.data.root}"
+        return f"{missing}, {part}" if part else missing
+    return part
+
+
+def write_summary(outcome: Outcome, settings: Mapping[str, Any]) -> None:
+    """Writes summary.json."""
+    scores = outcome.scores
+    content = {
+        "settings": settings,
+        "videos": len(outcome.records),
+        "frames": outcome.frames,
+        "seconds": outcome.seconds,
+        "note": outcome.note,
+        "figures": plain(outcome.figures),
+        "summary": plain(scores.summary) if scores else {},
+        "rows": plain(scores.rows) if scores else {},
+        "submission": str(outcome.submission) if outcome.submission else None,
+    }
+    with atomic_path(outcome.job.folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")

@@ -1,0 +1,96 @@
+"""What answers are written as: the layout that a benchmark's scorer or server takes, one class per layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from univs.data.public import Recording
+from univs.files import atomic_path
+from univs.results import FrameResult, write_json_array
+
+Take = Callable[[FrameResult], None]
+"""Takes the answer of the next frame; its frame index is the place in the recording."""
+
+
+class Form(Protocol):
+    """A layout of answers below a folder; nothing but the current video is in memory."""
+
+    @property
+    def pred(self) -> Path:
+        """What the scorer takes as predictions."""
+        ...
+
+    def writing(self, recording: Recording) -> AbstractContextManager[Take]:
+        """Takes the answers of a video in the order of its frames; they appear once the block ends without an error."""
+        ...
+
+    def has(self, recording: Recording) -> bool:
+        """Whether the answers of a video are there."""
+        ...
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        """Writes the files that hold all videos, where there are any; all videos have been answered."""
+        ...
+
+
+@contextmanager
+def atomic_folders(folders: Sequence[Path]) -> Iterator[list[Path]]:
+    """Hidden folders beside those given, which take their names once the block ends without an error.
+
+    Folders that are there already are replaced. After an error the hidden ones are removed.
+    """
+    hidden = [folder.with_name(f".{folder.name}.part") for folder in folders]
+    try:
+        for path in hidden:
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+        yield hidden
+        for path, folder in zip(hidden, folders, strict=True):
+            shutil.rmtree(folder, ignore_errors=True)
+            path.rename(folder)
+    except BaseException:
+        for path in hidden:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+class Parts:
+    """One JSON file per video in a folder, put together without holding them all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def has(self, recording: Recording) -> bool:
+        """Whether the part of a video is there."""
+        return self._path(recording).is_file()
+
+    def write(self, recording: Recording, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Writes the entries of a video, one a line, whole or not at all."""
+        path = self._path(recording)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            for entry in entries:
+                file.write(json.dumps(entry) + "\n")
+
+    def read(self, recordings: Sequence[Recording]) -> Iterator[Mapping[str, Any]]:
+        """The entries of all videos in their order, each read when asked for."""
+        for recording in recordings:
+            with open(self._path(recording), encoding="utf-8") as file:
+                for line in file:
+                    yield json.loads(line)
+
+    def assemble(self, recordings: Sequence[Recording], path: Path, before: str = "", after: str = "") -> None:
+        """Writes a JSON array of all entries, between two pieces of text, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(before)
+            write_json_array(file, self.read(recordings))
+            file.write(after)
+
+    def _path(self, recording: Recording) -> Path:
+        return self._folder / f"{recording.name}.jsonl"

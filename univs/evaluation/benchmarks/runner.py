@@ -1,0 +1,147 @@
+"""`univs evaluate` on public sets: settings in, tables out. Under torchrun the videos are shared by its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from univs.errors import UserError
+from univs.evaluation.benchmarks.asking import Question
+from univs.evaluation.benchmarks.examination import Job, Outcome, answer, find_job
+from univs.evaluation.benchmarks.report import print_all, report
+from univs.evaluation.benchmarks.running import NewSession, Pusher
+from univs.evaluation.benchmarks.sharding import World
+from univs.evaluation.benchmarks.table import OF_PAPERS
+from univs.evaluation.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from univs.data.public import Recording
+    from univs.models.univs import UniVS
+
+RESULTS = Path("results")
+
+
+def evaluate(
+    dataset: str,
+    data: Mapping[str, Any],
+    split: str | None = None,
+    videos: int | None = None,
+    weights: str = "tiny",
+    size: int | None = 480,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> Outcome | None:
+    """Answers a split of a public set and scores the answers, or makes the file that its server takes.
+
+    Settings are those of configs/dataset/public.yaml: `size` is the short side (pixels) at which the model sees a
+    frame, `options` are those of `univs.Session`. Prints a table and writes OUT/DATASET/SPLIT/summary.json. None in all
+    processes of torchrun but the first. Raises UserError for missing data, unknown names and weights.
+    """
+    unknown = sorted(data.keys() - {"root"})
+    if unknown:
+        raise UserError(f"dataset {dataset}: unknown setting data.{unknown[0]}; there is data.root")
+    world = World.from_environment()
+    job = find_job(dataset, data["root"], split, videos, Path(out) if out else RESULTS)
+    console = Console(quiet=world.rank > 0)
+    with world:
+        examiner = Examiner(weights, device, size, options or {}, world, console)
+        outcome = examiner.answer(job)
+    if outcome:
+        report(outcome, console)
+    return outcome
+
+
+def evaluate_all(
+    dataset: str,
+    data: Mapping[str, Any],
+    videos: int | None = None,
+    weights: str = "tiny",
+    size: int | None = 480,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+) -> list[Outcome]:
+    """The ten benchmarks of the paper's table, each on its first split, and the table.
+
+    `data`: root, a folder that holds each set in a folder of its name; roots, where single sets lie instead. Sets that
+    are not there say so in their row. Raises UserError if none is there.
+    """
+    folder, world = Path(out) if out else RESULTS, World.from_environment()
+    console = Console(quiet=world.rank > 0)
+    jobs: dict[str, Job | str] = {}
+    for name in OF_PAPERS:
+        try:
+            jobs[name] = find_job(name, find_root(name, data), None, videos, folder)
+        except UserError as error:
+            jobs[name] = str(error)
+    found = [job for job in jobs.values() if isinstance(job, Job)]
+    if not found:
+        raise UserError(f"dataset all: no benchmark can be read; {next(iter(jobs.values()))}")
+    with world:
+        examiner = Examiner(weights, device, size, options or {}, world, console)
+        outcomes = [outcome for job in found if (outcome := examiner.answer(job))]
+    if world.rank == 0:
+        print_all(jobs, outcomes, f"ten benchmarks, weights {weights}", folder, console)
+    return outcomes
+
+
+class Examiner:
+    """A model that answers benchmarks, loaded once."""
+
+    def __init__(
+        self,
+        weights: str,
+        device: str,
+        size: int | None,
+        options: Mapping[str, Any],
+        world: World,
+        console: Console,
+    ) -> None:
+        from univs.models.zoo import load  # after the cheap checks: it takes seconds to import torch
+
+        self._model: UniVS = load(weights, device=world.device(device))
+        self._size, self._options, self._world, self._console = size, dict(options), world, console
+        self._settings = {
+            "weights": str(weights),
+            "fingerprint": fingerprint(self._model),
+            "size": size,
+            "options": self._options,
+        }
+
+    def answer(self, job: Job) -> Outcome | None:
+        """What comes of a benchmark; None in all processes but the first."""
+        new_session = self._sessions(job.benchmark.task)
+        return answer(job, new_session, self._settings, self._world, self._console)
+
+    def _sessions(self, task: str) -> NewSession:
+        from univs.streaming import Session
+
+        def new_session(recording: Recording, question: Question) -> Pusher:
+            session = Session(self._model, task, size=self._size, keep_results=False, **self._options)
+            session.expect(question.object_ids)
+            return session
+
+        return new_session
+
+
+def find_root(name: str, data: Mapping[str, Any]) -> Path:
+    """Where a set lies: data.roots.NAME, else the folder of its name (- and _, A and a are the same) in data.root.
+
+    Raises UserError if it is nowhere.
+    """
+    given = (data.get("roots") or {}).get(name)
+    if given:
+        return Path(str(given))
+    if data.get("root") is None:
+        raise UserError(f"no data.root and no data.roots.{name}")
+    root = Path(str(data["root"])).expanduser()
+    if not root.is_dir():
+        raise UserError(f"no folder {root}")
+    for path in sorted(root.iterdir()):
+        if path.name.lower().replace("-", "_") == name and path.is_dir():
+            return path
+    raise UserError(f"no folder {root / name}")

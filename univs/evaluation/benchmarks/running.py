@@ -1,0 +1,143 @@
+"""A model over the videos of a benchmark, one frame in memory at a time; what is done is not done again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from univs.data.public import Recording
+from univs.evaluation.benchmarks.asking import Asked, Question
+from univs.evaluation.benchmarks.form import Form, Take
+from univs.evaluation.benchmarks.mask_forms import wanted_frames
+from univs.evaluation.records import BROKEN, read_record, write_record
+from univs.evaluation.scores import Progress, quiet
+from univs.results import FrameResult
+
+
+class Pusher(Protocol):
+    """What answers a video: a `univs.Session`."""
+
+    def push(self, frame: np.ndarray, prompts: Sequence[Any] = ()) -> list[FrameResult]: ...
+
+    def flush(self) -> list[FrameResult]: ...
+
+
+NewSession = Callable[[Recording, Question], Pusher]
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """What is known of a video that has been answered."""
+
+    name: str
+    num_frames: int  # that the model looked at
+    seconds: float  # spent in the model
+
+    @property
+    def speed(self) -> float:
+        """Frames a second."""
+        return self.num_frames / self.seconds if self.seconds > 0 else math.nan
+
+    def write(self, path: Path, settings: Mapping[str, Any]) -> None:
+        """Writes the record with the settings it was made under, whole or not at all."""
+        write_record(path, settings, {"name": self.name, "num_frames": self.num_frames, "seconds": self.seconds})
+
+    @classmethod
+    def read(cls, path: Path, settings: Mapping[str, Any]) -> VideoRecord | None:
+        """The record in a file; None if there is none, or it cannot be read, or was made under other settings."""
+        try:
+            content = read_record(path, settings)
+            return cls(str(content["name"]), int(content["num_frames"]), float(content["seconds"]))
+        except BROKEN:
+            return None
+
+
+class Desk:
+    """Where the answers of a run go, and the records that say which are there."""
+
+    def __init__(self, folder: Path, form: Form, settings: Mapping[str, Any]) -> None:
+        """folder: of the records. settings: under which answers are made; those made under others are not taken."""
+        self.form, self._folder, self._settings = form, folder, settings
+
+    def record(self, recording: Recording) -> VideoRecord | None:
+        """Of a video that has been answered under these settings, else None."""
+        record = VideoRecord.read(self._path(recording), self._settings)
+        return record if self.form.has(recording) else None
+
+    def answer(self, recording: Recording, question: Question, session: Pusher, advance: Callable[[], object]) -> None:
+        """Asks about a video and keeps the answers, whole or not at all."""
+        path = self._path(recording)
+        path.unlink(missing_ok=True)  # from here on the old answers may be gone
+        with self.form.writing(recording) as take:
+            record = run_video(recording, question, session, take, advance)
+        record.write(path, self._settings)
+
+    def _path(self, recording: Recording) -> Path:
+        return self._folder / f"{recording.name}.json"
+
+
+def run(
+    recordings: Sequence[Recording],
+    ask: Callable[[Recording], Question],
+    new_session: NewSession,
+    desk: Desk,
+    progress: Progress = quiet,
+) -> None:
+    """Answers the videos in their order, those that are done left out; progress is in frames."""
+    total, done = sum(map(len, recordings)), 0
+    for recording in recordings:
+        start = done
+        if desk.record(recording) is None:
+            question = ask(recording)
+
+            def advance() -> None:
+                nonlocal done
+                done += 1
+                progress(done, total)
+
+            desk.answer(recording, question, new_session(recording, question), advance)
+        done = start + len(recording)
+        progress(done, total)
+
+
+def run_video(
+    recording: Recording,
+    question: Question,
+    session: Pusher,
+    take: Take,
+    advance: Callable[[], object] = lambda: None,
+) -> VideoRecord:
+    """Asks about one video; `take` gets an answer for every frame that is wanted, in order.
+
+    Frames before the first thing is said are not looked at, and their answer is that nothing is there; nor are those
+    after the last one that is wanted.
+    """
+    wanted = sorted(wanted_frames(recording))
+    first = question.starts[0] if question.starts else len(recording)
+    end = wanted[-1] + 1 if wanted else 0
+    early = [index for index in wanted if index < first]
+    if early:
+        size = recording.frame(early[0]).shape[:2]
+        for index in early:
+            take(FrameResult(index, np.zeros(size, np.uint8), ()))
+    asked, seconds = set(wanted), 0.0
+    for index in range(first, end + 1 if first < end else 0):
+        frame: np.ndarray | None = None
+        said: Sequence[Asked] = ()
+        if index < end:
+            frame, said = recording.frame(index), question.says(index) if index in question.starts else ()
+        start = time.perf_counter()
+        results = session.flush() if frame is None else session.push(frame, said)
+        seconds += time.perf_counter() - start
+        for result in results:
+            if first + result.frame_index in asked:
+                take(replace(result, frame_index=first + result.frame_index))
+        if frame is not None:
+            advance()
+    return VideoRecord(recording.name, max(0, end - first), seconds)

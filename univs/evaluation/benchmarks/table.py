@@ -1,0 +1,164 @@
+"""The benchmarks that `univs evaluate` runs on public sets: one entry each."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from univs.evaluation.benchmarks import truth
+from univs.evaluation.benchmarks.asking import ask_classes, ask_described, ask_named_and_shown, ask_shown
+from univs.evaluation.benchmarks.benchmark import Benchmark, Figure
+from univs.evaluation.benchmarks.mask_forms import (
+    AnnotatorFolders,
+    ClassMaps,
+    ExpressionFolders,
+    FlatClassMaps,
+    MaskFolders,
+)
+from univs.evaluation.benchmarks.panoptic_forms import PanopticImages, PanopticVideos
+from univs.evaluation.benchmarks.server import Server, masks_of_expressions, masks_of_objects
+from univs.evaluation.benchmarks.track_forms import GivenTracks, TrackLines, Tracks
+
+J_AND_F = (Figure("J&F", "J&F-Mean"), Figure("J", "J-Mean"), Figure("F", "F-Mean"))
+TUBES = tuple(Figure(name, name, unknown=-1.0) for name in ("AP", "AP50", "AP75", "AR1", "AR10"))
+YOUTUBE_VOS = (
+    Figure("G", "G"),
+    Figure("J seen", "J_seen"),
+    Figure("J unseen", "J_unseen"),
+    Figure("F seen", "F_seen"),
+    Figure("F unseen", "F_unseen"),
+)
+
+VIS_SERVER = Server(("valid", "test"))
+VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
+
+BENCHMARKS: dict[str, Benchmark] = {
+    name: Benchmark(name, "vis", ask_classes, Tracks, "youtube_vis", truth.youtube_vis, TUBES, server=VIS_SERVER)
+    for name in ("ytvis19", "ytvis21", "ovis")
+}
+BENCHMARKS |= {
+    "vspw": Benchmark(
+        "vspw",
+        "vss",
+        ask_classes,
+        ClassMaps,
+        "vspw",
+        truth.vspw,
+        (Figure("mIoU", "mIoU"), Figure("fwIoU", "fwIoU"), Figure("mVC8", "mVC8"), Figure("mVC16", "mVC16")),
+        {"labels": "raw"},
+    ),
+    "vipseg": Benchmark(
+        "vipseg",
+        "vps",
+        ask_classes,
+        PanopticVideos,
+        "vipseg_vpq_stq",
+        truth.vipseg,
+        (
+            Figure("VPQ", "VPQ", 1),
+            Figure("VPQ things", "VPQ things", 1),
+            Figure("VPQ stuff", "VPQ stuff", 1),
+            Figure("STQ", "STQ"),
+        ),
+    ),
+    "davis17": Benchmark(
+        "davis17",
+        "vos",
+        ask_shown,
+        MaskFolders,
+        "davis2017_semisupervised",
+        truth.davis,
+        J_AND_F,
+        server=Server(("test-dev", "test-challenge"), masks_of_objects),
+    ),
+    "mose": Benchmark(
+        "mose",
+        "vos",
+        ask_shown,
+        MaskFolders,
+        "davis2017_semisupervised",
+        truth.davis,
+        J_AND_F,
+        server=Server(("valid",), masks_of_objects),
+    ),
+}
+BENCHMARKS |= {
+    name: Benchmark(
+        name, "vos", ask_shown, MaskFolders, "youtube_vos", truth.youtube_vos, YOUTUBE_VOS, server=VOS_SERVER
+    )
+    for name in ("ytvos18", "ytvos19")
+}
+BENCHMARKS |= {
+    "burst": Benchmark(
+        "burst",
+        "vos",
+        ask_shown,
+        GivenTracks,
+        "burst",
+        truth.burst,
+        (Figure("HOTA", "HOTA all", 1), Figure("common", "HOTA common", 1), Figure("uncommon", "HOTA uncommon", 1)),
+        {"task": "exemplar_guided"},
+    ),
+    "ref_davis17": Benchmark(
+        "ref_davis17", "refvos", ask_described, AnnotatorFolders, "ref_davis17", truth.davis_unsupervised, J_AND_F
+    ),
+    "ref_ytvos": Benchmark(
+        "ref_ytvos",
+        "refvos",
+        ask_described,
+        ExpressionFolders,
+        "ref_expressions",
+        truth.expressions,
+        tuple(Figure(name, name) for name in ("J&F", "J", "F")),
+        server=Server(("valid", "test"), masks_of_expressions, "Annotations/"),
+    ),
+    "viposeg": Benchmark(
+        "viposeg",
+        "pvos",
+        ask_named_and_shown,
+        MaskFolders,
+        "viposeg_pvos",
+        truth.viposeg,
+        (Figure("G", "G"), Figure("decay", "decay", 1)),
+    ),
+    "kitti_mots": Benchmark(
+        "kitti_mots",
+        "vis",
+        ask_classes,
+        TrackLines,
+        "kitti_mots",
+        truth.kitti_mots,
+        tuple(Figure(f"{key} {name}", f"{key} {name}") for name in ("car", "pedestrian") for key in ("HOTA", "sMOTSA")),
+    ),
+    "coco_panoptic": Benchmark(
+        "coco_panoptic",
+        "vps",
+        ask_classes,
+        PanopticImages,
+        "panoptic_quality",
+        truth.coco_panoptic,
+        (Figure("PQ", "PQ"), Figure("PQ things", "PQ things"), Figure("PQ stuff", "PQ stuff")),
+    ),
+    "camvid": Benchmark(
+        "camvid",
+        "vss",
+        ask_classes,
+        partial(FlatClassMaps, lowest=0),
+        "camvid",
+        truth.single_maps,
+        (Figure("mIoU", "mIoU"), Figure("accuracy", "pixel_accuracy")),
+    ),
+}
+
+OF_PAPERS = (
+    "ytvis19",
+    "ytvis21",
+    "ovis",
+    "vspw",
+    "vipseg",
+    "davis17",
+    "ytvos18",
+    "ref_davis17",
+    "ref_ytvos",
+    "viposeg",
+)
+"""The ten of the paper's table, in its order."""
