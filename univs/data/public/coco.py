@@ -28,7 +28,9 @@ def read(root: Path, split: str, *, style: str) -> RecordingSet:
     names = [name.format(part) for name in FOLDERS for part in dict.fromkeys((split, "train", "val"))]
     folder = first_folder(root, [name.format(split) for name in FOLDERS] if style == "coco" else names, TITLES[style])
     make = partial(make_recording, folder=folder, source=source)
-    return RecordingSet(style, split, root, LazyRecordings(make, source.images), source.names, source.things)
+    return RecordingSet(
+        style, split, root, LazyRecordings(make, source.images), source.names, source.things, source.path
+    )
 
 
 def make_recording(image: CocoImage, *, folder: Path, source: CocoFile) -> Recording:

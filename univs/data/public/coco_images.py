@@ -16,6 +16,7 @@ import numpy as np
 
 from univs.data.public.files import expecting, read_json
 from univs.data.public.painting import Patch, box_of, number_objects, paint, to_rle
+from univs.data.public.panoptic_png import labels_of
 from univs.data.public.recording import Expression, FrameLabels, Recording
 from univs.data.public.synth_classes import class_ids, class_of, thing_ids
 from univs.data.sample import IGNORE, VideoSample
@@ -146,7 +147,7 @@ def label_image(
     labels = paint([Patch(number, rle, one.crowd) for number, one, rle in found if rle is not None], size, what)
     if not full:
         return FrameLabels(labels)
-    return FrameLabels(np.where(np.isin(labels, list(stuff)), 0, labels).astype(np.uint8), labels)
+    return labels_of(labels, stuff)
 
 
 def frames_of(sample: VideoSample) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
