@@ -11,7 +11,9 @@ from typing import NoReturn
 
 from univs import __version__
 from univs.allocator import keep_freed_memory
+from univs.commands.datasets import add_arguments as add_datasets_arguments
 from univs.commands.score import add_arguments as add_score_arguments
+from univs.commands.synth import add_arguments as add_synth_arguments
 from univs.errors import UserError
 
 
@@ -77,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="official figures of predictions in their layout", allow_abbrev=False)
     add_score_arguments(score)
     score.set_defaults(run=_score, takes_rest=False)
+    datasets = commands.add_parser(
+        "datasets", help="public sets that can be read; check a download", allow_abbrev=False
+    )
+    datasets.set_defaults(run=_datasets, takes_rest=False)
+    add_datasets_arguments(datasets)
+    synth = commands.add_parser("synth", help="the built-in world in the layout of a public set", allow_abbrev=False)
+    add_synth_arguments(synth)
+    synth.set_defaults(run=_synth, takes_rest=False)
     benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
     benchmark.set_defaults(run=_benchmark, takes_rest=True)
     return parser
@@ -214,6 +224,18 @@ def _score(arguments: argparse.Namespace) -> None:
     from univs.commands import score
 
     score.run(arguments)
+
+
+def _datasets(arguments: argparse.Namespace) -> None:
+    from univs.commands import datasets
+
+    datasets.run_list(arguments)
+
+
+def _synth(arguments: argparse.Namespace) -> None:
+    from univs.commands import synth
+
+    synth.run(arguments)
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:

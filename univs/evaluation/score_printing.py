@@ -6,9 +6,12 @@ import math
 import numbers
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from univs.evaluation.scores import Metric, Scores
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def score_with_progress(
@@ -45,11 +48,19 @@ def print_table(title: str, scores: Scores) -> None:
         table.add_row(name, *(_number(row[column]) if column in row else "" for column in columns))
     console = Console()
     if scores.rows:
-        if not console.is_terminal:  # a file has room for all columns
-            console = Console(width=Console(width=10_000).measure(table).maximum)
-        console.print(table)
+        print_whole(table)
     for key, value in scores.summary.items():
         console.print(f"{key:<24} {_number(value)}", highlight=False, soft_wrap=True)
+
+
+def print_whole(table: Table) -> None:
+    """Prints a table; a file has room for all columns, a terminal may not."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=Console(width=10_000).measure(table).maximum)
+    console.print(table)
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from univs.evaluation.benchmarks.examination import Job, Outcome
 from univs.evaluation.benchmarks.table import BENCHMARKS
-from univs.evaluation.score_printing import plain, print_table
+from univs.evaluation.score_printing import plain, print_table, print_whole
 from univs.evaluation.scores import METRICS
 from univs.files import atomic_path
 
@@ -47,7 +47,8 @@ def print_all(
             table.add_row(outcome.job.title, task, figures or "-", _speed(outcome), _note(outcome))
         else:
             table.add_row(name, task, "-", "", str(jobs[name]))
-    console.print(table)
+    if not console.quiet:
+        print_whole(table)
     with atomic_path(folder / "all.json") as temporary:
         temporary.write_text(json_of(jobs, done), encoding="utf-8")
 
