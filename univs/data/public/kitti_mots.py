@@ -1,0 +1,188 @@
+"""KITTI-MOTS: cars and pedestrians of 21 sequences, as PNG of 1000 class + instance or as lines of run lengths.
+
+The instance 10000 is a region to ignore. Objects are numbered from 1 in the order of their ids, cars first; where a
+sequence has more than 254 the smallest are unknown (255).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as rle_tools
+
+from univs.data.photo import read_rgb
+from univs.data.public.borrowed_names import borrow
+from univs.data.public.files import first_folder, inside, list_frames, read_lines, write_image, write_lines
+from univs.data.public.label_maps import frame_stems, label_files, object_ids, write_frames
+from univs.data.public.lazy import LazyRecordings
+from univs.data.public.painting import Patch, Rle, number_objects, paint
+from univs.data.public.recording import FrameLabels, Recording, RecordingSet
+from univs.data.sample import IGNORE, VideoSample
+from univs.errors import UserError
+from univs.results import encode_rle
+
+CLASSES = {1: "car", 2: "pedestrian"}
+REGION = 10_000
+"""Id of the region to ignore."""
+SEQUENCES = {
+    "val": (2, 6, 7, 8, 10, 13, 14, 16, 18),
+    "train": (0, 1, 3, 4, 5, 9, 11, 12, 15, 17, 19, 20),
+    "test": tuple(range(29)),
+}
+MAP = "evaluate_mots.seqmap.{split}"
+LINE = "frame id class height width rle"
+
+
+class Instance(NamedTuple):
+    """A line of a text file: frame (number in the file names), official id, mask."""
+
+    frame: int
+    number: int
+    rle: Rle
+
+
+def read(root: Path, split: str) -> RecordingSet:
+    """A split in `root`: val, train or test (without labels). Raises UserError that names what is missing.
+
+    The sequences are those of evaluate_mots.seqmap.SPLIT where it lies in `root`, else the official ones.
+    """
+    what = f"kitti_mots {split}"
+    images = first_folder(root, ("testing/image_02",) if split == "test" else ("training/image_02", "image_02"), what)
+    path = root / MAP.format(split=split)
+    names = tuple(f"{number:04d}" for number in SEQUENCES[split])
+    if path.is_file():
+        names = tuple(line.split()[0] for line in read_lines(path, what))
+    places = ("instances_txt", "training/instances_txt", "instances", "training/instances")
+    labels = None if split == "test" else first_folder(root, places, what)
+    make = partial(_recording, images, labels, what)
+    return RecordingSet("kitti_mots", split, root, LazyRecordings(make, names), CLASSES, frozenset(CLASSES))
+
+
+def _recording(images: Path, labels: Path | None, what: str, name: str) -> Recording:
+    frames = list_frames(inside(images, name), what)
+    if labels is None:
+        return Recording(name, frames)
+    if labels.name == "instances_txt":
+        return _from_text(frames, labels / f"{name}.txt", name, what)
+    files = label_files(frames, labels / name, what)
+    areas = np.zeros(REGION + 1, np.int64)
+    for path in files.values():
+        areas += np.bincount(read_instances(path).reshape(-1), minlength=len(areas))
+    numbers = _numbers({int(number): int(areas[number]) for number in np.flatnonzero(areas) if number})
+    table = np.zeros(REGION + 1, np.uint8)
+    table[[*numbers]] = [*numbers.values()]
+    read_labels = partial(_look_up, files, table)
+    return Recording(name, frames, tuple(files), read_labels, tuple(files.values()), categories=_categories(numbers))
+
+
+def _from_text(frames: tuple[Path, ...], path: Path, name: str, what: str) -> Recording:
+    found = read_text(path, what)
+    areas: dict[int, int] = {}
+    for one in found:
+        areas[one.number] = areas.get(one.number, 0) + int(rle_tools.area(one.rle))
+    numbers = _numbers(dict(sorted(areas.items())))
+    places = {frame.stem: place for place, frame in enumerate(frames)}
+    patches: dict[int, list[Patch]] = {}
+    for one in found:
+        place = places.get(f"{one.frame:06d}")
+        if place is None:
+            raise UserError(f"{path} labels frame {one.frame}, which {frames[0].parent} does not have")
+        patches.setdefault(place, []).append(Patch(numbers[one.number], one.rle, one.number == REGION))
+    height, width = found[0].rle["size"] if found else read_rgb(frames[0]).shape[:2]
+    read_labels = partial(_draw, patches, (int(height), int(width)), str(path))
+    return Recording(name, frames, tuple(range(len(frames))), read_labels, (path,), categories=_categories(numbers))
+
+
+def _numbers(areas: Mapping[int, int]) -> dict[int, int]:
+    """Official id -> id in label maps, from the areas of all objects in the order of their ids."""
+    numbers = number_objects([float(area) for area in areas.values()], [number == REGION for number in areas])
+    return dict(zip(areas, numbers, strict=True))
+
+
+def _categories(numbers: Mapping[int, int]) -> dict[int, str]:
+    return {own: CLASSES[number // 1000] for number, own in numbers.items() if own != IGNORE}
+
+
+def _look_up(files: Mapping[int, Path], table: np.ndarray, frame: int) -> FrameLabels:
+    return FrameLabels(table[read_instances(files[frame])])
+
+
+def _draw(patches: Mapping[int, list[Patch]], size: tuple[int, int], what: str, frame: int) -> FrameLabels:
+    return FrameLabels(paint(patches.get(frame, []), size, what))
+
+
+def read_instances(path: Path) -> np.ndarray:
+    """Official ids H W of a PNG. Raises UserError unless it is one of 16 bits with ids of cars and pedestrians."""
+    try:
+        with Image.open(path) as image:
+            mode, ids = image.mode, np.array(image)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if not mode.startswith("I") or ids.ndim != 2:
+        raise UserError(f"{path} is {mode}: expected a PNG of 16 bits")
+    _check_ids([number for number in np.unique(ids).tolist() if number], str(path))
+    return ids
+
+
+def read_text(path: Path, what: str) -> list[Instance]:
+    """The lines of a text file. Raises UserError for one that is not as expected."""
+    if not path.is_file():
+        raise UserError(f"{what}: no file {path}")
+    found = []
+    for place, line in enumerate(read_lines(path, what), 1):
+        parts = line.split()
+        try:
+            frame, number, _, height, width = map(int, parts[:5])
+            rle: Rle = {"size": [height, width], "counts": parts[5]}
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{path}, line {place}: expected {LINE}") from error
+        _check_ids([number], f"{path}, line {place}")
+        found.append(Instance(frame, number, rle))
+    return found
+
+
+def _check_ids(numbers: list[int], where: str) -> None:
+    for number in numbers:
+        if number != REGION and number // 1000 not in CLASSES:
+            raise UserError(f"{where}: id {number}; expected 1000 to 2999 or {REGION}")
+
+
+def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
+    """Writes clips as a split: frames, PNG, text files and a map of the sequences that `univs score` reads.
+
+    Sequences have the numbers of the official ones and, beyond these, of their own. Objects are called cars and
+    pedestrians, borrowed where they are neither; what is unknown is a region to ignore. Of test the frames are written.
+    """
+    lines = []
+    for place, sample in enumerate(samples):
+        official = SEQUENCES[split]
+        own = 1000 * (1 + list(SEQUENCES).index(split)) + place
+        name = f"{official[place] if place < len(official) else own:04d}"
+        stems = frame_stems(len(sample.frames), 6)
+        folder = root / ("testing" if split == "test" else "training") / "image_02" / name
+        write_frames(folder, sample, stems, ".png")
+        lines.append(f"{name} empty {0:06d} {len(stems) - 1:06d}")
+        if split != "test":
+            _write_labels(sample, root, name, stems)
+    write_lines(root / MAP.format(split=split), lines)
+
+
+def _write_labels(sample: VideoSample, root: Path, name: str, stems: list[str]) -> None:
+    kinds = borrow(sample.categories.values(), CLASSES)
+    table = np.zeros(256, np.uint16)
+    for number in sample.object_ids():
+        table[number] = 1000 * kinds.get(sample.categories.get(number, ""), 1) + number
+    table[IGNORE] = REGION
+    lines = []
+    for frame, (stem, labels) in enumerate(zip(stems, sample.labels, strict=True)):
+        write_image(root / "instances" / name / f"{stem}.png", table[labels])
+        for number in [*object_ids(labels), *([IGNORE] if (labels == IGNORE).any() else [])]:
+            rle, official = encode_rle(labels == number), int(table[number])
+            lines.append(f"{frame} {official} {official // 1000} {rle['size'][0]} {rle['size'][1]} {rle['counts']}")
+    for folder in ("instances_txt", "label_02"):
+        write_lines(root / folder / f"{name}.txt", lines)
