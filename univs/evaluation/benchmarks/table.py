@@ -28,6 +28,10 @@ YOUTUBE_VOS = (
     Figure("F unseen", "F_unseen"),
 )
 
+VIPOSEG_GROUPS = tuple(
+    Figure(f"{kind} {known}", f"{kind}_{known}_iou") for kind in ("thing", "stuff") for known in ("seen", "unseen")
+)
+
 VIS_SERVER = Server(("valid", "test"))
 VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
 
@@ -118,7 +122,7 @@ BENCHMARKS |= {
         MaskFolders,
         "viposeg_pvos",
         truth.viposeg,
-        (Figure("G", "G"), Figure("decay", "decay", 1)),
+        (Figure("G", "G"), *VIPOSEG_GROUPS, Figure("decay", "decay", 1)),
     ),
     "kitti_mots": Benchmark(
         "kitti_mots",
