@@ -9,9 +9,8 @@ whole tracks. Overall figures are in percent, those of a class fractions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle_tools
 from scipy.optimize import linear_sum_assignment
 
-import univs.vocabularies
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.hota import EPSILON, SHAPES, HotaTally, TrackedFrame, added, averaged, measure_hota, renumber
@@ -28,6 +26,7 @@ from univs.evaluation.score_files import read_json
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.tube_masks import Rle, areas, intersections
 from univs.evaluation.tube_precision import Matches, match, mean_known, precision_at_recalls
+from univs.vocabularies.tao import tao_distractors, tao_names
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05) - EPSILON
 MOST = 300
@@ -63,36 +62,6 @@ COMMON = frozenset(
     + [1122, 1132, 1135, 1144, 1155, 1162, 1215, 1229]
 )
 """Classes of COCO by their id in TAO; all others are uncommon."""
-DISTRACTORS = frozenset(
-    [
-        20,
-        63,
-        108,
-        180,
-        188,
-        204,
-        212,
-        247,
-        303,
-        403,
-        407,
-        415,
-        490,
-        504,
-        507,
-        513,
-        529,
-        567,
-        569,
-        588,
-        672,
-        691,
-        702,
-        708,
-    ]
-    + [711, 720, 736, 737, 798, 813, 815, 827, 831, 851, 877, 883, 912, 971, 976, 1130, 1133, 1134, 1169, 1184, 1220]
-)
-"""Classes too close to others to be scored."""
 TOOLS = ("burstapi", "trackeval")
 HOLDS = "sequences with segmentations in the BURST format"
 
@@ -240,7 +209,9 @@ def tool_figures(tallies: Mapping[int, Sequence[ClassTally]], each_threshold: bo
         curve = precision_at_recalls([one.tracks for one in found if one.tracks is not None], (1, len(THRESHOLDS)))
         precision[category] = np.array([mean_known(row) for row in curve[0]])
     mean_precision = np.mean(list(precision.values()), 0)
-    named = {_class_name(category): (values, precision[category]) for category, values in shapes.items()}
+    named = {
+        tao_names().get(category, str(category)): (values, precision[category]) for category, values in shapes.items()
+    }
     named["cls_comb_cls_av"] = (averaged(list(shapes.values())), mean_precision)
     named["cls_comb_det_av"] = (added(hota.values()).figures(), mean_precision)
     per_class = {name: _class_figures(*row, each_threshold) for name, row in named.items()}
@@ -278,7 +249,7 @@ def find_videos(gt: Path, pred: Path, exemplar: bool) -> list[Video]:
         videos.append(
             Video(
                 "/".join(key),
-                [[one for one in true[path] if one.category not in DISTRACTORS] for path in paths],
+                [[one for one in true[path] if one.category not in tao_distractors()] for path in paths],
                 [_most_certain(found.get(path, [])) for path in paths],
                 frozenset(map(int, sequence.get("neg_category_ids", ()))),
                 frozenset(map(int, sequence.get("not_exhaustive_category_ids", ()))),
@@ -351,14 +322,3 @@ def _class_figures(
     if not each_threshold:
         return {**means, "AP": float(np.mean(precision))}
     return {**shapes, **{f"{name}_mean": value for name, value in means.items()}, "AP_all": precision}
-
-
-def _class_name(category: int) -> str:
-    names = _names()
-    return names[category - 1] if 1 <= category <= len(names) else str(category)
-
-
-@cache
-def _names() -> list[str]:
-    names: list[str] = json.loads(Path(univs.vocabularies.__file__).with_name("tao.json").read_text())["names"]
-    return names

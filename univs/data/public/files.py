@@ -50,10 +50,11 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
-    """The pictures in a folder, by name. Raises UserError if the folder is missing or holds none."""
+    """The pictures in a folder, by name, hidden ones left out. Raises UserError if it is missing or holds none."""
     if not folder.is_dir():
         raise UserError(f"{what}: no folder {folder}")
-    found = tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES))
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
+    found = tuple(sorted(path for path in pictures if not path.name.startswith(".")))
     if not found:
         raise UserError(f"{what}: no frames (.jpg or .png) in {folder}")
     return found
@@ -100,6 +101,15 @@ def first_folder(root: Path, names: Sequence[str], what: str) -> Path:
             return root / name
     others = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
     raise UserError(f"{what}: no folder {root / names[0]}{others}")
+
+
+def folder_holding(root: Path, names: Sequence[str], relative: str, what: str) -> Path:
+    """The first of these folders below `root` that holds a folder `relative`, else the first that is there at all.
+
+    Raises UserError if none is there.
+    """
+    holding = [name for name in names if inside(root / name, relative).is_dir()]
+    return first_folder(root, holding or names, what)
 
 
 @contextmanager

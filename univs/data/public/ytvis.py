@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from univs.data.public.files import expecting, first_file, first_folder, inside, read_json, write_image, write_json
+from univs.data.public.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.data.public.label_maps import video_name
 from univs.data.public.lazy import LazyRecordings
 from univs.data.public.painting import Patch, box_of, number_objects, paint, run_lengths, to_rle
@@ -78,10 +78,9 @@ def read(root: Path, split: str, *, style: str) -> RecordingSet:
     with expecting(path, FIELDS):
         names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
         videos = list_videos(content, path)
-    # The folder that holds the first video; where none does, the missing file is named when a frame is read.
     folders = [name.format(split) for name in dict.fromkeys((chosen.folder, *FOLDERS))]
-    holding = [name for name in folders if videos and inside(root / name, videos[0].files[0]).parent.is_dir()]
-    folder = first_folder(root, holding or folders, f"{chosen.title} frames")
+    first = str(Path(videos[0].files[0]).parent) if videos else "."
+    folder = folder_holding(root, folders, first, f"{chosen.title} frames")
     annotated = any(video.tubes for video in videos)
     make = partial(make_recording, folder=folder, path=path, names=names, annotated=annotated)
     return RecordingSet(style_name(style), split, root, LazyRecordings(make, videos), names, frozenset(names), path)
