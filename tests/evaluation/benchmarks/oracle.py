@@ -10,7 +10,7 @@ import numpy as np
 
 from univs.data.public import Recording, RecordingSet, find_set
 from univs.data.synth import SynthVS
-from univs.evaluation.benchmarks.asking import ClassNames, Question
+from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.running import NewSession
 from univs.evaluation.benchmarks.table import BENCHMARKS
 from univs.prompts import Categories, Mask, Text
@@ -107,8 +107,9 @@ class Oracle:
         if self.task == "vps":
             return self.painted(place, truth, renamed, named)
         separate = {new: truth == old for old, new in renamed.items()}
+        scores = {new: 0.9 - 0.01 * old for old, new in renamed.items()}
         labels = self.painted(place, truth, renamed, named).labels
-        return FrameResult(place, labels, tuple(separate), {}, separate, named, dict.fromkeys(separate, 0.9))
+        return FrameResult(place, labels, tuple(separate), {}, separate, named, scores)
 
     def painted(self, place: int, truth: np.ndarray, ids: Mapping[int, int], names: Mapping[int, str]) -> FrameResult:
         labels = np.zeros(truth.shape, np.int32)
@@ -126,8 +127,3 @@ def moved(labels: np.ndarray, shift: int) -> np.ndarray:
 def oracles(name: str, data: RecordingSet, **options: int) -> NewSession:
     """Makes an oracle for each recording."""
     return lambda recording, question: Oracle(name, data, recording, question, **options)
-
-
-def known_names(data: RecordingSet) -> ClassNames:
-    """The classes as they are asked for."""
-    return ClassNames.of(data)

@@ -22,6 +22,9 @@ from univs.evaluation.score_printing import plain, score_with_progress
 from univs.evaluation.scores import METRICS, Scores
 from univs.files import atomic_path
 
+FEW = 8
+"""Fewer videos are scored by this process: another one takes seconds to start."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -143,7 +146,8 @@ def score(job: Job, pred: Path) -> Scores | None:
     if truth is None:
         return None
     name = job.benchmark.metric
-    return score_with_progress(name, METRICS[name], truth, pred, None, job.benchmark.options)
+    workers = 1 if len(job.recordings) < FEW else None
+    return score_with_progress(name, METRICS[name], truth, pred, workers, job.benchmark.options)
 
 
 def make_submission(job: Job, pred: Path) -> Path | None:
