@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from univs.data.public import find_set, read_set
+from univs.data.public.borrowed_names import borrow
 from univs.data.public.files import write_image
 from univs.data.public.kitti_mots import SEQUENCES, write
 from univs.data.sample import VideoSample
@@ -20,8 +21,6 @@ from univs.evaluation.kitti_mots import score
 
 def as_stored(clip: VideoSample) -> np.ndarray:
     """The clip's labels numbered as the reader does: objects called car first, then those called pedestrian."""
-    from univs.data.public.borrowed_names import borrow
-
     kinds = borrow(clip.categories.values(), {1: "car", 2: "pedestrian"})
     order = sorted(clip.object_ids(), key=lambda number: (kinds[clip.categories[number]], number))
     table = np.zeros(256, np.uint8)
@@ -83,6 +82,16 @@ def test_ids_of_the_real_maps(tmp_path: Path) -> None:
     assert labels.objects[0, :254].tolist() == list(range(1, 255))
     assert labels.objects[2, 254] == 255 and labels.objects[15, 255] == 255 and labels.objects[0, 270] == 255
     assert len(recording.categories) == 254 and set(recording.categories.values()) == {"car"}
+
+
+@pytest.mark.parametrize("kind", ["instances_txt", "instances"])
+def test_a_frame_that_kitti_lost(kind: str, synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    """0001 lacks four frames that have labels; the others keep theirs."""
+    write(synth_clips[:1], tmp_path, "val")
+    shutil.rmtree(tmp_path / ("instances" if kind == "instances_txt" else "instances_txt"))
+    (tmp_path / "training" / "image_02" / "0002" / "000001.png").unlink()
+    sample = read_set("kitti_mots", tmp_path)[0]
+    np.testing.assert_array_equal(sample.labels, as_stored(synth_clips[0])[[0, 2, 3, 4]])
 
 
 def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def _recording(images: Path, labels: Path | None, what: str, name: str) -> Recor
         return Recording(name, frames)
     if labels.name == "instances_txt":
         return _from_text(frames, labels / f"{name}.txt", name, what)
-    files = label_files(frames, labels / name, what)
+    files = label_files(frames, labels / name, what, all_listed=False)  # KITTI lost four frames of 0001
     areas = np.zeros(REGION + 1, np.int64)
     for path in files.values():
         areas += np.bincount(read_instances(path).reshape(-1), minlength=len(areas))
@@ -90,9 +90,10 @@ def _from_text(frames: tuple[Path, ...], path: Path, name: str, what: str) -> Re
     patches: dict[int, list[Patch]] = {}
     for one in found:
         place = places.get(f"{one.frame:06d}")
-        if place is None:
-            raise UserError(f"{path} labels frame {one.frame}, which {frames[0].parent} does not have")
-        patches.setdefault(place, []).append(Patch(numbers[one.number], one.rle, one.number == REGION))
+        if place is not None:  # KITTI lost four frames of 0001
+            patches.setdefault(place, []).append(Patch(numbers[one.number], one.rle, one.number == REGION))
+    if found and not patches:
+        raise UserError(f"{path} labels no frame of {frames[0].parent}")
     height, width = found[0].rle["size"] if found else read_rgb(frames[0]).shape[:2]
     read_labels = partial(_draw, patches, (int(height), int(width)), str(path))
     return Recording(name, frames, tuple(range(len(frames))), read_labels, (path,), categories=_categories(numbers))
