@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from univs.data.public import RecordingSet, find_set, read_set
-from univs.data.public.painting import number_objects
+from univs.data.public.painting import compact, number_objects, to_rle
 from univs.data.sample import VideoSample
 from univs.data.synth.vocabulary import vocabulary
 from univs.errors import UserError
@@ -312,3 +312,12 @@ def test_a_missing_photo_is_named(synth_clips: list[VideoSample], tmp_path: Path
     change(tmp_path / FILES["coco"], lambda c: c["images"][0].update(file_name="../../x.jpg"))
     with pytest.raises(UserError, match="leads out"):
         _ = read_set("coco", tmp_path).recordings[0]
+
+
+def test_masks_wait_in_little_memory() -> None:
+    runs = {"size": [48, 80], "counts": [1000, 840, 2000]}
+    polygons = [[1.5, 2, 60, 2, 60, 40, 1.5, 40], [70, 1, 75, 1, 75, 9]]
+    for plain in (runs, polygons, encode_rle(np.eye(48, 80)), None):
+        small = compact(plain)
+        assert to_rle(small, (48, 80), "") == to_rle(plain, (48, 80), "")
+    assert compact(runs)["counts"].itemsize == 4 and compact(polygons)[0].itemsize == 8

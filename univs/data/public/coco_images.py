@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from univs.data.public.files import expecting, read_json
-from univs.data.public.painting import Patch, box_of, number_objects, paint, to_rle
+from univs.data.public.painting import Patch, box_of, compact, number_objects, paint, to_rle
 from univs.data.public.panoptic_png import labels_of
 from univs.data.public.recording import Expression, FrameLabels, Recording
 from univs.data.public.synth_classes import class_ids, class_of, thing_ids
@@ -79,7 +79,7 @@ def coco_file(path: Path, content: Mapping[str, Any]) -> CocoFile:
             if category not in names:
                 raise ValueError(f"annotation {place} has the unknown category {category}")
             crowd, area = bool(row.get("iscrowd", 0)), float(row.get("area", 0))
-            one = Annotation(int(row.get("id", place)), category, crowd, area, row["segmentation"])
+            one = Annotation(int(row.get("id", place)), category, crowd, area, compact(row["segmentation"]))
             annotations[int(row["image_id"])].append(one)
     return CocoFile(path, images, dict(annotations), names, stuff)
 

@@ -119,5 +119,5 @@ def expecting(path: Path, fields: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise UserError(f"{path} does not hold what was expected ({error!r}): {fields}") from error

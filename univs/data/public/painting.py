@@ -5,6 +5,7 @@ An RLE is what pycocotools takes: {"size": [height, width], "counts": compressed
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,18 @@ def number_objects(areas: Sequence[float], crowd: Sequence[bool]) -> list[int]:
     return ids
 
 
+def compact(segmentation: Any) -> Any:
+    """The same polygons or run lengths with arrays for lists of numbers: an eighth of the memory while they wait.
+
+    Raises TypeError or OverflowError for what are no numbers.
+    """
+    if isinstance(segmentation, list):
+        return [array("d", polygon) for polygon in segmentation]
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
+        return {**segmentation, "counts": array("i", segmentation["counts"])}
+    return segmentation
+
+
 def to_rle(segmentation: Any, size: tuple[int, int], what: str) -> Rle | None:
     """The RLE of polygons, of an uncompressed or of a compressed RLE; None of null and of polygons without an area.
 
@@ -53,7 +66,7 @@ def to_rle(segmentation: Any, size: tuple[int, int], what: str) -> Rle | None:
         if (height, width) != size:
             raise UserError(f"{what}: a mask is {width}x{height} pixels, its image is {size[1]}x{size[0]}")
         counts = segmentation["counts"]
-        if isinstance(counts, list):
+        if isinstance(counts, list | array):
             if sum(counts) != height * width or min(counts) < 0:
                 raise UserError(f"{what}: run lengths do not add up to the {width}x{height} pixels of the image")
             return rle_tools.frPyObjects(segmentation, *size)

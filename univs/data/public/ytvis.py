@@ -16,7 +16,7 @@ import numpy as np
 from univs.data.public.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.data.public.label_maps import video_name
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import Patch, box_of, number_objects, paint, run_lengths, to_rle
+from univs.data.public.painting import Patch, box_of, compact, number_objects, paint, run_lengths, to_rle
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.public.synth_classes import class_of, thing_ids
 from univs.data.sample import VideoSample
@@ -98,7 +98,9 @@ def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
         areas = [area for area in row.get("areas") or () if area]
         mean = sum(areas) / len(areas) if areas else 0.0
         crowd = bool(row.get("iscrowd", 0))
-        by_video[int(row["video_id"])].append((int(row["category_id"]), crowd, mean, list(row["segmentations"])))
+        by_video[int(row["video_id"])].append(
+            (int(row["category_id"]), crowd, mean, [compact(mask) for mask in row["segmentations"]])
+        )
     videos = []
     for row in content["videos"]:
         key, files = int(row["id"]), [str(name) for name in row["file_names"]]
