@@ -8,6 +8,10 @@ import sys
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's `mallopt`."""
 
+LARGEST = 64 << 20
+"""Bytes from which a tensor still gets pages of its own, which go back when it is freed: kept ones that large would
+leave holes that nothing else fits into."""
+
 
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory for the next tensor and not to give it back to the system.
@@ -23,5 +27,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 26))
+    settings = ((M_MMAP_THRESHOLD, LARGEST), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 1 << 26))
     return all(mallopt(name, value) == 1 for name, value in settings)

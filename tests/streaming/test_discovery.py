@@ -59,7 +59,7 @@ def test_panoptic_filter_takes_things_and_stuff_apart() -> None:
     kept = PanopticFilter(25, 10, 8, 0.5, 0.6, "any_better")(found, things)
     order = found.best.argsort(descending=True).tolist()[:25]
     category = found.scores.argmax(1).tolist()
-    boxes, masks = boxes_of(found.logits > 0), found.logits[:, :1] > 0
+    boxes, masks = boxes_of(found.logits > 0), found.logits[:, 0] > 0
     thing = [row for row in order if category[row] < 2][:10]
     stuff = [row for row in order if category[row] >= 2][:8]
     wanted = [r for place, r in enumerate(thing) if all(overlap(boxes[r], boxes[b]) < 0.5 for b in thing[:place])]

@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+QUERIES = 2048
+"""So many queries read the maps at a time."""
+
 
 def sample_and_sum(value: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of bilinear samples (zeros outside, cell centres at (i + 0.5) / size).
@@ -46,11 +49,18 @@ def _by_rows(value: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor,
 
     The maps get a border of zeros, and places outside are moved into it.
     """
-    frames, _, heads, channels = value.shape
-    queries, device = locations.shape[1], value.device
     parts = value.split([h * w for h, w in sizes], dim=1)
     bordered = [F.pad(x.unflatten(1, size), (0, 0, 0, 0, 1, 2, 1, 2)) for x, size in zip(parts, sizes, strict=True)]
     table = torch.cat([x.flatten(1, 2) for x in bordered], dim=1)  # F S' M D
+    # the addresses of all queries together would take more memory than anything else that a frame needs
+    groups = zip(locations.split(QUERIES, dim=1), weights.split(QUERIES, dim=1), strict=True)
+    return torch.cat([_rows_of(table, sizes, *group) for group in groups], dim=1)
+
+
+def _rows_of(table: Tensor, sizes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    """What some queries read of the bordered maps, F S' M D."""
+    frames, _, heads, channels = table.shape
+    queries, device = locations.shape[1], table.device
     limit = torch.tensor([(w, h) for h, w in sizes], dtype=locations.dtype, device=device)[:, None]  # G 1 2
     place = torch.clamp(locations * limit + 0.5, torch.zeros_like(limit), limit + 1)
     cell = place.detach().to(torch.int32)

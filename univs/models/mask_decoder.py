@@ -254,9 +254,19 @@ class MaskDecoder(nn.Module):
         self, embedding: Tensor, inputs: Sequence[DecoderInputs], dense: Tensor | None, learnable: int
     ) -> Tensor:
         """Mask logits of B Q' T Cm weights: B Q' T H/4 W/4."""
-        clips, _, frames, _ = embedding.shape
-        flat = None if dense is None else dense.flatten(3)
-        logits = _joined(self._mask_logits(embedding, [p.mask_features.flatten(2) for p in inputs], flat, learnable))
+        clips, queries, frames, _ = embedding.shape
+        features = [piece.mask_features.flatten(2) for piece in inputs]
+        if dense is None and len(inputs) > 1 and not torch.is_grad_enabled():
+            # written where they belong: the largest thing that a clip makes is there once
+            logits = embedding.new_empty(clips * frames, queries, features[0].shape[-1])
+            sizes = [len(piece) for piece in features]
+            for weights, piece, out in zip(
+                _per_frame(embedding).split(sizes), features, logits.split(sizes), strict=True
+            ):
+                torch.matmul(weights, piece, out=out)
+        else:
+            flat = None if dense is None else dense.flatten(3)
+            logits = _joined(self._mask_logits(embedding, features, flat, learnable))
         size = inputs[0].mask_features.shape[-2:]
         return logits.unflatten(0, (clips, frames)).transpose(1, 2).unflatten(3, size)
 

@@ -18,7 +18,7 @@ def holds_its_ground(frames: Iterable[Tensor], weights: Tensor, share: float) ->
     probability.
 
     Args:
-        frames: N H W mask logits of each frame of the clip.
+        frames: N H W mask logits of each frame of the clip, whole or in pieces.
         weights: N.
     Returns:
         True for entities whose pixels, over all frames, are more than `share` of those that they are sure of

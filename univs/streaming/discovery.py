@@ -35,6 +35,15 @@ class Detections:
         """M T h w."""
         return self.maps if self.rows is None else self.maps[self.rows]
 
+    def masks(self, place: int) -> Tensor:
+        """M h w bool masks on frame `place` of the clip."""
+        maps = self.maps[:, place]
+        return (maps if self.rows is None else maps[self.rows]) > 0
+
+    def boxes(self) -> Tensor:
+        """M T 4 boxes around the masks."""
+        return torch.stack([boxes_of(self.masks(place)) for place in range(self.maps.shape[1])], 1)
+
     @staticmethod
     def of(prediction: Prediction, queries: int) -> Detections:
         """The first `queries` rows of a prediction of one clip; it must have class logits."""
@@ -64,14 +73,14 @@ class Detections:
 
 def without_doubles(found: Detections, threshold: float, rule: str) -> Detections:
     """Drop detections whose boxes overlap a better one's by `threshold` or more in any frame (sorted ones given)."""
-    boxes = boxes_of(found.logits > 0)
+    boxes = found.boxes()
     return found.take(suppress(box_iou(boxes, boxes).amax(-1), threshold, rule))
 
 
 def without_double_masks(found: Detections, threshold: float, rule: str) -> Detections:
     """Drop detections whose masks on the first frame overlap a better one's by `threshold` or more."""
-    first = found.logits[:, :1] > 0
-    return found.take(suppress(mask_iou(first, first)[..., 0], threshold, rule))
+    first = found.masks(0)
+    return found.take(suppress(mask_iou(first, first), threshold, rule))
 
 
 @dataclass(frozen=True)
@@ -125,10 +134,12 @@ class PanopticFilter:
 
 
 def joined(first: Detections, second: Detections) -> Detections:
-    """Both, one after the other."""
+    """Both, one after the other; they were taken from the same detections."""
+    assert first.maps is second.maps and first.rows is not None and second.rows is not None
     return Detections(
         torch.cat([first.scores, second.scores]),
         torch.cat([first.quality, second.quality]),
         torch.cat([first.embeddings, second.embeddings]),
-        torch.cat([first.logits, second.logits]),
+        first.maps,
+        torch.cat([first.rows, second.rows]),
     )

@@ -17,6 +17,7 @@ from univs.models.features import Prediction
 from univs.models.univs import UniVS
 from univs.streaming.answer import Answer
 from univs.streaming.assemblies.assembly import Assembly
+from univs.streaming.bands import input_bands
 from univs.streaming.classes import Classes
 from univs.streaming.clip_memory import ClipMemory
 from univs.streaming.competition import holds_its_ground
@@ -162,10 +163,11 @@ class EntityFollower:
         new[matched] = False
         found = found.take(new)
         if len(found):
-            logits = found.logits
-            known = torch.stack([resettled(tracks.logits[index]) > 0 for index in clip.indices], 1)
-            apart = mask_iou(logits > 0, known).amax((1, 2)) < rules.new_overlap
-            self._add(clip, found.take(apart))
+            met = [
+                mask_iou(found.masks(place), resettled(tracks.logits[index]) > 0).amax(1)
+                for place, index in enumerate(clip.indices)
+            ]
+            self._add(clip, found.take(torch.stack(met).amax(0) < rules.new_overlap))
 
     def _add(self, clip: Clip, found: Detections) -> None:
         self.tracks.add(clip.indices, found.scores, found.embeddings, found.logits, found.quality)
@@ -187,10 +189,9 @@ class EntityFollower:
         )
 
     def _at_input(self, logits: Tensor) -> Iterator[Tensor]:
-        """n T h w -> frame by frame n H W at the input, without padding."""
-        height, width = self._geometry.input_height, self._geometry.input_width
+        """n T h w -> every frame at the input, without padding, piece by piece: n rows W."""
         for frame in logits.unbind(1):
-            yield upsampled(frame)[:, :height, :width]
+            yield from (band for _, band in input_bands(frame, self._geometry))
 
 
 class StoredMasks(Mapping[int, Tensor]):

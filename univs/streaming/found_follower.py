@@ -175,7 +175,7 @@ class FoundFollower:
         if known and len(found):
             before = torch.stack([self._masks[number] for number in known])
             taken = before.any(0)
-            pairs = assign(mask_iou(before[:, None], masks[:, None])[..., 0], rules.match)
+            pairs = assign(mask_iou(before, masks), rules.match)
         self._count_looks(known, {known[row]: found.scores[place] for row, place, _ in pairs})
         matched = {place for _, place, _ in pairs}
         new: dict[int, NDArray[np.bool_]] = {}
@@ -195,7 +195,7 @@ class FoundFollower:
 
     def _inside(self, found: Detections) -> Tensor:
         """M h w bool masks within the frame."""
-        masks = found.logits[:, 0] > 0
+        masks = found.masks(0)
         below, right = self._geometry.cells
         masks[:, below:] = masks[:, :, right:] = False
         return masks

@@ -22,13 +22,11 @@ from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.models.word_head import STRIDE as CELL
 from univs.streaming.answer import Answer
+from univs.streaming.bands import input_bands
 from univs.streaming.classes import Classes
 from univs.streaming.geometry import STRIDE, Geometry
-from univs.streaming.scores import quality_counts, quality_of, upsampled
+from univs.streaming.scores import quality_counts, quality_of
 from univs.streaming.window import Clip
-
-BAND = 8
-"""Rows of cells that are enlarged at a time, so that no full-size map of all queries is ever there."""
 
 
 @dataclass(frozen=True)
@@ -133,23 +131,8 @@ def bands(logits: Tensor, geometry: Geometry) -> Iterator[Tensor]:
         torch.arange(size, device=logits.device) * inner // size
         for size, inner in ((geometry.height, height), (geometry.width, width))
     )
-    for top, band in padded_bands(logits[:, : -(-height // STRIDE) + 1]):
-        if top >= height:
-            return
-        band = band[:, : height - top, :width]
+    for top, band in input_bands(logits, geometry):
         if geometry.resized:
             inside = rows[(rows >= top) & (rows < top + band.shape[1])] - top
             band = band[:, inside][:, :, columns]
         yield band
-
-
-def padded_bands(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Q h w -> Q H' W' enlarged bilinearly, piece by piece from above, each with its first row."""
-    cells = logits.shape[1]
-    for top in range(0, cells, BAND):
-        below = min(top + BAND, cells)
-        first, last = (
-            max(0, top - 1),
-            min(below + 1, cells),
-        )  # a cell more on each side, as the neighbour it blends with
-        yield top * STRIDE, upsampled(logits[:, first:last])[:, (top - first) * STRIDE :][:, : (below - top) * STRIDE]

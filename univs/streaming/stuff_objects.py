@@ -16,10 +16,10 @@ from torch import Tensor
 
 from univs.errors import UserError
 from univs.models.features import Prediction
+from univs.streaming.bands import padded_bands
 from univs.streaming.classes import Classes
 from univs.streaming.geometry import Geometry
 from univs.streaming.scores import quality_counts, quality_of
-from univs.streaming.semantic_follower import padded_bands
 
 SURE = 10.0
 """Mask logit of an object where the map says its class."""

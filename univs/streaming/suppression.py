@@ -33,11 +33,11 @@ def box_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def mask_iou(first: Tensor, second: Tensor) -> Tensor:
-    """N T h w and M T h w bool masks -> N M T; 0 where both are empty."""
-    a, b = (masks.flatten(2).transpose(0, 1).float() for masks in (first, second))  # T N hw
-    shared = a @ b.transpose(1, 2)
-    union = a.sum(-1)[:, :, None] + b.sum(-1)[:, None] - shared
-    return (shared / union.clamp_min(1)).permute(1, 2, 0)
+    """N h w and M h w bool masks of one frame -> N M; 0 where both are empty."""
+    a, b = first.flatten(1).float(), second.flatten(1).float()
+    shared = a @ b.T
+    union = a.sum(1)[:, None] + b.sum(1)[None] - shared
+    return shared / union.clamp_min(1)
 
 
 def suppress(overlap: Tensor, threshold: float, rule: str = "kept") -> Tensor:

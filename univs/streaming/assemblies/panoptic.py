@@ -16,6 +16,7 @@ from torch import Tensor
 
 from univs.streaming.answer import Answer
 from univs.streaming.assemblies.windows import Windows
+from univs.streaming.bands import input_bands
 from univs.streaming.classes import Classes
 from univs.streaming.geometry import Geometry
 from univs.streaming.overlap import Span
@@ -134,19 +135,23 @@ class PanopticAssembly:
     def _paint(self, tracks: Tracks, frames: Sequence[int], maps: Sequence[NDArray[np.int32]]) -> dict[int, float]:
         """Write the numbers of the segments into the maps; number -> score."""
         class_scores, categories = tracks.class_scores().max(1)
-        quality = quality_of(torch.stack([quality_counts(logits) for logits in self._enlarged(tracks, frames)]).sum(0))
+        pieces = (piece for index in frames for piece in self._pieces(tracks.logits[index]))
+        quality = quality_of(torch.stack([quality_counts(piece) for piece in pieces]).sum(0))
         scores = class_scores * quality
         things = self._classes.things[categories]
         was_thing = things.new_tensor([entity in self._things for entity in tracks.ids])
         scores = torch.where(things | was_thing, scores, scores * self._stuff_weight)
         winners, own, sure = [], torch.zeros_like(categories), torch.zeros_like(categories)
         shown = torch.zeros_like(categories)
-        for logits in self._enlarged(tracks, frames):
-            winner, inside = self._winners(logits, scores)
-            own += torch.bincount(winner[winner >= 0], minlength=len(tracks))
-            shown += torch.bincount(winner[(winner >= 0) & inside], minlength=len(tracks))
-            sure += (logits >= 0).flatten(1).sum(1)
-            winners.append(winner.masked_fill(~inside, -1))
+        for index in frames:
+            painted_pieces = []
+            for logits in self._pieces(tracks.logits[index]):
+                winner, inside = self._winners(logits, scores)
+                own += torch.bincount(winner[winner >= 0], minlength=len(tracks))
+                shown += torch.bincount(winner[(winner >= 0) & inside], minlength=len(tracks))
+                sure += torch.stack([torch.count_nonzero(row >= 0) for row in logits])
+                painted_pieces.append(winner.masked_fill(~inside, -1))
+            winners.append(torch.cat(painted_pieces))
         numbers = self._numbers(tracks, categories.tolist(), own / sure.clamp_min(1), shown.tolist())
         for painted, winner in zip(maps, winners, strict=True):
             painted[:] = numbers[winner.cpu().numpy()]
@@ -187,7 +192,9 @@ class PanopticAssembly:
             known[key] = self._last_number
         return known[key]
 
-    def _enlarged(self, tracks: Tracks, frames: Sequence[int]) -> Iterator[Tensor]:
-        """N H W mask logits at the frame's size, frame by frame."""
-        for index in frames:
-            yield self._geometry.from_padded(upsampled(tracks.logits[index]))
+    def _pieces(self, logits: Tensor) -> Iterator[Tensor]:
+        """N h w -> mask logits of a frame at its own size, from above: N rows W, all at once where sizes differ."""
+        if self._geometry.resized:
+            yield self._geometry.from_padded(upsampled(logits))
+        else:
+            yield from (band for _, band in input_bands(logits, self._geometry))
