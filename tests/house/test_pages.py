@@ -16,6 +16,7 @@ PAGES = (
     "docs/style.md",
     "docs/synthvs.md",
     "docs/metrics.md",
+    "docs/evaluation.md",
     "datasets/README.md",
 )
 
