@@ -208,6 +208,23 @@ def test_no_more_objects_than_ids() -> None:
     assert ids[299] == 255 and ids[298] == 254 and ids[:45] == [255] * 45 and ids[45:47] == [1, 2]
 
 
+def test_of_more_masks_than_ids_the_smallest_are_unknown(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export("sa1b", synth_clips[:1], tmp_path, "train")
+    masks = np.zeros((300, 48, 80), bool)
+    for k in range(299):  # strips of 3 or, the first 46, of 2 pixels; the last mask lies beneath them all
+        masks[k, 4 * (k % 12) : 4 * (k % 12) + (2 if k < 46 else 3), k // 12 * 3] = True
+    masks[299] = True
+
+    def edit(content: Any) -> None:
+        content["annotations"] = [{"segmentation": encode_rle(m), "area": int(m.sum())} for m in masks]
+
+    change(tmp_path / "sa_000000/sa_1.json", edit)
+    expected = np.full((48, 80), 254)
+    for k in range(299):
+        expected[masks[k]] = 255 if k < 46 else k - 45
+    np.testing.assert_array_equal(objects_of(read_set("sa1b", tmp_path), 0), expected)
+
+
 def test_lvis_photos_lie_where_their_url_says(synth_clips: list[VideoSample], tmp_path: Path) -> None:
     export("lvis", synth_clips[:1], tmp_path)
     content = json.loads((tmp_path / FILES["lvis"]).read_text())

@@ -109,7 +109,7 @@ def image_recording(
     stuff = {number: name for number, name, is_stuff in named if is_stuff and number != IGNORE}
     what = f"{source.path}, image {image.key}"
     return Recording(
-        name=Path(image.file).stem,
+        name=Path(image.file).with_suffix("").as_posix(),
         frames=(file,),
         annotated=(0,),
         labels=partial(

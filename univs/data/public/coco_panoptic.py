@@ -71,7 +71,7 @@ def make_recording(photo: Photo, *, folder: Path, maps: Path, names: dict[int, s
     categories, stuff = names_of(photo.segments, ids, names)
     path = inside(maps, photo.map)
     return Recording(
-        name=Path(photo.file).stem,
+        name=Path(photo.file).with_suffix("").as_posix(),
         frames=(inside(folder, photo.file),),
         annotated=(0,),
         labels=partial(label_photo, path=path, size=photo.size, ids=ids, stuff=frozenset(stuff)),

@@ -19,7 +19,7 @@ from univs.data.public.lazy import LazyRecordings
 from univs.data.public.painting import Patch, box_of, compact, number_objects, paint, run_lengths, to_rle
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.public.synth_classes import class_of, thing_ids
-from univs.data.sample import VideoSample
+from univs.data.sample import IGNORE, VideoSample
 from univs.results import encode_rle
 
 FIELDS = "videos: [id, file_names, height, width], annotations: [video_id, category_id, segmentations], categories"
@@ -50,10 +50,11 @@ FOLDERS = ("{}/JPEGImages", "{}", "JPEGImages/{}", "JPEGImages")
 
 
 class Tube(NamedTuple):
-    """An annotated object: one mask per frame as the file has it, None where it is not seen."""
+    """An annotated object: its class, its mean area where it is seen, and a mask per frame as the file has it."""
 
-    number: int
+    category: int
     crowd: bool
+    area: float
     masks: list[Any]
 
 
@@ -63,7 +64,7 @@ class Video(NamedTuple):
     key: int
     files: list[str]
     size: tuple[int, int]
-    tubes: list[tuple[int, bool, float, list[Any]]]  # class, crowd, mean area, masks
+    tubes: list[Tube]
 
 
 def read(root: Path, split: str, *, style: str) -> RecordingSet:
@@ -93,21 +94,21 @@ def style_name(style: str) -> str:
 
 def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
     """The videos of a file with their tubes, in its order."""
-    by_video: dict[int, list[tuple[int, bool, float, list[Any]]]] = defaultdict(list)
+    by_video: dict[int, list[Tube]] = defaultdict(list)
     for row in content.get("annotations") or ():
         areas = [area for area in row.get("areas") or () if area]
         mean = sum(areas) / len(areas) if areas else 0.0
-        crowd = bool(row.get("iscrowd", 0))
-        by_video[int(row["video_id"])].append(
-            (int(row["category_id"]), crowd, mean, [compact(mask) for mask in row["segmentations"]])
-        )
+        masks = [compact(mask) for mask in row["segmentations"]]
+        tube = Tube(int(row["category_id"]), bool(row.get("iscrowd", 0)), mean, masks)
+        by_video[int(row["video_id"])].append(tube)
     videos = []
     for row in content["videos"]:
         key, files = int(row["id"]), [str(name) for name in row["file_names"]]
         video = Video(key, files, (int(row["height"]), int(row["width"])), by_video[key])
-        for *_, masks in video.tubes:
-            if len(masks) != len(files):
-                raise ValueError(f"video {key} has {len(files)} frames, one of its objects {len(masks)} segmentations")
+        for tube in video.tubes:
+            if len(tube.masks) != len(files):
+                count = len(tube.masks)
+                raise ValueError(f"video {key} has {len(files)} frames, one of its objects {count} segmentations")
         if not files:
             raise ValueError(f"video {key} has no frames")
         videos.append(video)
@@ -116,26 +117,26 @@ def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
 
 def make_recording(video: Video, *, folder: Path, path: Path, names: Mapping[int, str], annotated: bool) -> Recording:
     """The recording of an entry."""
-    ids = number_objects([tube[2] for tube in video.tubes], [tube[1] for tube in video.tubes])
+    ids = number_objects([tube.area for tube in video.tubes], [tube.crowd for tube in video.tubes])
+    named = zip(ids, video.tubes, strict=True)
     with expecting(path, FIELDS):
-        tubes = [Tube(number, tube[1], tube[3]) for number, tube in zip(ids, video.tubes, strict=True)]
-        categories = {number: names[tube[0]] for number, tube in zip(ids, video.tubes, strict=True) if number != 255}
+        categories = {number: names[tube.category] for number, tube in named if number != IGNORE}
     what = f"{path}, video {video.key}"
     return Recording(
         name=str(Path(video.files[0]).parent.as_posix()),
         frames=tuple(inside(folder, name) for name in video.files),
         annotated=tuple(range(len(video.files))) if annotated else (),
-        labels=partial(label_frame, tubes=tubes, size=video.size, what=what) if annotated else None,
+        labels=partial(label_frame, tubes=video.tubes, ids=ids, size=video.size, what=what) if annotated else None,
         key=video.key,
         categories=categories,
     )
 
 
-def label_frame(index: int, *, tubes: list[Tube], size: tuple[int, int], what: str) -> FrameLabels:
+def label_frame(index: int, *, tubes: list[Tube], ids: list[int], size: tuple[int, int], what: str) -> FrameLabels:
     """The labels of a frame. Raises UserError for masks that do not fit."""
     what = f"{what}, frame {index}"
-    found = ((tube, to_rle(tube.masks[index], size, what)) for tube in tubes)
-    patches = [Patch(tube.number, rle, tube.crowd) for tube, rle in found if rle is not None]
+    found = ((number, tube, to_rle(tube.masks[index], size, what)) for number, tube in zip(ids, tubes, strict=True))
+    patches = [Patch(number, rle, tube.crowd) for number, tube, rle in found if rle is not None]
     return FrameLabels(paint(patches, size, what))
 
 
