@@ -45,7 +45,7 @@ class Oracle:
                  offset: int = 0, late: int = 0) -> None:  # fmt: skip
         self.task, self.data, self.recording = BENCHMARKS[name].task, data, recording
         self.shift, self.offset, self.late = shift, offset, late
-        self.first = question.starts[0]
+        self.first = question.starts[0] if question.starts else len(recording)
         self.came = self.answered = 0
         self.meant: dict[int, int] = {}  # id in the answer -> id in the truth
 

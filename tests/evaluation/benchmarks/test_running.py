@@ -91,7 +91,7 @@ def test_a_run_goes_on_where_it_was_killed(name: str, tmp_path: Path) -> None:
     def failing(recording: Recording, question: Question) -> Oracle:
         begun.append(recording.name)
         session = sound(recording, question)
-        if len(begun) == len(job.recordings):  # killed within the last video
+        if len(begun) == 2:
             session.push = killed  # type: ignore[method-assign]
         return session
 
@@ -108,11 +108,11 @@ def test_a_run_goes_on_where_it_was_killed(name: str, tmp_path: Path) -> None:
         return sound(recording, question)
 
     first = answer(job, noting, {"size": 1}, ALONE, quiet())
-    assert again == begun[-1:]
+    assert again == [recording.name for recording in job.recordings[1:]]
     second = answer(job, noting, {"size": 1}, ALONE, quiet())
-    assert len(again) == 1 and first.figures == pytest.approx(second.figures, nan_ok=True)
+    assert len(again) == len(job.recordings) - 1 and first.figures == pytest.approx(second.figures, nan_ok=True)
     answer(job, noting, {"size": 2}, ALONE, quiet())
-    assert len(again) == 1 + len(job.recordings)  # other settings: all are made again
+    assert len(again) == 2 * len(job.recordings) - 1  # other settings: all are made again
 
 
 def test_answers_that_are_gone_are_made_again(davis: Path, tmp_path: Path) -> None:
@@ -159,11 +159,11 @@ from rich.console import Console
 from tests.evaluation.benchmarks.oracle import oracles
 from univs.evaluation.benchmarks.examination import answer, find_job
 from univs.evaluation.benchmarks.sharding import World
-for name in ("davis17", "ytvis19"):
-    job = find_job(name, Path(sys.argv[1]) / name, None, None, Path(sys.argv[2]))
-    with World.from_environment() as world:
+with World.from_environment() as world:
+    for name in ("davis17", "ytvis19"):
+        job = find_job(name, Path(sys.argv[1]) / name, None, None, Path(sys.argv[2]))
         outcome = answer(job, oracles(name, job.data, shift=2), {}, world, Console(file=io.StringIO()))
-    assert (outcome is None) == (world.rank > 0) and world.size == 2
+        assert (outcome is None) == (world.rank > 0) and world.size == 2
 """
 
 
@@ -172,7 +172,7 @@ def test_two_processes_write_what_one_does(tmp_path: Path, repository: Path) -> 
         export(name, tmp_path / "data" / name, videos=3)
         examine(name, tmp_path / "data" / name, tmp_path / "one", shift=2)
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29611"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*command, str(tmp_path / "program.py"), str(tmp_path / "data"), str(tmp_path / "two")],
         env={**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
@@ -201,7 +201,7 @@ def test_parts_are_read_one_by_one(tmp_path: Path) -> None:
     found = parts.read(recordings)
     assert next(found) == {"n": 0}
     (tmp_path / "video2.jsonl").unlink()  # not looked at yet
-    assert [entry["n"] for entry, _ in zip(found, range(3), strict=False)] == [10, 1, 11]
+    assert [entry["n"] for _, entry in zip(range(3), found, strict=False)] == [10, 1, 11]
     with pytest.raises(FileNotFoundError):
         next(found)
     parts.write(recordings[2], [])

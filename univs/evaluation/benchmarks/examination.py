@@ -162,7 +162,9 @@ def note_of(job: Job, scores: Scores | None, submission: Path | None) -> str:
     """What a reader of the figures should know."""
     part = "" if job.whole else f"the first {len(job.recordings)} videos"
     if scores is None:
-        missing = "scored by its server" if submission else f"no ground truth in {job.data.root}"
+        missing = (
+            "scored by its server" if submission else f"no ground truth for {job.benchmark.metric} in {job.data.root}"
+        )
         return f"{missing}, {part}" if part else missing
     return part
 

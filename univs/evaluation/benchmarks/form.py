@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from univs.data.public import Recording
+from univs.data.public.files import inside
 from univs.files import atomic_path
 from univs.results import FrameResult, write_json_array
 
@@ -93,4 +94,4 @@ class Parts:
             file.write(after)
 
     def _path(self, recording: Recording) -> Path:
-        return self._folder / f"{recording.name}.jsonl"
+        return inside(self._folder, f"{recording.name}.jsonl")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.data.public import Recording, RecordingSet
-from univs.data.public.files import write_image
+from univs.data.public.files import inside, write_image
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Take, atomic_folders
@@ -30,7 +30,7 @@ class MaskFolders:
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
-        with atomic_folders([self.pred / recording.name]) as (folder,):
+        with atomic_folders([inside(self.pred, recording.name)]) as (folder,):
 
             def take(result: FrameResult) -> None:
                 write_indexed_png(folder / frame_file(recording, result.frame_index), result.labels, self._palette)
@@ -52,12 +52,12 @@ class ExpressionFolders:
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
-        with atomic_folders([self.pred / recording.name]) as (folder,):
+        with atomic_folders([inside(self.pred, recording.name)]) as (folder,):
 
             def take(result: FrameResult) -> None:
                 for number, said in enumerate(recording.expressions, 1):
                     mask = mask_of(result, number).astype(np.uint8) * 255
-                    write_image(folder / said.key / frame_file(recording, result.frame_index), mask)
+                    write_image(inside(folder, said.key) / frame_file(recording, result.frame_index), mask)
 
             yield take
 
@@ -81,7 +81,7 @@ class AnnotatorFolders:
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
         spoken = spoken_by(recording)
-        with atomic_folders([self.pred / name / recording.name for name in spoken]) as folders:
+        with atomic_folders([inside(self.pred, f"{name}/{recording.name}") for name in spoken]) as folders:
 
             def take(result: FrameResult) -> None:
                 for folder, numbers in zip(folders, spoken.values(), strict=True):
@@ -109,7 +109,7 @@ class ClassMaps:
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
-        with atomic_folders([self.pred / recording.name]) as (folder,):
+        with atomic_folders([inside(self.pred, recording.name)]) as (folder,):
 
             def take(result: FrameResult) -> None:
                 write_image(folder / frame_file(recording, result.frame_index), self.classes(recording, result))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.data.public import Recording, RecordingSet
-from univs.data.public.files import write_image
+from univs.data.public.files import inside, write_image
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Parts, Take, atomic_folders
 from univs.evaluation.benchmarks.mask_forms import frame_file
@@ -30,7 +30,7 @@ class PanopticVideos:
     def writing(self, recording: Recording) -> Iterator[Take]:
         frames: list[tuple[int, dict[int, int]]] = []
         names: dict[int, str] = {}
-        with atomic_folders([self.pred / "pan_pred" / recording.name]) as (folder,):
+        with atomic_folders([inside(self.pred / "pan_pred", recording.name)]) as (folder,):
 
             def take(result: FrameResult) -> None:
                 write_image(folder / frame_file(recording, result.frame_index), to_colours(result.labels))

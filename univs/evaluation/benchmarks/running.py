@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from univs.data.public import Recording
+from univs.data.public.files import inside
 from univs.evaluation.benchmarks.asking import Asked, Question
 from univs.evaluation.benchmarks.form import Form, Take
 from univs.evaluation.benchmarks.mask_forms import wanted_frames
@@ -79,7 +80,7 @@ class Desk:
         record.write(path, self._settings)
 
     def _path(self, recording: Recording) -> Path:
-        return self._folder / f"{recording.name}.json"
+        return inside(self._folder, f"{recording.name}.json")
 
 
 def run(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from univs.data.public import Recording, RecordingSet
+from univs.data.public.files import inside
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Parts, Take
 from univs.files import atomic_path
@@ -122,4 +123,4 @@ class TrackLines:
         return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
 
     def _path(self, recording: Recording) -> Path:
-        return self.pred / "data" / f"{recording.name}.txt"
+        return inside(self.pred / "data", f"{recording.name}.txt")

@@ -1,0 +1,117 @@
+"""`univs evaluate` on public sets, from the command line to the tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.benchmarks.oracle import export, oracles
+from univs import cli
+from univs.data.public import SETS
+from univs.errors import UserError
+from univs.evaluation import runner
+from univs.evaluation.benchmarks.runner import Examiner, find_root
+from univs.evaluation.benchmarks.table import BENCHMARKS, OF_PAPERS
+from univs.evaluation.scores import METRICS
+from univs.streaming import tasks
+
+
+@pytest.fixture
+def knowing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The truth answers in place of a model."""
+
+    def start(
+        self: Examiner, weights: str, device: str, size: int, options: object, world: object, console: object
+    ) -> None:
+        self._settings, self._world, self._console = {"weights": weights}, world, console
+
+    def answer(self: Examiner, job: object) -> object:
+        from univs.evaluation.benchmarks import examination
+
+        name = job.benchmark.dataset
+        return examination.answer(job, oracles(name, job.data), self._settings, self._world, self._console)
+
+    monkeypatch.setattr(Examiner, "__init__", start)
+    monkeypatch.setattr(Examiner, "answer", answer)
+
+
+def test_the_table_is_sound(repository: Path) -> None:
+    assert set(OF_PAPERS) <= set(BENCHMARKS) and len(OF_PAPERS) == 10
+    for name, benchmark in BENCHMARKS.items():
+        assert benchmark.dataset == name and name in SETS
+        assert benchmark.task in tasks.TASKS and benchmark.metric in METRICS
+        assert benchmark.options.keys() <= METRICS[benchmark.metric].options.keys()
+        assert (repository / "configs" / "dataset" / f"{name}.yaml").is_file()
+        assert f"`{name}`" in (repository / "docs" / "evaluation.md").read_text()
+        if benchmark.server:
+            assert set(benchmark.server.splits) <= set(SETS[name].splits)
+
+
+def test_one_set(knowing: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = export("ytvis21", tmp_path / "data")
+    assert cli.main(["evaluate", "dataset=ytvis21", f"data.root={root}", f"out={tmp_path / 'out'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "AP 100.0" in printed and "wastebasket" in printed and "submission.zip" in printed
+    summary = json.loads((tmp_path / "out/ytvis21/valid/summary.json").read_text())
+    assert summary["figures"]["AP50"] == 100 and summary["submission"].endswith("ytvis21/valid/submission.zip")
+    assert summary["settings"]["task"] == "vis" and summary["frames"] == 8
+
+
+def test_all_sets(knowing: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    export("davis17", tmp_path / "sets" / "DAVIS17")
+    export("vspw", tmp_path / "sets" / "vspw")
+    export("ytvos18", tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "seen_categories.json").unlink()
+    roots = [f"data.root={tmp_path / 'sets'}", f"data.roots.ytvos18={tmp_path / 'elsewhere'}"]
+    assert cli.main(["evaluate", "dataset=all", *roots, f"out={tmp_path / 'out'}"]) == 0
+    rows = json.loads((tmp_path / "out" / "all.json").read_text())
+    assert list(rows) == list(OF_PAPERS)
+    assert rows["davis17"]["figures"]["J&F"] == 100 and rows["vspw"]["figures"]["mIoU"] == 100
+    assert rows["ytvos18"]["figures"] == {} and "scored by its server" in rows["ytvos18"]["note"]
+    assert rows["ovis"] == {"figures": {}, "note": f"no folder {tmp_path / 'sets' / 'ovis'}"}
+    printed = capsys.readouterr().out
+    assert "J&F 100.0" in printed and "scored by its server" in printed
+
+
+def test_where_a_set_lies(tmp_path: Path) -> None:
+    (tmp_path / "Ref-DAVIS17").mkdir()
+    assert find_root("ref_davis17", {"root": str(tmp_path), "roots": {"ref_davis17": None}}) == tmp_path / "Ref-DAVIS17"
+    assert find_root("ovis", {"root": None, "roots": {"ovis": "/x"}}) == Path("/x")
+    for data in ({"root": None, "roots": {}}, {"root": str(tmp_path)}, {"root": str(tmp_path / "nowhere")}):
+        with pytest.raises(UserError, match="ovis|nowhere"):
+            find_root("ovis", data)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dataset=vspw"], "data.root"),
+        (["dataset=vspw", "data.root=/nowhere"], "no folder /nowhere"),
+        (["dataset=vspw", "data.root=.", "split=valid"], "no split 'valid'; it has val"),
+        (["dataset=vspw", "data.root=.", "videos=0"], "at least 1"),
+        (["dataset=vspw", "data.root=.", "sequences=[a]"], "sequences"),
+        (["dataset=vspw", "data.root=.", "+sequences=[a]"], "unknown setting sequences; there are dataset"),
+        (["dataset=vspw", "data.root=.", "+data.list=x"], "unknown setting data.list; there is data.root"),
+        (["dataset=public", "dataset=vspv", "data.root=."], "vspv"),
+        (["dataset=all", "data.root=/nowhere"], "no folder /nowhere"),
+        (["dataset=all"], "no data.root"),
+    ],
+)
+def test_bad_settings_are_one_line(overrides: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluate", *overrides]) == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.strip().splitlines()) == 1
+
+
+def test_weights_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = export("davis17", tmp_path / "data", videos=1)
+    assert cli.main(["evaluate", "dataset=davis17", f"data.root={root}", "weights=nobody"]) == 2
+    assert "nobody" in capsys.readouterr().err
+
+
+def test_every_runner_is_there() -> None:
+    for home in (*runner.RUNNERS.values(), runner.PUBLIC):
+        module, _, function = home.partition(":")
+        assert callable(getattr(__import__(module, fromlist=[function]), function))
