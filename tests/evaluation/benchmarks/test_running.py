@@ -115,6 +115,18 @@ def test_a_run_goes_on_where_it_was_killed(name: str, tmp_path: Path) -> None:
     assert len(again) == 2 * len(job.recordings) - 1  # other settings: all are made again
 
 
+def test_what_a_session_refuses_names_the_video(davis: Path, tmp_path: Path) -> None:
+    job = find_job("davis17", davis, None, 1, tmp_path)
+
+    class Refusing(Noting):
+        def push(self, frame: np.ndarray, prompts: Sequence[Any] = ()) -> list[FrameResult]:
+            raise UserError("the mask is empty")
+
+    with pytest.raises(UserError, match=f"video {job.recordings[0].name}: the mask is empty"):
+        answer(job, lambda *_: Refusing(), {}, ALONE, quiet())
+    assert not list((tmp_path / "davis17/val/predictions").iterdir())
+
+
 def test_answers_that_are_gone_are_made_again(davis: Path, tmp_path: Path) -> None:
     outcome = examine("davis17", davis, tmp_path)
     (tmp_path / "davis17/val/predictions" / outcome.job.recordings[1].name).rename(tmp_path / "gone")

@@ -44,8 +44,9 @@ def evaluate(
     unknown = sorted(data.keys() - {"root"})
     if unknown:
         raise UserError(f"dataset {dataset}: unknown setting data.{unknown[0]}; there is data.root")
+    check_settings(size, options)
     world = World.from_environment()
-    job = find_job(dataset, data["root"], split, videos, Path(out) if out else RESULTS)
+    job = find_job(dataset, str(data["root"]), split, videos, Path(out) if out else RESULTS)
     console = Console(quiet=world.rank > 0)
     with world:
         examiner = Examiner(weights, device, size, options or {}, world, console)
@@ -70,6 +71,7 @@ def evaluate_all(
     `data`: root, a folder that holds each set in a folder of its name; roots, where single sets lie instead. Sets that
     are not there say so in their row. Raises UserError if none is there.
     """
+    check_settings(size, options)
     folder, world = Path(out) if out else RESULTS, World.from_environment()
     console = Console(quiet=world.rank > 0)
     jobs: dict[str, Job | str] = {}
@@ -126,6 +128,14 @@ class Examiner:
             return session
 
         return new_session
+
+
+def check_settings(size: int | None, options: Mapping[str, Any] | None) -> None:
+    """Raises UserError for a size that is none, and for options that are not names with values."""
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
+    if options is not None and not isinstance(options, Mapping):
+        raise UserError(f"options are given as +options.NAME=VALUE, not {options}")
 
 
 def find_root(name: str, data: Mapping[str, Any]) -> Path:

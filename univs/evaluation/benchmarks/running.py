@@ -13,6 +13,7 @@ import numpy as np
 
 from univs.data.public import Recording
 from univs.data.public.files import inside
+from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import Asked, Question
 from univs.evaluation.benchmarks.form import Form, Take
 from univs.evaluation.benchmarks.mask_forms import wanted_frames
@@ -72,11 +73,14 @@ class Desk:
         return record if self.form.has(recording) else None
 
     def answer(self, recording: Recording, question: Question, session: Pusher, advance: Callable[[], object]) -> None:
-        """Asks about a video and keeps the answers, whole or not at all."""
+        """Asks about a video and keeps the answers, whole or not at all. Raises UserError that names the video."""
         path = self._path(recording)
         path.unlink(missing_ok=True)  # from here on the old answers may be gone
-        with self.form.writing(recording) as take:
-            record = run_video(recording, question, session, take, advance)
+        try:
+            with self.form.writing(recording) as take:
+                record = run_video(recording, question, session, take, advance)
+        except UserError as error:
+            raise UserError(f"video {recording.name}: {error}") from error
         record.write(path, self._settings)
 
     def _path(self, recording: Recording) -> Path:
