@@ -62,6 +62,17 @@ def test_rows_are_learnable_then_prompts_and_do_not_depend_on_each_other(
         small_model.decode(clip, clip_length=3)
 
 
+def test_learnable_masks_are_left_out_and_nothing_else_changes(
+    small_model: UniVS, random_features: ImageFeatures
+) -> None:
+    clip, prompts = random_features.frames(slice(0, 3)), random_prompts(2, frames=3)
+    whole = small_model.decode(clip, clip_length=3, prompts=prompts, learnable=True, self_attention="sep-l2p")
+    part = small_model.decode(
+        clip, clip_length=3, prompts=prompts, learnable=True, learnable_masks=False, self_attention="sep-l2p"
+    )
+    assert same(part, Prediction(whole.mask_logits[:, 4:], whole.embeddings, None))
+
+
 def test_permuting_objects_permutes_results(small_model: UniVS, random_features: ImageFeatures) -> None:
     frame, prompts, order = random_features.frames(slice(0, 1)), random_prompts(3), [2, 0, 1]
     dense = torch.randn(1, 3, 8, 16, 24)

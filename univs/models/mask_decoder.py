@@ -115,6 +115,7 @@ class MaskDecoder(nn.Module):
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
+        learnable_masks: bool = True,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
         sentences: Tensor | None = None,
@@ -129,6 +130,7 @@ class MaskDecoder(nn.Module):
             clip_length: T.
             prompts: the prompt stream, if any.
             learnable: run the learnable stream.
+            learnable_masks: predict its masks too; without, the mask logits are those of the prompt rows.
             dense: B N Cm H/4 W/4 with T = 1, what the dense memory adds to the mask features of each prompt row.
             class_embeddings: K D, of any length; L2 normalised here.
             sentences: N D or B N D, of the length the text encoder gave them; for grounding logits.
@@ -155,7 +157,8 @@ class MaskDecoder(nn.Module):
             raise ValueError("nothing to decode: neither prompts nor learnable queries")
 
         def predict(normed: Tensor, embedding: Tensor) -> Prediction:
-            masks = self._masks(embedding, inputs, dense, count)
+            first = 0 if learnable_masks else count
+            masks = self._masks(embedding[:, first:], inputs, dense, count - first)
             classes = None if class_embeddings is None else self._classify(normed, class_embeddings)
             grounding = None if sentences is None else self._ground(normed, sentences)
             return Prediction(masks, normed, classes, grounding)

@@ -177,6 +177,7 @@ class UniVS(nn.Module):
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
+        learnable_masks: bool = True,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
         sentences: Tensor | None = None,
@@ -193,6 +194,7 @@ class UniVS(nn.Module):
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
+        learnable_masks: bool = True,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
         sentences: Tensor | None = None,
@@ -208,6 +210,7 @@ class UniVS(nn.Module):
         clip_length: int = 1,
         prompts: PromptQueries | None = None,
         learnable: bool = False,
+        learnable_masks: bool = True,
         dense: Tensor | None = None,
         class_embeddings: Tensor | None = None,
         sentences: Tensor | None = None,
@@ -221,6 +224,7 @@ class UniVS(nn.Module):
             features: of B*T frames, clip after clip; or what `prepare` made of them, in one piece or in several.
             prompts: prompt stream of B clips; None: no prompt rows.
             learnable: run the learnable queries too.
+            learnable_masks: predict their masks; without, the mask logits are those of the prompt rows alone.
             dense: B N Cm H/4 W/4 (T = 1), added to the mask features of the prompt rows: logits_n = e_n . (F + D_n).
             class_embeddings: K D; None: no class logits.
             sentences: N D (or B N D), as the text encoder made them; None: no grounding logits.
@@ -240,6 +244,7 @@ class UniVS(nn.Module):
             clip_length=clip_length,
             prompts=prompts,
             learnable=learnable,
+            learnable_masks=learnable_masks,
             dense=dense,
             class_embeddings=class_embeddings,
             sentences=sentences,

@@ -203,6 +203,7 @@ class ClipFollower:
             clip_length=len(clip.frames),
             prompts=self.asker.ask(clip, self._masks()),
             learnable=self._learnable or stuff is not None,
+            learnable_masks=stuff is not None,
             class_embeddings=None if stuff is None else stuff.classes.embeddings,
             self_attention=self._self_attention,
             grounding_blend=self._blend,
