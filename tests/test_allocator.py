@@ -12,7 +12,7 @@ from univs.allocator import keep_freed_memory
 kept = keep_freed_memory()
 libc = ctypes.CDLL("libc.so.6")
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-size = 16 << 20
+size = 8 << 20
 def faults():
     pointer = libc.malloc(size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -8,7 +8,7 @@ import sys
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's `mallopt`."""
 
-LARGEST = 24 << 20
+LARGEST = 12 << 20
 """Bytes from which a tensor still gets pages of its own, which go back when it is freed: kept ones that large would
 leave holes that nothing else fits into."""
 
