@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,17 +21,15 @@ from pycocotools import mask as rle_tools
 from scipy.optimize import linear_sum_assignment
 
 from univs.errors import UserError
+from univs.evaluation.burst_files import HOLDS, Detection, SpooledSequence, Video, read_sequence, spool_sequences
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.hota import EPSILON, SHAPES, HotaTally, TrackedFrame, added, averaged, measure_hota, renumber
-from univs.evaluation.score_files import read_json
 from univs.evaluation.scores import Progress, Scores, quiet
-from univs.evaluation.tube_masks import Rle, areas, intersections
+from univs.evaluation.tube_masks import areas, intersections
 from univs.evaluation.tube_precision import Matches, match, mean_known, precision_at_recalls
-from univs.vocabularies.tao import tao_distractors, tao_names
+from univs.vocabularies.tao import tao_names
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05) - EPSILON
-MOST = 300
-"""Detections of a frame that are looked at, the most certain ones."""
 COMMON = frozenset(
     [4, 13, 34, 35, 36, 41, 45, 58, 60, 78, 79, 81, 91, 95, 99, 118, 126, 133, 139, 154, 174, 185, 211, 221, 229, 235]
     + [
@@ -63,28 +62,6 @@ COMMON = frozenset(
 )
 """Classes of COCO by their id in TAO; all others are uncommon."""
 TOOLS = ("burstapi", "trackeval")
-HOLDS = "sequences with segmentations in the BURST format"
-
-
-class Detection(NamedTuple):
-    """An object on a frame."""
-
-    track: int
-    category: int
-    mask: Rle
-    score: float = 1.0
-
-
-class Video(NamedTuple):
-    """A sequence to score: the detections of its annotated frames."""
-
-    name: str
-    truth: list[list[Detection]]
-    prediction: list[list[Detection]]
-    negative: frozenset[int]
-    """Classes that are known not to be there."""
-    incomplete: frozenset[int]
-    """Classes of which not every object is annotated."""
 
 
 class ClassTally(NamedTuple):
@@ -96,13 +73,15 @@ class ClassTally(NamedTuple):
 
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet, task: str = "class_guided") -> Scores:
     """All figures by the rules of both tools. Raises UserError for whatever is wrong with the files."""
-    exemplar = task == "exemplar_guided"
-    videos = find_videos(gt, pred, exemplar)
-    classes = sorted({one.category for video in videos for frame in video.truth for one in frame})
+    measure = partial(measure_sequence, exemplar=task == "exemplar_guided")
+    with TemporaryDirectory(prefix="univs-score-") as folder:
+        sequences = spool_sequences(gt, pred, Path(folder))
+        weights = [sequence.truth.size + sequence.prediction.size for sequence in sequences]
+        parts = score_videos(measure, sequences, workers, progress, weights)
+    measured = [tallies for tallies, _ in parts]
+    classes = sorted({category for _, present in parts for category in present})
     if not classes:
         raise UserError(f"{gt} holds no object; expected {HOLDS}")
-    weights = [sum(map(len, (*video.truth, *video.prediction))) for video in videos]
-    measured = score_videos(partial(measure_video, exemplar=exemplar), videos, workers, progress, weights)
     figures: dict[str, Any] = {}
     for tool in TOOLS:
         tallies = {
@@ -114,6 +93,12 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet,
     rows = {name: {key: row[key] for key in shown} for name, row in final["per_class"].items()}
     summary = {f"{key} {part}": value for key in shown for part, value in final[key].items()}
     return Scores(figures, summary, rows)
+
+
+def measure_sequence(sequence: SpooledSequence, exemplar: bool) -> tuple[dict[str, dict[int, ClassTally]], set[int]]:
+    """What `measure_video` gives, and the classes that are there. Raises UserError for what is not as expected."""
+    video = read_sequence(sequence, exemplar)
+    return measure_video(video, exemplar), {one.category for frame in video.truth for one in frame}
 
 
 def measure_video(video: Video, exemplar: bool) -> dict[str, dict[int, ClassTally]]:
@@ -225,84 +210,6 @@ def tool_figures(tallies: Mapping[int, Sequence[ClassTally]], each_threshold: bo
         }
         overall[key] = {part: 100 * float(np.mean(some)) if some else float("nan") for part, some in parts.items()}
     return {**overall, "per_class": per_class}
-
-
-def find_videos(gt: Path, pred: Path, exemplar: bool) -> list[Video]:
-    """The sequences by name. Raises UserError for what is not as expected."""
-    truth, prediction = _sequences(gt), _sequences(pred)
-    unknown = [key for key in prediction if key not in truth]
-    if unknown:
-        raise UserError(f"{pred} holds the sequence {'/'.join(unknown[0])}, which {gt} does not have")
-    videos = []
-    for key, sequence in sorted(truth.items(), key=lambda item: "-".join(item[0]).replace("/", "-")):
-        paths = sequence["annotated_image_paths"]
-        size = (int(sequence["height"]), int(sequence["width"]))
-        true = _detections(sequence, size, gt, key)
-        found = _detections(prediction[key], size, pred, key) if key in prediction else {}
-        if exemplar:
-            own = {int(track) for track in sequence["track_category_ids"]}
-            extra = {one.track for frame in found.values() for one in frame} - own
-            if extra:
-                raise UserError(
-                    f"{pred}, {'/'.join(key)}: track {min(extra)} is none of the true ones, which were given"
-                )
-        videos.append(
-            Video(
-                "/".join(key),
-                [[one for one in true[path] if one.category not in tao_distractors()] for path in paths],
-                [_most_certain(found.get(path, [])) for path in paths],
-                frozenset(map(int, sequence.get("neg_category_ids", ()))),
-                frozenset(map(int, sequence.get("not_exhaustive_category_ids", ()))),
-            )
-        )
-    return videos
-
-
-def _sequences(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """(data set, name) -> sequence. UserError if a field is missing or the numbers of frames differ."""
-    content = read_json(path, HOLDS)
-    found = {}
-    for place, sequence in enumerate(content.get("sequences", ()) if isinstance(content, Mapping) else ()):
-        fields = ("dataset", "seq_name", "width", "height", "annotated_image_paths", "segmentations")
-        lacking = [field for field in (*fields, "track_category_ids") if field not in sequence]
-        if lacking:
-            raise UserError(f"{path}, sequence {place} has no {lacking[0]}; expected {HOLDS}")
-        name = (str(sequence["dataset"]), str(sequence["seq_name"]))
-        counts = (len(sequence["segmentations"]), len(sequence["annotated_image_paths"]))
-        if counts[0] != counts[1]:
-            raise UserError(f"{path}, {'/'.join(name)}: segmentations of {counts[0]} frames; expected {counts[1]}")
-        found[name] = sequence
-    if not found:
-        raise UserError(f"{path} holds no sequence; expected {HOLDS}")
-    return found
-
-
-def _detections(
-    sequence: Mapping[str, Any], size: tuple[int, int], path: Path, name: tuple[str, str]
-) -> dict[str, list[Detection]]:
-    """Frame -> its objects. UserError for one without a mask or a class."""
-    categories = sequence["track_category_ids"]
-    found = {}
-    for image, objects in zip(sequence["annotated_image_paths"], sequence["segmentations"], strict=True):
-        try:
-            found[image] = [
-                Detection(
-                    int(track),
-                    int(one["category_id"] if "category_id" in one else categories[track]),
-                    {"size": list(size), "counts": one["rle"]},
-                    float(one.get("score", 1.0)),
-                )
-                for track, one in objects.items()
-            ]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"{path}, {'/'.join(name)}, {image}: expected track -> rle, and its class in track_category_ids"
-            ) from error
-    return found
-
-
-def _most_certain(found: list[Detection]) -> list[Detection]:
-    return found if len(found) <= MOST else sorted(found, key=lambda one: -one.score)[:MOST]
 
 
 def _tracks(frames: Sequence[Sequence[Detection]], category: int) -> list[list[Detection | None]]:

@@ -46,7 +46,7 @@ def score_videos(
             results[number] = function(jobs[number])
             progress(len(results), len(jobs))
     else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context(_start_method())) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork" if may_fork() else "spawn")) as pool:
             futures = {pool.submit(function, jobs[number]): number for number in order}
             try:
                 for future in as_completed(futures):
@@ -58,7 +58,6 @@ def score_videos(
     return [results[number] for number in range(len(jobs))]
 
 
-def _start_method() -> str:
-    """A fork starts at once but copies no threads, so that locks they hold would stay locked; else a fresh process."""
-    alone = threading.active_count() == 1 and "torch" not in sys.modules
-    return "fork" if alone and sys.platform.startswith("linux") else "spawn"
+def may_fork() -> bool:
+    """Whether processes start at once, as forks: those copy no threads, so that locks they hold would stay locked."""
+    return threading.active_count() == 1 and "torch" not in sys.modules and sys.platform.startswith("linux")

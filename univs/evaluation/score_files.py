@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +46,19 @@ def read_lines(path: Path, holds: str) -> list[str]:
     return found
 
 
-def read_json(path: Path, holds: str, prepare: Callable[[bytes], bytes] | None = None) -> Any:
-    """What a JSON file holds; one packed by gzip (.gz) is unpacked, and found where only the other name was given.
-
-    Args:
-        prepare: what to do to the unpacked text before it is read.
-    """
+def find_json(path: Path, holds: str) -> Path:
+    """The path of a JSON file, or that of the .gz beside it if there is only this; UserError if there is neither."""
     packed = path.with_name(f"{path.name}.gz")
-    if not path.exists() and packed.is_file():
-        path = packed
-    need_file(path, holds)
+    return need_file(packed if not path.exists() and packed.is_file() else path, holds)
+
+
+def read_json(path: Path, holds: str) -> Any:
+    """What a JSON file holds; one packed by gzip (.gz) is unpacked, and found where only the other name was given."""
+    path = find_json(path, holds)
     try:
         data = path.read_bytes()
         text = gzip.decompress(data) if path.suffix == ".gz" else data
-        return json.loads(prepare(text) if prepare else text)
+        return json.loads(text)
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is no JSON file ({error}); expected {holds}") from error
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.average_precision import RECALLS
 from univs.evaluation.by_video import score_videos
-from univs.evaluation.score_files import read_json
 from univs.evaluation.scores import Progress, Scores, quiet
-from univs.evaluation.tube_masks import areas, counts_as_text, intersections, read_tube
+from univs.evaluation.spool import Spooled
+from univs.evaluation.tube_masks import Rle, areas, intersections, read_tube
 from univs.evaluation.tube_precision import Floats, Matches, match, mean_known, precision_at_recalls, reached_recall
+from univs.evaluation.youtube_vis_files import Video, spool_videos
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RANGES = {"all": (0, 1e10), "small": (0, 128**2), "medium": (128**2, 256**2), "large": (256**2, 1e10)}
@@ -33,38 +34,28 @@ LIMITS = (1, 10, 100)
 """Detections that are looked at, per video and category."""
 MOST = LIMITS[-1]
 SHAPE = (len(RANGES), len(THRESHOLDS))
-FORMAT = "videos, categories and annotations in the YouTube-VIS format"
 
 
 class Tube(NamedTuple):
-    """A true tube or a detection: one mask per frame as its file has it, None where it is not seen."""
+    """A true tube or a detection: one RLE per frame, None where it is not seen."""
 
     category: int
-    masks: list[Any]
+    masks: list[Rle | None]
     score: float = 0.0
     crowd: bool = False
     area: float = 0.0
     """Mean area over the frames that show it; of a detection it is computed from its masks."""
 
 
-class Video(NamedTuple):
-    """A video to score; `name` says in messages where a tube comes from."""
-
-    name: str
-    size: tuple[int, int]
-    length: int
-    truth: list[Tube]
-    found: list[Tube]
-
-
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
     """All figures of a results.json. Raises UserError for whatever is wrong with the files."""
-    videos, categories = find_videos(gt, pred)
-    weights = [video.length * (len(video.truth) + len(video.found)) for video in videos]
     by_category: dict[int, list[Matches]] = defaultdict(list)
-    for measured in score_videos(measure_video, videos, workers, progress, weights):
-        for category, matches in measured.items():
-            by_category[category].append(matches)
+    with TemporaryDirectory(prefix="univs-score-") as folder:
+        videos, categories = spool_videos(gt, pred, Path(folder), workers)
+        weights = [video.truth.size + video.found.size for video in videos]
+        for measured in score_videos(measure_video, videos, workers, progress, weights):
+            for category, matches in measured.items():
+                by_category[category].append(matches)
     precisions = {category: precision_at_recalls(by_category[category], SHAPE) for category in categories}
     recalls = {
         category: {most: reached_recall(by_category[category], SHAPE, most) for most in LIMITS}
@@ -91,28 +82,40 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
 
 def measure_video(video: Video) -> dict[int, Matches]:
     """Category -> how its detections fared in one video. Raises UserError for masks that cannot be read."""
-    truth = [read_tube(tube.masks, video.size, f"{video.name}, an annotation") for tube in video.truth]
-    found = [read_tube(tube.masks, video.size, f"{video.name}, a result") for tube in video.found]
-    pixels = [areas(masks) for masks in found]
-    true_categories = np.array([tube.category for tube in video.truth], np.int64)
-    categories = np.array([tube.category for tube in video.found], np.int64)
+    truth = read_tubes(video.truth, video.size, f"{video.name}, an annotation")
+    found = read_tubes(video.found, video.size, f"{video.name}, a result")
+    pixels = [areas(tube.masks) for tube in found]
+    true_categories = np.array([tube.category for tube in truth], np.int64)
+    categories = np.array([tube.category for tube in found], np.int64)
     # All categories at once, but not the detections that have none to match.
     asked = np.flatnonzero(np.isin(categories, true_categories))
     shared = np.zeros((len(found), len(truth)))
-    shared[asked] = intersections([found[k] for k in asked], truth, [pixels[k] for k in asked])
-    volumes, true_volumes = (np.array([p.sum() for p in part]) for part in (pixels, [areas(masks) for masks in truth]))
+    true_masks = [tube.masks for tube in truth]
+    shared[asked] = intersections([found[k].masks for k in asked], true_masks, [pixels[k] for k in asked])
+    volumes, true_volumes = (np.array([p.sum() for p in part]) for part in (pixels, [areas(m) for m in true_masks]))
     union = volumes[:, None] + true_volumes - shared
     iou = np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
-    scores = np.array([tube.score for tube in video.found], np.float64)
+    scores = np.array([tube.score for tube in found], np.float64)
     sizes = np.array([mean_area(p) for p in pixels], np.float64)
     result = {}
     for category in sorted({*categories.tolist(), *true_categories.tolist()}):
         rows, columns = np.flatnonzero(categories == category), np.flatnonzero(true_categories == category)
         rows = rows[np.argsort(-scores[rows], kind="stable")[:MOST]]
-        result[category] = match_tubes(
-            iou[rows][:, columns], scores[rows], sizes[rows], [video.truth[k] for k in columns]
-        )
+        result[category] = match_tubes(iou[rows][:, columns], scores[rows], sizes[rows], [truth[k] for k in columns])
     return result
+
+
+def read_tubes(rows: Spooled, size: tuple[int, int], what: str) -> list[Tube]:
+    """Tubes as their file has them. Raises UserError for masks, scores and areas that cannot be read."""
+    tubes = []
+    for row in rows.read():
+        try:
+            area, score = mean_area(row.get("areas", ())), float(row.get("score", 0))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{what}: expected numbers as score and areas") from error
+        masks = read_tube(row["segmentations"], size, what)
+        tubes.append(Tube(int(row["category_id"]), masks, score, bool(row.get("iscrowd", 0)), area))
+    return tubes
 
 
 def match_tubes(iou: Floats, scores: Floats, sizes: Floats, truth: Sequence[Tube]) -> Matches:
@@ -150,61 +153,3 @@ def mean_area(per_frame: Sequence[float] | NDArray[Any]) -> float:
     """Mean over the frames with any pixel; 0 without one."""
     shown = [area for area in per_frame if area]
     return float(np.mean(shown)) if shown else 0.0
-
-
-def find_videos(gt: Path, pred: Path) -> tuple[list[Video], dict[int, str]]:
-    """The videos by id, and the names of the categories by id. Raises UserError for what is not as expected."""
-    with ThreadPoolExecutor(1) as thread:  # unpacking runs beside
-        reading = thread.submit(read_json, pred, "a list of video_id, category_id, score, segmentations")
-        truth = read_json(gt, FORMAT, counts_as_text)
-        results = reading.result()
-    try:
-        categories = {int(row["id"]): str(row.get("name", row["id"])) for row in truth["categories"]}
-        videos = {
-            int(row["id"]): Video(
-                f"video {row['id']}",
-                (int(row["height"]), int(row["width"])),
-                int(row["length"] if "length" in row else len(row["file_names"])),
-                [],
-                [],
-            )
-            for row in truth["videos"]
-        }
-        annotations = truth["annotations"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{gt} is not what was expected: {FORMAT}") from error
-    for place, row in enumerate(annotations):
-        video = _place_of(row, gt, f"annotation {place}", videos, categories, "areas")
-        tube = Tube(
-            int(row["category_id"]),
-            row["segmentations"],
-            crowd=bool(row.get("iscrowd", 0)),
-            area=mean_area(row["areas"]),
-        )
-        video.truth.append(tube)
-    if not isinstance(results, list):
-        raise UserError(f"{pred} holds no list; expected a list of video_id, category_id, score, segmentations")
-    for place, row in enumerate(results):
-        video = _place_of(row, pred, f"result {place}", videos, categories, "score")
-        video.found.append(Tube(int(row["category_id"]), row["segmentations"], float(row["score"])))
-    return [videos[number] for number in sorted(videos)], dict(sorted(categories.items()))
-
-
-def _place_of(
-    row: Any, path: Path, what: str, videos: Mapping[int, Video], categories: Mapping[int, str], also: str
-) -> Video:
-    """The video of an annotation or a result. UserError for fields that it lacks and ids that are not known."""
-    fields = ("video_id", "category_id", "segmentations", also)
-    lacking = [field for field in fields if not isinstance(row, Mapping) or field not in row]
-    if lacking:
-        raise UserError(f"{path}, {what} has no {lacking[0]}; expected {', '.join(fields)}")
-    if row["video_id"] not in videos:
-        raise UserError(f"{path}, {what} is of video {row['video_id']}, which the ground truth does not have")
-    if row["category_id"] not in categories:
-        raise UserError(f"{path}, {what} has the category {row['category_id']}, which the ground truth does not name")
-    video = videos[row["video_id"]]
-    if len(row["segmentations"]) != video.length:
-        raise UserError(
-            f"{path}, {what} has {len(row['segmentations'])} segmentations; {video.name} has {video.length} frames"
-        )
-    return video
