@@ -6,6 +6,8 @@ import gzip
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,24 @@ def test_both_forms_of_vipseg_are_equal(both_forms: Path) -> None:
     assert one.labels[0, 3, 3] == 2 and one.labels[0, 0, 0] == 0 and one.labels[2, 0, 0] == one.panoptic[2, 0, 0] == 255
     pickled = pickle.loads(pickle.dumps(raw.recordings[0]))
     assert dict(pickled.categories) == one.categories
+
+
+def test_our_converter_makes_the_converted_form(both_forms: Path) -> None:
+    expected = again(read_set("vipseg", both_forms))[0]
+    shutil.rmtree(both_forms / "VIPSeg_720P")
+    script = Path(__file__).parents[2] / "datasets/prepare/vipseg.py"
+    subprocess.run([sys.executable, script, both_forms, "--lines", "12"], check=True, capture_output=True)
+    assert (both_forms / "VIPSeg_720P" / GT).is_file()
+    found = again(read_set("vipseg", both_forms))[0]
+    assert (found.categories, found.stuff) == (expected.categories, expected.stuff)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert expected.panoptic is not None and found.panoptic is not None
+    np.testing.assert_array_equal(found.panoptic, expected.panoptic)
+    (both_forms / "panomasks/0_a/00000001.png").unlink()
+    shutil.rmtree(both_forms / "VIPSeg_720P")
+    failed = subprocess.run([sys.executable, script, both_forms], capture_output=True, text=True)
+    assert failed.returncode == 1 and "panomasks/0_a/00000001.png" in failed.stderr
+    assert not (both_forms / "VIPSeg_720P" / GT).exists()
 
 
 def test_raw_vipseg_of_the_test_split(both_forms: Path) -> None:
