@@ -176,3 +176,34 @@ def test_wrong_results_are_named(tmp_path: Path) -> None:
         score(gt, pred)
     with pytest.raises(UserError, match="is not what was expected: videos, categories and annotations"):
         score(pred, pred)
+
+
+def test_annotations_may_come_before_the_videos(tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    packed = tmp_path / "gt.json.gz"
+    truth = json.loads(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    stats = {}
+    for order in (("videos", "categories", "annotations"), ("annotations", "categories", "videos")):
+        gt.write_text(json.dumps({"info": {}, **{key: truth[key] for key in order}, "licenses": []}))
+        stats[order[0]] = score(gt, pred).figures["stats"]
+    assert stats["annotations"] == stats["videos"] and stats["videos"]["AP"] == 1
+    rows = truth["annotations"]
+
+    def scored_with(message: str, place: int, **changes: Any) -> None:
+        changed = [{**row, **changes} if k == place else row for k, row in enumerate(rows)]
+        gt.write_text(
+            json.dumps({"annotations": changed, "videos": truth["videos"], "categories": truth["categories"]})
+        )
+        with pytest.raises(UserError, match=message):
+            score(gt, pred)
+
+    scored_with("gt.json, annotation 3 is of video 7, which the ground truth does not have", 3, video_id=7)
+    scored_with("gt.json, annotation 2 has the category 4, which", 2, category_id=4)
+    scored_with("annotation 1 has 4 segmentations; video 1 has 3 frames", 1, segmentations=[None] * 4)
+    scored_with("annotation 0: expected whole numbers as ids and a list of segmentations", 0, video_id="first")
+    scored_with("annotation 0: expected whole numbers as ids and a list of segmentations", 0, segmentations=None)
+    scored_with("video 2, an annotation: expected numbers as score and areas", 2, areas=["x", 1, 1])
+    gt.write_text(json.dumps({"annotations": rows, "videos": truth["videos"]}))
+    with pytest.raises(UserError, match="gt.json is not what was expected"):
+        score(gt, pred)
