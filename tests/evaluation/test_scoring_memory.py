@@ -115,7 +115,9 @@ def peaks(metric: str, gt: Path, pred: Path, spool: Path) -> tuple[float, float]
 def test_the_peak_does_not_grow_with_the_videos(
     tmp_path: Path, metric: str, write: Callable[[Path, int], tuple[Path, Path]], few: int
 ) -> None:
-    megabytes, own, workers = [], [], []
+    megabytes: list[float] = []
+    own: list[float] = []
+    workers: list[float] = []
     for videos in (few, 8 * few):
         files = write(tmp_path, videos)
         megabytes.append(sum(path.stat().st_size for path in files) / 2**20)
