@@ -18,6 +18,7 @@ from univs.data.davis_folder import DavisFolder
 from univs.data.photo import PhotoSource
 from univs.data.photo_masks import PhotoMasks
 from univs.data.photo_pool import PhotoPool, object_areas
+from univs.data.public_sources import SetPhotos, open_set
 from univs.data.region_labels import RegionLabels
 from univs.data.sample import VideoSample
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
@@ -161,8 +162,9 @@ def build_clips(
 
     Each source has `kind`, optionally `weight` (default 1, among the photos or among the videos) and the arguments of
     its reader: photos (root, category, exclude), coco (root, exclude, complete), regions (images, labels), videos
-    (root, exclude, image_set, complete, and `gaps`, default [1, 2] stored frames). `extra` are data sets of VideoSample
-    by name. Raises UserError for an unknown kind, a wrong argument or missing files.
+    (root, exclude, image_set, complete, and `gaps`, default [1, 2] stored frames), set (a public set: name, root,
+    split, exclude, and `gaps` if it has videos). `extra` are data sets of VideoSample by name. Raises UserError for an
+    unknown kind, a wrong argument or missing files.
     """
     photos: list[tuple[PhotoSource, float]] = []
     videos: list[VideoSource] = []
@@ -170,13 +172,18 @@ def build_clips(
         options = dict(source)
         kind, weight = options.pop("kind", None), float(options.pop("weight", 1.0))
         try:
-            if kind == "videos":
+            if kind in ("videos", "set"):
                 low, high = options.pop("gaps", (1, 2))
-                videos.append(VideoSource(DavisFolder(**options).sequences, weight, (int(low), int(high))))
+                found = DavisFolder(**options).sequences if kind == "videos" else open_set(**options)
+                if isinstance(found, SetPhotos):
+                    photos.append((found, weight))
+                else:
+                    videos.append(VideoSource(found, weight, (int(low), int(high))))
             elif kind in PHOTO_SOURCES:
                 photos.append((PHOTO_SOURCES[kind](**options), weight))
             else:
-                raise UserError(f"data source of unknown kind {kind!r}: expected videos, {', '.join(PHOTO_SOURCES)}")
+                known = ", ".join(("videos", "set", *PHOTO_SOURCES))
+                raise UserError(f"data source of unknown kind {kind!r}: expected {known}")
         except TypeError as error:
             raise UserError(f"data source {dict(source)}: {error}") from error
     pool = PhotoPool(photos, cache_bytes=cache_bytes) if photos else None
