@@ -242,3 +242,16 @@ def test_frames_prepared_one_by_one_decode_as_a_clip(small_model: UniVS, random_
         assert same(clip, apart)
     with pytest.raises(ValueError, match="4 frames do not divide into clips of 3"):
         small_model.decode(inputs, clip_length=3, prompts=prompts)
+
+
+def test_pieces_decode_as_a_clip_without_gradients_and_in_another_precision(
+    small_model: UniVS, random_features: ImageFeatures
+) -> None:
+    prompts, together = random_prompts(2, frames=3), random_features.frames(slice(0, 3))
+    for enabled in (False, True):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            inputs = [small_model.prepare(random_features.frames(slice(index, index + 1))) for index in range(3)]
+            clip = small_model.decode(together, clip_length=3, prompts=prompts, learnable=True)
+            apart = small_model.decode(inputs, clip_length=3, prompts=prompts, learnable=True)
+        assert apart.mask_logits.dtype == clip.mask_logits.dtype
+        assert torch.allclose(clip.mask_logits.float(), apart.mask_logits.float(), atol=0.2 if enabled else 1e-5)

@@ -260,13 +260,16 @@ class MaskDecoder(nn.Module):
         clips, queries, frames, _ = embedding.shape
         features = [piece.mask_features.flatten(2) for piece in inputs]
         if dense is None and len(inputs) > 1 and not torch.is_grad_enabled():
-            # written where they belong: the largest thing that a clip makes is there once
-            logits = embedding.new_empty(clips * frames, queries, features[0].shape[-1])
+            # piece by piece into place: the largest thing that a clip makes is there once
             sizes = [len(piece) for piece in features]
-            for weights, piece, out in zip(
-                _per_frame(embedding).split(sizes), features, logits.split(sizes), strict=True
-            ):
-                torch.matmul(weights, piece, out=out)
+            logits = embedding.new_empty(0)
+            start = 0
+            for weights, piece in zip(_per_frame(embedding).split(sizes), features, strict=True):
+                product = weights @ piece
+                if not start:
+                    logits = product.new_empty(clips * frames, queries, product.shape[-1])
+                logits[start : start + len(piece)] = product
+                start += len(piece)
         else:
             flat = None if dense is None else dense.flatten(3)
             logits = _joined(self._mask_logits(embedding, features, flat, learnable))
