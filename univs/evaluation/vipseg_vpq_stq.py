@@ -11,50 +11,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
-from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.label_pairs import read_ids, shared_pixels
 from univs.evaluation.panoptic import PanopticFrame, PanopticTally, Segment, Tubes
-from univs.evaluation.panoptic_files import Categories, check_listed, read_categories, read_segments
-from univs.evaluation.score_files import need_folder, read_json
+from univs.evaluation.panoptic_files import Categories, check_listed
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.stq import Meetings, SequenceStq, measure_sequence, stq_figures
+from univs.evaluation.vipseg_files import Frame, SpooledVideo, read_video, spool_videos
 
 WINDOWS = (1, 2, 4, 6, 8)
 PAPER_WINDOWS = (1, 2, 4, 6)
 CLASSES = 124
-TRUTH = "panoptic_gt_VIPSeg_val.json"
 CROWD = 0
 """The segment that a video's ground truth lists first is a crowd to AQ, if it is a thing: an oddity of the tool."""
 
 
-class Frame(NamedTuple):
-    """A frame to score: its maps and their listed segments."""
-
-    truth: Path
-    prediction: Path
-    size: tuple[int, int] | None
-    true_segments: list[Segment]
-    predicted_segments: list[Segment]
-
-
-class Video(NamedTuple):
-    """A video to score."""
-
-    name: str
-    frames: list[Frame]
-
-
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
     """VPQ and STQ of a folder of predictions. Raises UserError for whatever is wrong with the files."""
-    videos, categories = find_videos(gt, pred)
-    measured = score_videos(
-        partial(measure_video, categories=categories), videos, workers, progress, [len(v.frames) for v in videos]
-    )
+    with TemporaryDirectory(prefix="univs-score-") as folder:
+        videos, categories = spool_videos(gt, pred, Path(folder))
+        weights = [video.truth.size + video.prediction.size for video in videos]
+        measured = score_videos(partial(measure_video, categories=categories), videos, workers, progress, weights)
     tallies = {window: PanopticTally.nothing(len(categories.places)) for window in WINDOWS}
     for found, _ in measured:
         tallies = {window: tallies[window] + found[window] for window in WINDOWS}
@@ -74,9 +56,9 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     return Scores(figures, summary, rows)
 
 
-def measure_video(video: Video, categories: Categories) -> tuple[dict[int, PanopticTally], SequenceStq]:
-    """The VPQ tallies of all windows and the parts of STQ of one video. Raises UserError for what its maps lack."""
-    frames = [read_frame(frame) for frame in video.frames]
+def measure_video(video: SpooledVideo, categories: Categories) -> tuple[dict[int, PanopticTally], SequenceStq]:
+    """The VPQ tallies of all windows and the parts of STQ of one video. Raises UserError for what its files lack."""
+    frames = [read_frame(frame) for frame in read_video(video, categories)]
     tubes = Tubes(frames, categories.places)
     tallies = {window: tubes.tally(window) for window in WINDOWS}
     classes = max(CLASSES, 1 + max(categories.places))
@@ -134,59 +116,6 @@ def window_figures(tally: PanopticTally, categories: Categories) -> dict[str, An
 
 
 VPQ_GROUPS = {"all": "All", "thing": "Things", "stuff": "Stuff"}
-
-
-def find_videos(gt: Path, pred: Path) -> tuple[list[Video], Categories]:
-    """The videos of the ground truth with their predictions. Raises UserError for what is missing."""
-    holds = "videos, annotations and categories in the VIPSeg format"
-    truth_file, prediction_file = need_folder(gt, f"{TRUTH} and panomasksRGB") / TRUTH, pred / "pred.json"
-    truth = read_json(truth_file, holds)
-    need_folder(pred, "pred.json and pan_pred/VIDEO/*.png")
-    prediction = read_json(prediction_file, "annotations of every video")
-    categories = read_categories(truth, truth_file)
-    predicted = _by_video(prediction, prediction_file)
-    sizes = _sizes(truth)
-    videos = []
-    for name, truths in _by_video(truth, truth_file).items():
-        if name not in predicted:
-            raise UserError(f"{prediction_file} lacks the video {name} of {truth_file}")
-        found = {str(row.get("image_id")): row for row in predicted[name]}
-        frames = []
-        for row in truths:
-            image = str(row.get("image_id"))
-            if image not in found:
-                raise UserError(f"{prediction_file} lacks the frame {image} of video {name}")
-            file_name, predicted_name = (str(r.get("file_name", f"{image}.png")) for r in (row, found[image]))
-            frames.append(
-                Frame(
-                    gt / "panomasksRGB" / name / Path(file_name).with_suffix(".png"),
-                    pred / "pan_pred" / name / Path(predicted_name).with_suffix(".png"),
-                    sizes.get((name, image)),
-                    read_segments(row, truth_file, categories, true=True),
-                    read_segments(found[image], prediction_file, categories, true=False),
-                )
-            )
-        videos.append(Video(name, frames))
-    if not videos:
-        raise UserError(f"{truth_file} holds no video; expected {holds}")
-    return videos, categories
-
-
-def _by_video(content: Any, path: Path) -> dict[str, list[dict[str, Any]]]:
-    try:
-        return {str(video["video_id"]): list(video["annotations"]) for video in content["annotations"]}
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is not in the VIPSeg format; expected annotations: [video_id, annotations]") from error
-
-
-def _sizes(truth: Mapping[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
-    """(video, frame) -> height and width, where the file says so."""
-    return {
-        (str(video["video_id"]), str(image["id"])): (int(image["height"]), int(image["width"]))
-        for video in truth.get("videos", ())
-        for image in video.get("images", ())
-        if "height" in image and "width" in image
-    }
 
 
 def _classes_and_instances(
