@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from univs.errors import UserError
-from univs.video.av_reader import CameraReader, FileReader
 from univs.video.images import ImageReader, is_image, list_images
 from univs.video.reader import ArrayReader, VideoReader
 
@@ -23,14 +22,16 @@ def open_video(source: Source | VideoReader) -> VideoReader:
     """
     if isinstance(source, VideoReader):
         return source
+    if not isinstance(source, int | str | os.PathLike):
+        return ArrayReader(source)
+    if not isinstance(source, int) and Path(source).is_dir():
+        return ImageReader(list_images(Path(source)), name=os.fspath(source))
+
+    from univs.video.av_reader import CameraReader, FileReader  # only now: PyAV takes 15 MiB
+
     if isinstance(source, int):
         return CameraReader(source)
-    if not isinstance(source, str | os.PathLike):
-        return ArrayReader(source)
-    path = Path(source)
-    text = os.fspath(source)
-    if path.is_dir():
-        return ImageReader(list_images(path), name=text)
+    path, text = Path(source), os.fspath(source)
     if path.is_file():
         return FileReader(path)
     if text.isascii() and text.isdigit():
