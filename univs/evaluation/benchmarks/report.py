@@ -65,7 +65,7 @@ def json_of(jobs: Mapping[str, Job | str], done: Mapping[str, Outcome]) -> str:
 
 
 def _note(outcome: Outcome) -> str:
-    return f"{outcome.note}: {outcome.submission}" if outcome.submission else outcome.note
+    return ": ".join(str(part) for part in (outcome.note, outcome.submission) if part)
 
 
 def _speed(outcome: Outcome) -> str:
