@@ -11,6 +11,7 @@ import numpy as np
 from univs.data.photo import read_indices, read_names, read_rgb, require_folder, require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.video.images import is_image
 
 RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 
@@ -91,7 +92,7 @@ def list_sequence(name: str, images: Path, masks: Path, complete: bool) -> Label
     """Frames that have a mask, in order of their names."""
     require_folder(images, f"sequence {name}: frames")
     require_folder(masks, f"sequence {name}: masks")
-    frame_of = {path.stem: path for path in images.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png")}
+    frame_of = {path.stem: path for path in images.iterdir() if is_image(path)}
     mask_of = {path.stem: path for path in masks.iterdir() if path.suffix.lower() == ".png"}
     for stem in sorted(mask_of.keys() - frame_of.keys()):
         raise UserError(f"sequence {name}: mask {mask_of[stem]} has no frame in {images}")

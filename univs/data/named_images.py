@@ -14,9 +14,9 @@ from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, decode, is_on
 from univs.data.photo import read_indices, read_names, read_rgb, require_folder, require_same_size
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.video.images import is_image
 from univs.vocabularies import plain_name
 
-IMAGES = (".jpg", ".jpeg", ".png")
 
 SYNONYMS = {
     "aeroplane": "airplane",
@@ -143,7 +143,7 @@ class SemanticImages:
     def __init__(self, images: str | Path, labels: str | Path, names: Sequence[str]) -> None:
         folder = require_folder(Path(images), "semantic maps: images")
         maps = require_folder(Path(labels), "semantic maps: labels")
-        self.pairs = [(p, maps / f"{p.stem}.png") for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGES]
+        self.pairs = [(p, maps / f"{p.stem}.png") for p in sorted(folder.iterdir()) if is_image(p)]
         for image, label in self.pairs:
             if not label.is_file():
                 raise UserError(f"image {image} has no map {label}")

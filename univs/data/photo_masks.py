@@ -1,4 +1,4 @@
-"""Folders of photos with one binary mask each: `images/*.jpg` and `masks/*.png` of the same stem."""
+"""Folders of photos with one binary mask each: images (JPEG, PNG, WebP, ...) and `masks/*.png` of the same stem."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from univs.data.photo import Photo, read_indices, read_names, read_rgb, require_folder, require_same_size, shrink
 from univs.errors import UserError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+from univs.video.images import is_image
 
 
 class PhotoMasks:
@@ -55,7 +54,7 @@ def pair_files(images: Path, masks: Path, what: str) -> list[tuple[Path, Path]]:
     """Images and masks of equal stems, sorted. Raises UserError for missing folders and files without a partner."""
     require_folder(images, f"{what}: images")
     require_folder(masks, f"{what}: masks")
-    by_stem = {path.stem: path for path in sorted(images.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
+    by_stem = {path.stem: path for path in sorted(images.iterdir()) if is_image(path)}
     mask_of = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() == ".png"}
     if not by_stem:
         raise UserError(f"{what}: no images in {images}")

@@ -15,7 +15,6 @@ import numpy as np
 from univs.data.davis_folder import RESOLUTION, resolution_folder
 from univs.data.photo import require_folder
 from univs.data.public.files import (
-    FRAME_SUFFIXES,
     inside,
     list_frames,
     read_json,
@@ -39,6 +38,7 @@ from univs.data.public.lazy import LazyRecordings
 from univs.data.public.recording import Recording, RecordingSet
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.video.images import IMAGE_SUFFIXES
 
 SEMANTICS = "davis_semantics.json"
 
@@ -130,7 +130,7 @@ def sequence_names(path: Path, what: str) -> tuple[str, ...]:
 
 def _sequence(line: str) -> str:
     first = PurePosixPath(line.split()[0])
-    if first.suffix.lower() not in FRAME_SUFFIXES:
+    if first.suffix.lower() not in IMAGE_SUFFIXES:
         return line
     parts = [part for part in first.parent.parts if part != "/"]
     if parts[:1] == ["JPEGImages"]:

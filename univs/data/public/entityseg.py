@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.data.public.coco_images import CocoContent, CocoFile, CocoImage, coco_file, frames_of, image_recording
-from univs.data.public.files import FRAME_SUFFIXES, expecting, first_folder, inside, read_json, write_image, write_json
+from univs.data.public.files import expecting, first_folder, inside, read_json, write_image, write_json
 from univs.data.public.label_maps import video_name
 from univs.data.public.lazy import LazyRecordings
 from univs.data.public.recording import Recording, RecordingSet
 from univs.data.public.synth_classes import thing_ids
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.video.images import is_image
 
 TITLE = "EntitySeg"
 FILES = (
@@ -89,7 +90,7 @@ def places_of(folder: Path) -> dict[str, list[Path]]:
     """Name of a photo -> the files of that name in any folder below."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in FRAME_SUFFIXES:
+        if is_image(path):
             found[path.name].append(path)
     return found
 

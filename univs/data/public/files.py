@@ -14,8 +14,7 @@ from PIL import Image
 
 from univs.errors import UserError
 from univs.files import atomic_path
-
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+from univs.video.images import IMAGE_SUFFIXES, is_image
 
 
 def read_json(path: Path, what: str, keys: Sequence[str] = ()) -> Any:
@@ -53,10 +52,10 @@ def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
     """The pictures in a folder, by name, hidden ones left out. Raises UserError if it is missing or holds none."""
     if not folder.is_dir():
         raise UserError(f"{what}: no folder {folder}")
-    pictures = (path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES)
-    found = tuple(sorted(path for path in pictures if not path.name.startswith(".")))
+    pictures = (path for path in folder.iterdir() if is_image(path))
+    found = tuple(sorted(pictures))
     if not found:
-        raise UserError(f"{what}: no frames (.jpg or .png) in {folder}")
+        raise UserError(f"{what}: no frames ({" ".join(sorted(IMAGE_SUFFIXES))}) in {folder}")
     return found
 
 
