@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,8 +22,8 @@ def write(folder: Path, kind: str, *results: FrameResult) -> None:
             output.add(FRAME, result)
 
 
-def result(index: int, labels: np.ndarray, names: dict[int, str], **more: object) -> FrameResult:
-    return FrameResult(index, labels, tuple(names), names=names, **more)  # type: ignore[arg-type]
+def result(index: int, labels: np.ndarray, names: dict[int, str], **more: Any) -> FrameResult:
+    return FrameResult(index, labels, tuple(names), names=names, **more)
 
 
 def test_panoptic_files_are_those_of_coco(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.data_public.conftest import change
 from univs.data.public import read_set
 from univs.data.public.burst import write
 from univs.data.sample import VideoSample
@@ -20,12 +20,6 @@ from univs.results import encode_rle
 from univs.vocabularies.tao import tao_distractors, tao_names
 
 FILE = "annotations/val/all_classes.json"
-
-
-def change(path: Path, edit: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
 
 
 def first_seen(clip: VideoSample) -> dict[int, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.data_public.conftest import change, ranks
 from univs.data.public import RecordingSet, find_set, read_set
 from univs.data.public.painting import compact, number_objects, to_rle
 from univs.data.sample import VideoSample
@@ -31,17 +31,6 @@ def export(name: str, clips: list[VideoSample], root: Path, split: str = "val") 
     known = find_set(name)
     known.load().write(clips, root, split, **known.options)
     return pickle.loads(pickle.dumps(read_set(name, root, split)))
-
-
-def change(path: Path, edit: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def ranks(labels: np.ndarray) -> np.ndarray:
-    """Ids numbered from 1 in their order: a file tells their order alone."""
-    return np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape)
 
 
 def objects_of(found: RecordingSet, place: int) -> np.ndarray:

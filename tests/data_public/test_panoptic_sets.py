@@ -8,14 +8,13 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data_public.conftest import change, ranks
 from univs.data.public import Recording, RecordingSet, read_set
 from univs.data.public import coco_panoptic as coco_layout
 from univs.data.public import vipseg as vipseg_layout
@@ -33,17 +32,6 @@ GT = "panoptic_gt_VIPSeg_val.json"
 def again(found: RecordingSet) -> RecordingSet:
     """The set after pickling, as a worker gets it."""
     return pickle.loads(pickle.dumps(found))
-
-
-def change(path: Path, edit: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def ranks(labels: np.ndarray) -> np.ndarray:
-    """Ids numbered from 1 in their order: a file tells their order alone."""
-    return np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape)
 
 
 def same_segments(recording: Recording, clip: VideoSample) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.data_public.conftest import change, ranks
 from univs.data.public import Recording, find_set, read_set
 from univs.data.sample import VideoSample
 from univs.errors import UserError
@@ -25,17 +25,6 @@ def export(name: str, clips: list[VideoSample], root: Path, split: str = "valid"
     known = find_set(name)
     known.load().write(clips, root, split, **known.options)
     return root / FILES[name].format(split)
-
-
-def change(path: Path, edit: Callable[[Any], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
-def ranks(labels: np.ndarray) -> np.ndarray:
-    """Ids numbered from 1 in their order: a file tells their order alone."""
-    return np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape)
 
 
 @pytest.mark.parametrize("name", FILES)

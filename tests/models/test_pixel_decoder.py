@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -49,7 +51,8 @@ def test_deformable_levels_are_coarse_first_and_frames_are_apart() -> None:
     torch.manual_seed(0)
     decoder = DeformablePixelDecoder((6, 8, 10, 12), dim=32, mask_dim=5, layers=2, heads=4, points=2, ffn=16)
     maps = backbone_maps()
-    assert decoder.input_proj[0][0].in_channels == 12  # type: ignore[index]
+    coarsest: Any = decoder.input_proj[0]
+    assert coarsest[0].in_channels == 12
     whole, second = decoder(maps), decoder([m[1:] for m in maps])
     for a, b in zip(whole.levels, second.levels, strict=True):
         assert torch.allclose(a[1:], b, atol=1e-5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,9 +21,9 @@ def source() -> SampledMap:
     return SampledMap(features, torch.linspace(0, 1, DIM))
 
 
-def sampler(**options: object) -> VisualSampler:
-    given: dict[str, object] = {"tokens": 6, "sign_embedding": False, "kind_embedding": False, **options}
-    return VisualSampler(DIM, **given)  # type: ignore[arg-type]
+def sampler(**options: Any) -> VisualSampler:
+    given: dict[str, Any] = {"tokens": 6, "sign_embedding": False, "kind_embedding": False, **options}
+    return VisualSampler(DIM, **given)
 
 
 def cells_of(features: Tensor) -> set[tuple[int, int]]:

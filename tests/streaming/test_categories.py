@@ -104,7 +104,8 @@ def test_official_entities_start_late_only_where_that_is_asked_for(prompt_only_m
         )  # fmt: skip
         frames, _ = moving_squares(3)
         session.push(frames[0])
-        follower: Any = session._engine.follower  # type: ignore[union-attr]
+        engine: Any = session._engine
+        follower = engine.follower
         for entity_id in follower.object_ids:  # as if the first clip had found none
             follower.remove(entity_id)
         session.push(frames[1])

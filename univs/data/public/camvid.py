@@ -51,17 +51,7 @@ def read(root: Path, split: str) -> RecordingSet:
 
 def _recording(labels: Path, known: ClassCodes, what: str, item: tuple[str, tuple[Path, ...]]) -> Recording:
     name, frames = item
-    files = label_files(frames, labels, what, all_listed=False)
-    return Recording(
-        name,
-        frames,
-        tuple(files),
-        partial(known.read, files),
-        tuple(files.values()),
-        categories=known.categories,
-        stuff=known.stuff,
-        complete=True,
-    )
+    return known.recording(name, frames, label_files(frames, labels, what, all_listed=False))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from univs.data.photo import read_indices
 from univs.data.public.borrowed_names import borrow_segments
-from univs.data.public.recording import FrameLabels
+from univs.data.public.recording import FrameLabels, Recording
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
 
@@ -54,6 +55,19 @@ class ClassCodes:
         things = np.zeros(256, np.uint8)
         things[[*self.categories, IGNORE]] = [*self.categories, IGNORE]
         return FrameLabels(things[panoptic], panoptic)
+
+    def recording(self, name: str, frames: tuple[Path, ...], files: Mapping[int, Path]) -> Recording:
+        """A video (or image) whose frames have these label maps, by their place, ascending."""
+        return Recording(
+            name,
+            frames,
+            tuple(files),
+            partial(self.read, files),
+            tuple(files.values()),
+            categories=self.categories,
+            stuff=self.stuff,
+            complete=True,
+        )
 
     def of(self, sample: VideoSample) -> np.ndarray:
         """T H W uint8: a clip as the set stores it, classes borrowed (see `borrow_segments`).

@@ -61,17 +61,7 @@ def _recording(data: Path, codes: ClassCodes, public: bool, what: str, name: str
     masks = data / name / "mask"
     if not public and not masks.is_dir():
         return Recording(name, frames)
-    files = label_files(frames, masks, what)
-    return Recording(
-        name,
-        frames,
-        tuple(files),
-        partial(codes.read, files),
-        tuple(files.values()),
-        categories=codes.categories,
-        stuff=codes.stuff,
-        complete=True,
-    )
+    return codes.recording(name, frames, label_files(frames, masks, what))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
