@@ -55,7 +55,7 @@ def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
     pictures = (path for path in folder.iterdir() if is_image(path))
     found = tuple(sorted(pictures))
     if not found:
-        raise UserError(f"{what}: no frames ({" ".join(sorted(IMAGE_SUFFIXES))}) in {folder}")
+        raise UserError(f"{what}: no frames ({' '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
     return found
 
 
