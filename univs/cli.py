@@ -163,24 +163,30 @@ def _segment(arguments: argparse.Namespace) -> None:
     reader = open_video(arguments.input)
     check_prompts(prompts, reader.size, reader.num_frames)
 
+    from univs.claim import claim_folder
+    from univs.commands.earlier_results import refuse_own_input
     from univs.commands.segment import check_question, choose_device, segment_to_folder
-    from univs.models.zoo import load
 
     check_question(task, prompts, categories)
-    model = load(arguments.weights, choose_device(arguments.device))
-    summary = segment_to_folder(
-        model,
-        reader,
-        prompts,
-        arguments.out,
-        task=task,
-        size=arguments.size,
-        categories=categories,
-        precision=arguments.precision,
-        compiled=arguments.compile,
-        with_overlay=not arguments.no_overlay,
-        title=Path(reader.name).name,
-    )
+    refuse_own_input(arguments.input, arguments.out)
+    with claim_folder(arguments.out) as claim:
+        from univs.models.zoo import load
+
+        model = load(arguments.weights, choose_device(arguments.device))
+        summary = segment_to_folder(
+            model,
+            reader,
+            prompts,
+            arguments.out,
+            task=task,
+            size=arguments.size,
+            categories=categories,
+            precision=arguments.precision,
+            compiled=arguments.compile,
+            with_overlay=not arguments.no_overlay,
+            title=Path(reader.name).name,
+            unfinished=claim.unfinished,
+        )
     if arguments.json:
         print(json.dumps({"out": str(arguments.out), **summary.to_json()}))
     else:
@@ -193,12 +199,15 @@ def _extract(arguments: argparse.Namespace) -> None:
 
     reader = open_video(arguments.input)
 
+    from univs.claim import claim_folder
     from univs.commands.extract import extract_to_folder
     from univs.commands.segment import choose_device
-    from univs.models.zoo import load
 
-    model = load(arguments.weights, choose_device(arguments.device))
-    count = extract_to_folder(model, reader, arguments.out, size=arguments.size)
+    with claim_folder(arguments.out):
+        from univs.models.zoo import load
+
+        model = load(arguments.weights, choose_device(arguments.device))
+        count = extract_to_folder(model, reader, arguments.out, size=arguments.size)
     print(f"{count} frames: {arguments.out}")
 
 

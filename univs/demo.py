@@ -11,6 +11,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from univs.claim import claim_folder
+from univs.commands.earlier_results import holds_results, remove_earlier
 from univs.commands.segment import Summary, segment_to_folder
 from univs.data.synth.demo import demo_clip
 from univs.evaluation.davis import boundary_f, jaccard
@@ -32,30 +34,39 @@ SYNTH_FRAMES = (0, 6, 12, 18, 26, 39)
 def run_demo(folder: Path) -> None:
     """Write overlay videos, masks and a contact sheet of both clips to a folder and print the figures.
 
-    Raises OSError if the folder cannot be written to.
+    Raises UserError if the folder cannot be written to.
     """
-    model = load("tiny")
-    console = Console()
-    console.print(_synth(model, folder / "synth"))
-    summary = _rabbit(model, folder / "rabbit")
-    visible, asked = summary.visible[1], summary.frames - min(RABBIT_PROMPTS)
-    console.print(
-        f"Big Buck Bunny: the rabbit, given as a box on frame {min(RABBIT_PROMPTS)}, is visible in {visible} of the "
-        f"{asked} frames from there on; {_speed(summary)}"
-    )
-    with atomic_path(folder / "contact_sheet.png") as temporary:
-        Image.fromarray(_sheet(folder)).save(temporary, optimize=True)
+    with claim_folder(folder) as claim:
+        model = load("tiny")
+        console = Console()
+        if claim.unfinished or holds_results(folder / "synth"):
+            remove_earlier(folder)
+        console.print(_synth(model, folder / "synth", claim.unfinished))
+        summary = _rabbit(model, folder / "rabbit", claim.unfinished)
+        visible, asked = summary.visible[1], summary.frames - min(RABBIT_PROMPTS)
+        console.print(
+            f"Big Buck Bunny: the rabbit, given as a box on frame {min(RABBIT_PROMPTS)}, is visible in {visible} of "
+            f"the {asked} frames from there on; {_speed(summary)}"
+        )
+        with atomic_path(folder / "contact_sheet.png") as temporary:
+            Image.fromarray(_sheet(folder)).save(temporary, optimize=True)
     for name in ("contact_sheet.png", "rabbit/overlay.mp4", "synth/overlay.mp4"):
         console.print(f"look at {folder / name}", soft_wrap=True)
 
 
-def _rabbit(model: UniVS, folder: Path) -> Summary:
+def _rabbit(model: UniVS, folder: Path, unfinished: bool) -> Summary:
     return segment_to_folder(
-        model, open_video(RABBIT_CLIP), RABBIT_PROMPTS, folder, size=RABBIT_SIZE, title="Big Buck Bunny"
+        model,
+        open_video(RABBIT_CLIP),
+        RABBIT_PROMPTS,
+        folder,
+        size=RABBIT_SIZE,
+        title="Big Buck Bunny",
+        unfinished=unfinished,
     )
 
 
-def _synth(model: UniVS, folder: Path) -> Table:
+def _synth(model: UniVS, folder: Path, unfinished: bool) -> Table:
     sample, prompts = demo_clip()
     figures: dict[int, list[tuple[float, float]]] = defaultdict(list)
     start = {
@@ -69,7 +80,9 @@ def _synth(model: UniVS, folder: Path) -> Table:
                 pair = result.mask(object_id), truth == object_id
                 figures[object_id].append((jaccard(*pair), boundary_f(*pair)))
 
-    summary = segment_to_folder(model, open_video(sample.frames), prompts, folder, title="SynthVS", watch=score)
+    summary = segment_to_folder(
+        model, open_video(sample.frames), prompts, folder, title="SynthVS", unfinished=unfinished, watch=score
+    )
     return _table(figures, start, sample.categories, _speed(summary))
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from univs.commands.earlier_results import refuse_own_input
 from univs.commands.output_folder import OutputFolder
 from univs.commands.sheet_frames import SheetFrames
+from univs.errors import UserError
 from univs.results import FrameResult
 
 LABELS = np.zeros((8, 12), np.uint8)
@@ -43,3 +46,68 @@ def test_after_a_bug_nothing_half_done_has_a_name(tmp_path: Path) -> None:
         raise RuntimeError
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["masks"]
     assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["00000.png"]
+
+
+def run(folder: Path, count: int = 1, **options: Any) -> None:
+    expressions = {1: LABELS == 0, 2: LABELS == 1}
+    with OutputFolder(folder, 25, "", **options) as output:
+        for index in range(count):
+            names = {1: "red car", 2: "dog"}
+            output.add(FRAME, FrameResult(index, LABELS, (1, 2), separate=expressions, names=names))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("kind", ["masks", "semantic", "panoptic", "expressions"])
+@pytest.mark.parametrize("earlier", ["masks", "semantic", "panoptic", "expressions"])
+def test_the_folder_holds_the_last_run_alone(tmp_path: Path, earlier: str, kind: str) -> None:
+    run(tmp_path / "both", 3, kind=earlier)
+    run(tmp_path / "both", 1, kind=kind, with_overlay=False)
+    run(tmp_path / "alone", 1, kind=kind, with_overlay=False)
+    assert files(tmp_path / "both") == files(tmp_path / "alone")
+
+
+def test_what_a_killed_run_left_goes_and_files_of_others_stay(tmp_path: Path) -> None:
+    run(tmp_path, 2, kind="expressions")
+    (tmp_path / "results.json").unlink()
+    others = [
+        "notes.txt",
+        "masks/mine.png",
+        "masks/1/0.png",
+        "masks/000.png",
+        "overlay.mp4.old",
+        "masks/12/a/00000.png",
+    ]
+    for name in (*others, ".overlay.123.tmp.mp4", "masks/.00001.123.tmp.png", "panoptic/annotations.part"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    run(tmp_path, 1, with_overlay=False, unfinished=True)
+    assert files(tmp_path) == sorted([*others, "masks/00000.png", "results.json", "contact_sheet.png"])
+
+
+def test_masks_of_another_origin_are_not_deleted_but_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("masks/00004.png", "masks/00005.png", "overlay.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "results.json").write_text('{"mine": 1}')
+    run(tmp_path, 1, with_overlay=False)
+    assert "masks/00005.png" in files(tmp_path) and "overlay.mp4" in files(tmp_path)
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "masks (2 files)" in line and "overlay.mp4" in line
+
+
+def test_before_the_first_frame_the_earlier_run_stays_whole(tmp_path: Path) -> None:
+    run(tmp_path, 2)
+    before = files(tmp_path)
+    with pytest.raises(UserError), OutputFolder(tmp_path, 25, ""):
+        raise UserError("the first frame cannot be read")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("source", ["masks", "masks/*.png", "overlay.mp4", "masks/1", "../out/masks"])
+def test_a_video_that_would_be_replaced_is_refused(tmp_path: Path, source: str) -> None:
+    with pytest.raises(UserError, match="would be replaced"):
+        refuse_own_input(str(tmp_path / "out" / source), tmp_path / "out")
+    refuse_own_input(str(tmp_path / "out" / "frames"), tmp_path / "out")

@@ -33,8 +33,9 @@ def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: 
     Args:
         size: short side in pixels at which the model looks at the frames; None: as they are.
     Returns:
-        the number of frames. Raises UserError for a frame that cannot be read, OSError for a folder that cannot be
-        written; what is done by then stays, and every file is whole.
+        the number of frames. What an earlier run left in the folder goes with the first of them. Raises UserError for a
+        frame that cannot be read, OSError for a folder that cannot be written; what is done by then stays, and every
+        file is whole.
     """
     from safetensors.torch import save
 
@@ -44,10 +45,28 @@ def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: 
     count = 0
     while clip := list(islice(frames, length)):
         for features, tokens in extract(model, clip, size):
+            if count == 0:
+                remove_earlier(folder)
             with atomic_path(folder / f"{count:05d}.safetensors") as temporary:
                 temporary.write_bytes(save({"features": features, "tokens": tokens}))
             count += 1
     return count
+
+
+def remove_earlier(folder: Path) -> None:
+    """Delete the files of frames in a folder that hold what an earlier run wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in folder.glob(".[0-9]*.tmp.safetensors"):  # of a run that was killed (`atomic_path`)
+        path.unlink()
+    for path in folder.glob("[0-9]*.safetensors"):
+        try:
+            with safe_open(path, framework="pt") as file:
+                ours = sorted(file.keys()) == ["features", "tokens"]
+        except (SafetensorError, OSError):
+            continue
+        if ours and path.stem.isdigit():
+            path.unlink()
 
 
 def extract(model: UniVS, clip: Sequence[Frame], size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:

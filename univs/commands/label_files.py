@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +25,7 @@ class LabelFiles(Protocol):
         ...
 
     def finish(self, spool: TrackSpool) -> None:
-        """Write what describes all frames; remove frames that a longer run left in the folder."""
+        """Write what describes all frames."""
         ...
 
 
@@ -48,10 +47,7 @@ class MaskFiles:
                 Image.fromarray(result.mask(object_id)).save(temporary, format="PNG")
 
     def finish(self, spool: TrackSpool) -> None:
-        remove_later(self._folder, spool.num_frames)
-        for folder in self._folder.iterdir() if self._each_apart else ():
-            if folder.is_dir():
-                remove_later(folder, spool.num_frames)
+        """The files of the frames say all."""
 
 
 class SemanticFiles:
@@ -76,7 +72,6 @@ class SemanticFiles:
         names = [{"id": number, "name": name} for number, name in sorted(self._names.items())]
         with atomic_path(self._folder / "categories.json") as temporary:
             temporary.write_text(json.dumps(names, indent=1), encoding="utf-8")
-        remove_later(self._folder, spool.num_frames)
 
 
 class PanopticFiles:
@@ -116,7 +111,6 @@ class PanopticFiles:
             write_json_array(file, (json.loads(line) for line in lines))
             file.write("}\n")
         self._lines.unlink()
-        remove_later(self._folder, spool.num_frames)
 
 
 def color_coded(labels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -134,13 +128,6 @@ def segments_info(labels: NDArray[Any], categories: Mapping[int, int]) -> list[d
             {"id": int(number), "category_id": categories[int(number)], "area": len(x), "bbox": box, "iscrowd": 0}
         )
     return entries
-
-
-def remove_later(folder: Path, count: int) -> None:
-    """Delete the frames count, count+1, ... of an earlier, longer run."""
-    for path in folder.glob("[0-9]*.png"):
-        if re.fullmatch(r"\d{5,}", path.stem) and int(path.stem) >= count:
-            path.unlink()
 
 
 def label_files(kind: str, folder: Path) -> LabelFiles:

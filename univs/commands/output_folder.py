@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from univs.commands.label_files import label_files
+from univs.commands.earlier_results import holds_results, left_in, remove_earlier
+from univs.commands.label_files import LabelFiles, label_files
 from univs.commands.sheet_frames import SheetFrames
 from univs.errors import UserError
 from univs.files import atomic_path
@@ -28,13 +30,25 @@ class OutputFolder:
 
     masks/00000.png ... (or what else the task gives: `label_files`) appear one by one; results.json, overlay.mp4 and
     contact_sheet.png when the block ends. If it ends early, by a UserError or Ctrl-C, they hold the frames done so far;
-    after any other error they do not appear. Masks that an earlier, longer run left in the folder are then removed.
-    kind: of the labels (`Task.labels`). Raises OSError if the folder cannot be made or written to.
+    after any other error they do not appear. With the first frame, what an earlier run wrote into the folder goes; if
+    no run of ours seems to have been there, files of such names stay, and a line on stderr names them.
+    kind: of the labels (`Task.labels`). unfinished: whether an earlier run was killed there (`Claim.unfinished`).
+    Raises OSError if the folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, fps: float, title: str, *, with_overlay: bool = True, kind: str = "masks") -> None:
-        self._folder = folder
-        self._labels = label_files(kind, folder)
+    def __init__(
+        self,
+        folder: Path,
+        fps: float,
+        title: str,
+        *,
+        with_overlay: bool = True,
+        kind: str = "masks",
+        unfinished: bool = False,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._kind, self._unfinished = folder, kind, unfinished
+        self._labels: LabelFiles | None = None  # made with the first frame
         self._title = title
         self._video = VideoWriter(folder / "overlay.mp4", fps) if with_overlay else None
         self._sheet = SheetFrames()
@@ -42,6 +56,9 @@ class OutputFolder:
 
     def add(self, frame: Frame, result: FrameResult, prompts: Sequence[Prompt] = ()) -> None:
         """Write the result of the next frame; prompts given on it are drawn into the pictures."""
+        if self._labels is None:
+            self._clear()
+            self._labels = label_files(self._kind, self._folder)
         self._labels.add(result)
         self.spool.append(result)
 
@@ -54,6 +71,13 @@ class OutputFolder:
             picture = draw()
             self._offer_to_sheet(result, lambda: picture)
             self._video.write(picture)
+
+    def _clear(self) -> None:
+        """Remove what an earlier run wrote, or say what lies there."""
+        if self._unfinished or holds_results(self._folder):
+            remove_earlier(self._folder)
+        elif found := left_in(self._folder):
+            print(f"univs: {self._folder} holds files that are not of this run: {found}", file=sys.stderr)
 
     def _offer_to_sheet(self, result: FrameResult, draw: Callable[[], Frame]) -> None:
         if result.object_ids or not self._sheet.empty:  # the sheet starts where the first object does
@@ -73,6 +97,7 @@ class OutputFolder:
                 self.spool.write_json(self._folder / "results.json")
                 if not self._sheet.empty:
                     self._write_sheet()
+                assert self._labels is not None
                 self._labels.finish(self.spool)
 
     def _write_sheet(self) -> None:

@@ -83,12 +83,14 @@ def segment_to_folder(
     categories: Categories | None = None,
     precision: str = "float32",
     compiled: bool = False,
+    unfinished: bool = False,
     watch: Callable[[FrameResult], None] | None = None,
 ) -> Summary:
     """Follow objects through a video and write everything to a folder, with a progress bar on stderr.
 
     size: short side in pixels at which the model looks at the frames. categories: what is looked for, by the tasks
-    that look for something. precision, compiled: of the networks (`Session`). watch: is shown the result of each frame.
+    that look for something. precision, compiled: of the networks (`Session`). unfinished: whether an earlier run was
+    killed in the folder (`Claim`). watch: is shown the result of each frame.
     Raises UserError and OSError; what is done by then stays.
     """
     from univs.streaming import segment
@@ -108,7 +110,7 @@ def segment_to_folder(
     answers = segment(model, remember(), prompts, task=task, size=size, **options)
     kind = TASKS[task].labels
     with (
-        OutputFolder(folder, reader.fps, title, with_overlay=with_overlay, kind=kind) as output,
+        OutputFolder(folder, reader.fps, title, with_overlay=with_overlay, kind=kind, unfinished=unfinished) as output,
         _progress() as progress,
     ):
         bar = progress.add_task(title or reader.name, total=reader.num_frames)

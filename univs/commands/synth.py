@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from univs.claim import MARK, claim_folder
 from univs.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
         length=arguments.videos,
     )
     out: Path = arguments.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out {out} is there and not an empty folder; name another one")
-    out.mkdir(parents=True, exist_ok=True)
-    known.load().write(with_progress(clips), out, split, **known.options)
+    with claim_folder(out):
+        if any(path.name != MARK for path in out.iterdir()):
+            raise UserError(f"--out {out} is there and not an empty folder; name another one")
+        known.load().write(with_progress(clips), out, split, **known.options)
     print(f"{known.title}, {split}: {len(clips)} clips of {arguments.frames} frames: {out}")
 
 

@@ -1,0 +1,81 @@
+"""Output folders of one run at a time, with processes that are really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from univs.claim import MARK, claim_folder
+from univs.errors import UserError
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from univs.claim import claim_folder\n"
+    "with claim_folder(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+)
+
+
+def hold(folder: Path) -> subprocess.Popen[bytes]:
+    """A process that has claimed a folder."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline()
+    return process
+
+
+def test_a_second_run_is_refused_in_one_line_and_a_killed_one_is_known(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "out"
+    first = hold(folder)
+    with (
+        pytest.raises(UserError, match=rf"process {first.pid}\) is writing .*out.*with out="),
+        claim_folder(folder, "out="),
+    ):
+        pass
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert (folder / MARK).exists()
+    with claim_folder(folder) as claim:
+        assert claim.unfinished and (folder / MARK).read_text().split() == [str(os.getpid())]
+        with pytest.raises(UserError, match="another run"), claim_folder(folder):
+            pass
+        (folder / "result").write_text("")
+    assert [path.name for path in folder.iterdir()] == ["result"]
+    with claim_folder(folder) as claim:
+        assert not claim.unfinished
+
+
+def test_a_folder_that_nothing_was_written_to_does_not_stay(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no weights"), claim_folder(tmp_path / "out"):
+        raise UserError("no weights")
+    assert not any(tmp_path.iterdir())
+    with claim_folder(tmp_path):
+        pass
+    assert tmp_path.is_dir()
+
+
+def test_the_mark_stays_after_a_bug(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), claim_folder(tmp_path):
+        raise RuntimeError
+    with pytest.raises(UserError), claim_folder(tmp_path) as claim:
+        assert claim.unfinished
+        raise UserError("before anything was written")
+    with claim_folder(tmp_path) as claim:
+        assert claim.unfinished
+
+
+def test_what_is_no_folder_or_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(UserError, match=r"file.* is not a folder; name another one with --out"), claim_folder(path):
+            pass
+    closed = Path("/proc/univs-out")
+    if closed.parent.is_dir():
+        with pytest.raises(UserError, match="cannot write to the folder /proc/univs-out: "), claim_folder(closed):
+            pass
+    if os.name == "posix" and os.geteuid() != 0:
+        (tmp_path / "closed").mkdir(mode=0o500)
+        with pytest.raises(UserError, match="Permission denied"), claim_folder(tmp_path / "closed"):
+            pass

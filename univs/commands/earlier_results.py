@@ -1,0 +1,69 @@
+"""What an earlier run of `univs segment` left in a folder: found by name, removed only where a run of ours was."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from univs.errors import UserError
+
+FRAME = r"\d{5,}\.png"
+FILES = {
+    ".": r"overlay\.mp4|contact_sheet\.png|results\.json",
+    "masks": FRAME,
+    "semantic": rf"{FRAME}|categories\.json",
+    "panoptic": rf"{FRAME}|panoptic\.json|annotations\.part",
+}
+"""Folder below the output -> names of the files that a run writes there. Objects of expressions: masks/ID/FRAME."""
+TEMPORARY = r"\.[^.]+\.\d+\.tmp\.\w+"
+"""Names of `univs.files.atomic_path`; a killed run leaves them."""
+
+
+def earlier_files(folder: Path) -> Iterator[Path]:
+    """The files in an output folder that a run writes, by their names."""
+    places = [(folder / place, names) for place, names in FILES.items()]
+    masks = folder / "masks"
+    if masks.is_dir():
+        places += [(path, FRAME) for path in sorted(masks.iterdir()) if re.fullmatch(r"\d+", path.name)]
+    for place, names in places:
+        if place.is_dir():
+            known = re.compile(f"{names}|{TEMPORARY}")
+            yield from (path for path in sorted(place.iterdir()) if known.fullmatch(path.name) and path.is_file())
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether the results.json in a folder is of a run of ours: an array of tracks, none or the first of video 1."""
+    try:
+        with open(folder / "results.json", "rb") as file:
+            start = file.read(64)
+    except OSError:
+        return False
+    return re.match(rb'\[\s*(\]|\{"video_id": 1, "object_id": )', start) is not None
+
+
+def remove_earlier(folder: Path) -> None:
+    """Delete what an earlier run wrote, and the folders that are empty then; whatever else is there stays."""
+    for path in list(earlier_files(folder)):
+        path.unlink()
+    masks = folder / "masks"
+    inner = [path for path in masks.iterdir() if path.name.isdigit()] if masks.is_dir() else []
+    for place in (*inner, masks, folder / "semantic", folder / "panoptic"):
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
+
+
+def left_in(folder: Path) -> str:
+    """The files named as a run names them, in a few words: "overlay.mp4, masks (12 files)"; empty if there is none."""
+    places = (path.relative_to(folder) for path in earlier_files(folder))
+    counts = Counter(str(path.parent if len(path.parts) > 1 else path) for path in places)
+    return ", ".join(f"{name} ({count} files)" if count > 1 else name for name, count in counts.items())
+
+
+def refuse_own_input(source: str, folder: Path) -> None:
+    """Raises UserError if a video (file, folder or glob) is among the files that a run into the folder replaces."""
+    given = Path(source).resolve()
+    own = [folder.resolve() / place for place in FILES if place != "."]
+    if given == folder.resolve() / "overlay.mp4" or any(place in (given, *given.parents) for place in own):
+        raise UserError(f"{source} lies in the output folder {folder} and would be replaced; name another --out")
