@@ -20,7 +20,7 @@ from univs.losses import (
     uncertain_points,
 )
 from univs.losses.matcher import class_cost, mask_costs
-from univs.losses.set_criterion import focal_loss
+from univs.losses.set_criterion import focal_losses
 
 
 def slow_sample(image: torch.Tensor, x: float, y: float) -> float:
@@ -85,7 +85,8 @@ def test_ignored_pixels_weigh_nothing() -> None:
 def test_pairwise_costs_equal_the_losses_of_each_pair() -> None:
     torch.manual_seed(0)
     logits, targets, points = torch.randn(4, 2, 8, 8), (torch.rand(3, 2, 8, 8) > 0.5).float(), torch.rand(1, 50, 2)
-    cross_entropy, dice = mask_costs(logits, targets, points)
+    both = mask_costs(torch.stack([-logits, logits]), torch.stack([targets, targets]), points.expand(2, -1, -1))
+    cross_entropy, dice = (cost[1] for cost in both)
     for q, g in itertools.product(range(4), range(3)):
         p, t = sample_points(logits[q], points).flatten()[None], sample_points(targets[g], points).flatten()[None]
         want = torch.nn.functional.binary_cross_entropy_with_logits(p, t)
@@ -97,9 +98,20 @@ def test_matching_is_the_cheapest_of_all_assignments() -> None:
     torch.manual_seed(3)
     logits, targets, points = torch.randn(4, 1, 6, 6), (torch.rand(3, 1, 6, 6) > 0.5).float(), torch.rand(1, 30, 2)
     classes, labels = torch.randn(4, 5), torch.tensor([4, 0, 2])
-    queries, objects = match(logits, targets, points, classes, labels)
-    cross_entropy, dice = mask_costs(logits, targets, points)
-    cost = 5 * cross_entropy + 5 * dice + 3 * class_cost(classes, labels)
+    cross_entropy, dice = mask_costs(logits[None], targets[None], points)
+    cost = (5 * cross_entropy + 5 * dice + 3 * class_cost(classes[None], labels[None]))[0]
+    # a second clip of one object, whose padding would be the cheaper match for every query
+    alone = torch.cat([targets[1:2], (logits[1:3] > 0).float()])
+    clips, queries, objects = match(
+        torch.stack([logits, logits]),
+        torch.stack([targets, alone]),
+        torch.tensor([[True, True, True], [True, False, False]]),
+        points.expand(2, -1, -1),
+        torch.stack([classes, classes]),
+        torch.stack([labels, labels]),
+    )
+    assert clips.tolist() == [0, 0, 0, 1] and objects.tolist()[3] == 0
+    queries, objects = queries[:3], objects[:3]
     best = min(itertools.permutations(range(4), 3), key=lambda rows: sum(float(cost[q, g]) for g, q in enumerate(rows)))
     assert {int(g): int(q) for q, g in zip(queries, objects, strict=True)} == dict(enumerate(best))
 
@@ -108,7 +120,7 @@ def test_focal_loss_by_hand() -> None:
     logits, targets = torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]])
     p = 1 / (1 + math.exp(-2))
     want = -0.5 * 0.25 * math.log(0.5) - 0.5 * p**2 * math.log(1 - p)
-    assert float(focal_loss(logits, targets)) == pytest.approx(want, rel=1e-5)
+    assert float(focal_losses(logits, targets).sum()) == pytest.approx(want, rel=1e-5)
 
 
 def _squares() -> torch.Tensor:
@@ -123,22 +135,58 @@ def test_a_perfect_answer_costs_nothing_in_whatever_order_the_queries_are() -> N
     weights = CriterionWeights(points=256)
     logits = torch.full((1, 5, 1, 16, 16), -30.0)
     logits[0, 3], logits[0, 1] = 60 * masks[0] - 30, 60 * masks[1] - 30
-    losses = set_losses(logits, [masks], weights)
-    assert float(losses["dice"]) < 0.3 and float(losses["class"]) == 0
-    wrong = set_losses(logits.roll(7, dims=-1), [masks], weights)
-    assert float(wrong["dice"]) > 0.5
+    both = torch.stack([logits, logits.roll(7, dims=-1)])
+    losses = set_losses(both, masks[None], torch.ones(1, 2, dtype=torch.bool), weights)
+    assert float(losses["dice"][0]) < 0.3 and losses["class"].tolist() == [0, 0]
+    assert float(losses["dice"][1]) > 0.5
+
+
+def test_set_losses_are_those_of_each_clip_weighed_by_its_objects() -> None:
+    """Against the sums written out; at all-over points the random choice of points does not matter for flat masks."""
+    torch.manual_seed(0)
+    scores = torch.randn(1, 2, 3, 4)
+    logits = torch.tensor([[3.0, -2.0, 0.5], [-1.0, 1.0, 2.0]])[None, :, :, None, None, None].expand(
+        -1, -1, -1, 1, 8, 8
+    )
+    targets = torch.ones(2, 2, 1, 8, 8)
+    present = torch.tensor([[True, True], [True, False]])
+    names = torch.tensor([[1, 3], [2, 0]])
+    found = set_losses(logits, targets, present, CriterionWeights(points=64), scores, names)
+    clips, queries, objects = match(
+        logits[0], targets, present, torch.full((2, 1, 2), 0.5), scores[0], names
+    )  # flat masks: the same pairs
+    assert clips.tolist() == [0, 0, 1]
+    focal, choice = 0.0, 0.0
+    hot = torch.zeros(2, 3, 4)
+    for b, q, g in zip(clips.tolist(), queries.tolist(), objects.tolist(), strict=True):
+        hot[b, q, names[b, g]] = 1
+        choice += float(torch.nn.functional.cross_entropy(scores[0, b, q], names[b, g]))
+    for b in range(2):
+        focal += float(focal_losses(scores[0, b], hot[b]).sum())
+    assert float(found["class"][0]) == pytest.approx((focal + choice) / 3, rel=1e-5)
+    nothing = set_losses(logits, targets, torch.zeros_like(present), CriterionWeights(points=64), scores, names)
+    assert float(nothing["mask"][0]) == 0 == float(nothing["dice"][0])
+    assert float(nothing["class"][0]) == pytest.approx(float(focal_losses(scores[0], torch.zeros(2, 3, 4)).sum()))
 
 
 def test_prompt_rows_answer_for_their_own_object_and_padding_is_skipped() -> None:
     masks = _squares()[None]
     logits = 60 * masks - 30
-    good = prompt_losses(logits, masks, torch.tensor([[True, True]]), 256)
-    swapped = prompt_losses(logits.flip(1), masks, torch.tensor([[True, True]]), 256)
-    padded = prompt_losses(torch.cat([logits[:, :1], -logits[:, 1:]], 1), masks, torch.tensor([[True, False]]), 256)
-    assert float(good["dice"]) < 0.3 and float(padded["dice"]) < 0.3  # half of the points lie on the blurred outline
-    assert float(swapped["dice"]) > 0.9
+    good, swapped = prompt_losses(torch.stack([logits, logits.flip(1)]), masks, torch.tensor([[True, True]]), 256)[
+        "dice"
+    ].tolist()
+    half = torch.cat([logits[:, :1], -logits[:, 1:]], 1)
+    padded = prompt_losses(half[None], masks, torch.tensor([[True, False]]), 256)
+    assert good < 0.3 and float(padded["dice"][0]) < 0.3  # half of the points lie on the blurred outline
+    assert swapped > 0.9
+    empty = prompt_losses(half[None], masks, torch.tensor([[False, False]]), 256)
+    assert empty["mask"].tolist() == [0] == empty["dice"].tolist()
 
 
 def test_correspondence_prefers_the_true_place() -> None:
-    truth = torch.tensor([[0.0, 1.0, 0.5]])
-    assert float(correspondence_loss(truth, truth)) < float(correspondence_loss(truth.roll(1), truth))
+    truth = torch.tensor([[[0.0, 1.0, 0.5], [0.5, 0.0, 1.0]]])
+    every = torch.ones(1, 2, dtype=torch.bool)
+    assert float(correspondence_loss(truth, truth, every)) < float(correspondence_loss(truth.roll(1), truth, every))
+    carried = torch.tensor([[[0.2, 0.7, 0.5], [0.9, 0.1, 0.3]]])
+    want = torch.nn.functional.binary_cross_entropy(carried[0, 0], truth[0, 0])
+    assert float(correspondence_loss(carried, truth, torch.tensor([[True, False]]))) == pytest.approx(float(want))

@@ -227,7 +227,7 @@ def test_what_does_not_fit_is_an_error(small_model: UniVS, random_features: Imag
     with pytest.raises(ValueError, match="clips of one frame"):
         dense = torch.zeros(2, 1, 8, 16, 24)
         small_model.decode(random_features, clip_length=2, prompts=random_prompts(1, frames=2), dense=dense)
-    with pytest.raises(ValueError, match="belong to one frame"):
+    with pytest.raises(ValueError, match="1 objects do not divide into 4 frames"):
         small_model.encode_masks(random_features, torch.ones(1, 64, 96))
 
 

@@ -18,7 +18,7 @@ def source() -> SampledMap:
     """A map of 8 x 12 cells (64 x 96 pixels) whose first two channels are the row and the column of the cell."""
     row, column = torch.meshgrid(torch.arange(8.0), torch.arange(12.0), indexing="ij")
     features = torch.cat([row[None], column[None], torch.randn(DIM - 2, 8, 12)])
-    return SampledMap(features, torch.linspace(0, 1, DIM))
+    return SampledMap(features[None], torch.linspace(0, 1, DIM))
 
 
 def sampler(**options: Any) -> VisualSampler:

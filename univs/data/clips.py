@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from univs.data.davis_folder import DavisFolder
 from univs.data.photo import PhotoSource
 from univs.data.photo_masks import PhotoMasks
 from univs.data.photo_pool import PhotoPool, object_areas
+from univs.data.prompt_drawing import FramePrompts, draw_prompts
 from univs.data.public_sources import SetPhotos, open_set
 from univs.data.region_labels import RegionLabels
 from univs.data.sample import VideoSample
@@ -26,6 +27,10 @@ from univs.errors import UserError
 
 PHOTO_SOURCES: dict[str, Any] = {"photos": PhotoMasks, "coco": CocoInstances, "regions": RegionLabels}
 TRIES = 100
+MOST_LISTED = 24
+"""So many objects of a frame, the largest ones, are listed for the learnable queries."""
+LEAST_LISTED = 64
+"""Pixels; smaller objects are not."""
 Choice = TypeVar("Choice")
 
 
@@ -55,6 +60,22 @@ class TrainingClip:
     targets: tuple[int, ...]  # ids seen on frame 0, at least one
     complete: bool  # True: every object is labelled
     kind: str  # static, composite, video, or the name of an extra source
+    first: FramePrompts  # of the targets on frame 0
+    anew: tuple[FramePrompts, ...]  # of other draws of objects, on the frames `spread(T, prompts.frames)`
+
+
+@dataclass(frozen=True)
+class PromptDraws:
+    """What is prompted in a clip."""
+
+    first: Mapping[str, float] = field(default_factory=lambda: {"mask": 1.0})
+    """Shares of the kinds (`prompt_drawing.KINDS`) for the targets on frame 0."""
+    anew: Mapping[str, float] = field(default_factory=lambda: {"box": 0.4, "point": 0.4, "scribble": 0.2})
+    """Shares of the kinds on the frames that are answered on an empty memory."""
+    frames: int = 2
+    """So many frames of a clip are."""
+    objects: int = 4
+    """So many objects are prompted there, at most: larger ones more often."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,7 @@ class ClipSettings:
     max_objects: int = 2  # targets
     least_share: float = 0.003  # of frame 0, for a target
     composite_share: float = 0.65  # of the photo clips; the others are one warped photo
+    prompts: PromptDraws = PromptDraws()
     seed: int = 0
     length: int = 1_000_000
 
@@ -111,8 +133,9 @@ class TrainingClips(Dataset[TrainingClip]):
                 scene.frames, scene.labels = scene.frames[::-1], scene.labels[::-1]
             targets = choose_targets(scene, rng, self.settings.max_objects, self.settings.least_share)
             if targets:
-                frames = degrade(scene.frames, rng)
-                return TrainingClip(frames, np.ascontiguousarray(scene.labels), targets, scene.complete, kind)
+                frames, labels = degrade(scene.frames, rng), np.ascontiguousarray(scene.labels)
+                drawn = prompt_clip(rng, labels, targets, self.settings)
+                return TrainingClip(frames, labels, targets, scene.complete, kind, *drawn)
         raise UserError(f"training clips: {TRIES} clips drawn, none with an object on its first frame")
 
     def scene(self, kind: str, rng: np.random.Generator) -> tuple[Scene, str]:
@@ -148,6 +171,35 @@ def choose_targets(scene: Scene, rng: np.random.Generator, most: int, least_shar
     weights = np.sqrt(areas) * np.where(np.isin(ids, scene.favoured), 4.0, 1.0)
     count = min(len(ids), int(rng.integers(1, most + 1)))
     return tuple(int(i) for i in rng.choice(ids, size=count, replace=False, p=weights / weights.sum()))
+
+
+def spread(length: int, count: int) -> list[int]:
+    """`count` of the frames 0..length-1, first and last among them, evenly spread (fewer where there are fewer)."""
+    return sorted({round(t) for t in np.linspace(0, length - 1, min(count, length))})
+
+
+def prompt_clip(
+    rng: np.random.Generator, labels: np.ndarray, targets: Sequence[int], settings: ClipSettings
+) -> tuple[FramePrompts, tuple[FramePrompts, ...]]:
+    """Prompts of the targets on frame 0 of labels T S S, and of any objects on the frames that are prompted anew."""
+    draws = settings.prompts
+    first = draw_prompts(rng, labels[0], targets, draws.first, settings.max_objects)
+    anew = []
+    for index in spread(len(labels), draws.frames):
+        ids, areas = object_areas(labels[index], LEAST_LISTED)
+        # by size, not by count: uniform draws over the many small things of a photo teach that a click means a part
+        weights = np.sqrt(areas) / np.sqrt(areas).sum() if len(ids) else None
+        chosen = rng.choice(ids, size=min(len(ids), draws.objects), replace=False, p=weights) if len(ids) else ()
+        anew.append(draw_prompts(rng, labels[index], [int(i) for i in chosen], draws.anew, draws.objects))
+    return first, tuple(anew)
+
+
+def listed_objects(labels: np.ndarray) -> np.ndarray:
+    """Ids of the objects of a label map S S that the learnable queries are to find, ascending."""
+    ids, areas = object_areas(labels, LEAST_LISTED)
+    if len(ids) > MOST_LISTED:
+        ids = np.sort(ids[np.argsort(-areas, kind="stable")[:MOST_LISTED]])
+    return ids
 
 
 def build_clips(
@@ -190,14 +242,43 @@ def build_clips(
     return TrainingClips(ClipSettings(probabilities, **settings), photos=pool, videos=videos, extra=extra)
 
 
-def collate_clips(clips: Sequence[TrainingClip]) -> dict[str, Tensor]:
-    """A batch: frames B T 3 S S uint8, labels B T S S uint8, targets B M int64 (0 padded), complete B bool."""
+def collate_clips(clips: Sequence[TrainingClip]) -> dict[str, Any]:
+    """A batch of B clips of T frames; F = B * (frames prompted anew), frame after frame, in each clip after clip.
+
+    frames B T 3 S S uint8, labels B T S S uint8, targets B M int64 (0 padded), complete B bool; `first`: the fields of
+    `FramePrompts` with a leading axis B (rows: the targets); `anew`: the same with a leading axis F, `frame_index` F
+    (time * B + clip), `objects` F G: ids of all objects there are to find (0 padded), and `complete`: indices of those
+    of the F frames on which every object is labelled.
+    """
     most = max(len(clip.targets) for clip in clips)
     targets = [list(clip.targets) + [0] * (most - len(clip.targets)) for clip in clips]
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
+    times = spread(len(clips[0].labels), len(clips[0].anew))
+    shown = [(time, clip) for time in range(len(times)) for clip in range(len(clips))]
+    listed = [listed_objects(clips[b].labels[times[t]]) for t, b in shown]
+    objects = np.zeros((len(shown), max(1, *map(len, listed))), np.int64)
+    for row, ids in zip(objects, listed, strict=True):
+        row[: len(ids)] = ids
     return {
         "frames": frames.permute(0, 1, 4, 2, 3).contiguous(),
         "labels": torch.from_numpy(np.stack([clip.labels for clip in clips])),
         "targets": torch.tensor(targets),
         "complete": torch.tensor([clip.complete for clip in clips]),
+        "first": stack_prompts([clip.first for clip in clips], most),
+        "anew": {
+            **stack_prompts([clips[b].anew[t] for t, b in shown]),
+            "frame_index": torch.tensor([times[t] * len(clips) + b for t, b in shown]),
+            "complete": torch.tensor([i for i, (_, b) in enumerate(shown) if clips[b].complete], dtype=torch.long),
+            "objects": torch.from_numpy(objects),
+        },
     }
+
+
+def stack_prompts(prompts: Sequence[FramePrompts], rows: int | None = None) -> dict[str, Tensor]:
+    """Prompts of several frames, field by field; of `rows` objects each (None: as many as any frame has)."""
+    most = max(1, *(int((p.ids > 0).sum()) for p in prompts)) if rows is None else rows
+    stacked = {}
+    for each in fields(FramePrompts):
+        values = torch.from_numpy(np.stack([getattr(p, each.name) for p in prompts]))
+        stacked[each.name] = values if each.name == "strokes" else values[:, :most].contiguous()
+    return stacked

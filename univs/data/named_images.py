@@ -17,7 +17,6 @@ from univs.errors import UserError
 from univs.video.images import is_image
 from univs.vocabularies import plain_name
 
-
 SYNONYMS = {
     "aeroplane": "airplane",
     "motorbike": "motorcycle",

@@ -1,6 +1,6 @@
 """Losses as pure functions: points, masks, matching, the set criterion and the correspondence of the memory."""
 
-from univs.losses.correspondence import correspondence_loss
+from univs.losses.correspondence import correspondence_loss, mean_over
 from univs.losses.masks import binary_cross_entropy, bootstrapped_cross_entropy, dice_loss, soft_dice_loss
 from univs.losses.matcher import match
 from univs.losses.point_sampling import sample_points, uncertain_points
@@ -13,6 +13,7 @@ __all__ = [
     "correspondence_loss",
     "dice_loss",
     "match",
+    "mean_over",
     "prompt_losses",
     "sample_points",
     "set_losses",

@@ -5,17 +5,25 @@ It teaches the keys what to match, before any decoder can use the answer.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 
-def correspondence_loss(carried: Tensor, truth: Tensor) -> Tensor:
+def correspondence_loss(carried: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
     """Binary cross-entropy between carried and true masks.
 
     Args:
-        carried: B N ..., true masks of other frames carried through an affinity, in 0..1.
-        truth: B N ..., true (area-averaged) masks of this frame, in 0..1.
+        carried: B N P, true masks of other frames carried through an affinity to P places, in 0..1.
+        truth: B N P, true (area-averaged) masks of this frame, in 0..1.
+        valid: B N bool, the rows that count.
     Returns:
-        scalar mean.
+        scalar, mean over the places and the rows; 0 without rows.
     """
-    return F.binary_cross_entropy(carried.clamp(1e-4, 1 - 1e-4), truth)
+    p = carried.float().clamp(1e-4, 1 - 1e-4)
+    loss = -(truth * torch.log(p) + (1 - truth) * torch.log1p(-p)).mean(-1)
+    return mean_over(loss, valid)
+
+
+def mean_over(values: Tensor, valid: Tensor) -> Tensor:
+    """Mean of the values where `valid` (bool, same shape) holds, 0 where it never does; waits for no device."""
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp_min(1)

@@ -1,7 +1,11 @@
-"""Hungarian matching of learnable queries to objects (Mask2Former, section 3.2; UniVS matches whole clips)."""
+"""Hungarian matching of learnable queries to objects (Mask2Former, section 3.2; UniVS matches whole clips).
+
+Shapes: B clips, Q queries, G objects of a clip (padded), T frames, P points, K classes.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -15,31 +19,34 @@ def mask_costs(logits: Tensor, targets: Tensor, points: Tensor) -> tuple[Tensor,
     """Pairwise mask costs at shared points.
 
     Args:
-        logits: Q T h w.
-        targets: G T H W in 0..1.
-        points: 1 P 2, shared by all queries, objects and frames.
+        logits: B Q T h w.
+        targets: B G T H W in 0..1.
+        points: B P 2, shared by all queries, objects and frames of a clip.
     Returns:
-        binary cross-entropy and dice cost, Q G each, over the T*P values of a query.
+        binary cross-entropy and dice cost, B Q G each, over the T*P values of a query.
     """
-    p = sample_points(logits, points).flatten(1).float()
-    g = sample_points(targets.to(p.dtype), points).flatten(1)
-    count = p.shape[1]
-    positive, negative = F.softplus(-p), F.softplus(p)
-    cross_entropy = (positive @ g.T + negative @ (1 - g).T) / count
-    probability = p.sigmoid()
-    dice = 1 - (2 * probability @ g.T + 1) / (probability.sum(1)[:, None] + g.sum(1)[None] + 1)
+    p, g = (
+        sample_points(maps.flatten(1, 2).float(), points).unflatten(1, maps.shape[1:3]).flatten(2)
+        for maps in (logits, targets)
+    )
+    with torch.autocast(p.device.type, enabled=False):
+        cross_entropy = (F.softplus(-p) @ g.mT + F.softplus(p) @ (1 - g).mT) / p.shape[2]
+        probability = p.sigmoid()
+        dice = 1 - (2 * probability @ g.mT + 1) / (probability.sum(2)[:, :, None] + g.sum(2)[:, None] + 1)
     return cross_entropy, dice
 
 
 @torch.no_grad()
 def class_cost(class_logits: Tensor, labels: Tensor) -> Tensor:
-    """``-softmax(5 sigmoid(logit))`` at the target label: Q K, G -> Q G (UniVS matcher)."""
-    return -(5 * class_logits.float().sigmoid()).softmax(-1)[:, labels]
+    """``-softmax(5 sigmoid(logit))`` at the target label: B Q K, B G -> B Q G (UniVS matcher)."""
+    cost = -(5 * class_logits.float().sigmoid()).softmax(-1)
+    return cost.gather(2, labels[:, None].expand(-1, cost.shape[1], -1))
 
 
 def match(
     logits: Tensor,
     targets: Tensor,
+    present: Tensor,
     points: Tensor,
     class_logits: Tensor | None = None,
     labels: Tensor | None = None,
@@ -47,19 +54,24 @@ def match(
     mask_weight: float = 5.0,
     dice_weight: float = 5.0,
     class_weight: float = 3.0,
-) -> tuple[Tensor, Tensor]:
-    """The cheapest one-to-one assignment of queries to objects.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The cheapest one-to-one assignment of queries to objects, clip by clip; the device is waited for once.
 
     Args:
-        logits: Q T h w mask logits; targets: G T H W; points: 1 P 2 in [0, 1].
-        class_logits: Q K and labels: G, or None where the data has no categories (class cost 0).
+        logits: B Q T h w mask logits; targets: B G T H W; present: B G bool, False for padding; points: B P 2 in 0..1.
+        class_logits: B Q K and labels: B G, or None where the data has no categories (class cost 0).
     Returns:
-        query indices and object indices, min(Q, G) each, queries ascending.
+        clips, queries and objects of all pairs: min(Q, objects) of each clip, clips and then queries ascending.
     """
     cross_entropy, dice = mask_costs(logits, targets, points)
     cost = mask_weight * cross_entropy + dice_weight * dice
     if class_logits is not None and labels is not None:
         cost = cost + class_weight * class_cost(class_logits, labels)
-    rows, columns = linear_sum_assignment(cost.cpu().numpy())
-    device = logits.device
-    return torch.as_tensor(rows, device=device), torch.as_tensor(columns, device=device)
+    costs, there = cost.cpu().numpy(), present.cpu().numpy()
+    pairs = []
+    for clip, (of_clip, objects) in enumerate(zip(costs, there, strict=True)):
+        known = np.flatnonzero(objects)
+        rows, columns = linear_sum_assignment(of_clip[:, known])
+        pairs.append(np.stack([np.full_like(rows, clip), rows, known[columns]]))
+    clips, queries, chosen = torch.from_numpy(np.concatenate(pairs, 1).astype(np.int64)).to(logits.device)
+    return clips, queries, chosen

@@ -1,11 +1,10 @@
 """The set criterion: learnable queries are matched to objects, prompt queries are supervised directly (UniVS, 3.4).
 
-Shapes: Q learnable queries, N prompt queries, G objects, T frames, K classes, P points.
+Shapes: L predictions, B clips, Q learnable queries, N prompt queries, G objects, T frames, K classes, P points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,11 +26,11 @@ class CriterionWeights:
     points: int = 12544
 
 
-def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
-    """Sum of ``-alpha (1 - p_t)^gamma log p_t`` over all entries (RetinaNet, eq. 5; one alpha for both sides)."""
+def focal_losses(logits: Tensor, targets: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
+    """``-alpha (1 - p_t)^gamma log p_t`` of every entry (RetinaNet, eq. 5; one alpha for both sides)."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     right = torch.exp(-cross_entropy)
-    return (alpha * (1 - right) ** gamma * cross_entropy).sum()
+    return alpha * (1 - right) ** gamma * cross_entropy
 
 
 def point_mask_losses(logits: Tensor, targets: Tensor, points: int) -> tuple[Tensor, Tensor]:
@@ -45,58 +44,69 @@ def point_mask_losses(logits: Tensor, targets: Tensor, points: int) -> tuple[Ten
 
 def set_losses(
     mask_logits: Tensor,
-    targets: Sequence[Tensor],
+    targets: Tensor,
+    present: Tensor,
     weights: CriterionWeights,
     class_logits: Tensor | None = None,
-    labels: Sequence[Tensor] | None = None,
+    labels: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Losses of one prediction of the learnable queries.
+    """Losses of L predictions of the learnable queries (one for each layer of the decoder, say), matched each anew.
 
     Args:
-        mask_logits: B Q T h w.
-        targets: per clip G T H W in 0..1; clips may have different numbers of objects, 0 too.
-        class_logits: B Q K and labels (per clip G class indices), or None where there are no categories.
+        mask_logits: L B Q T h w.
+        targets: B G T H W in 0..1; present: B G bool, False for padding. Clips without any object count too.
+        class_logits: L B Q K and labels: B G class indices (any where padded), or None where there are no categories.
     Returns:
-        unweighted `mask`, `dice` (normalised by objects and frames) and `class` (0 without categories).
+        unweighted `mask`, `dice` (normalised by objects and frames) and `class` (0 without categories), L each.
     """
-    zero = mask_logits.sum() * 0
-    cross_entropy, dice, classes = zero, zero, zero
-    objects = max(1, sum(len(g) for g in targets))
-    matched_total = sum(min(len(g), mask_logits.shape[1]) for g in targets)
-    frames = mask_logits.shape[2]
-    for clip, goal in enumerate(targets):
-        scores = None if class_logits is None else class_logits[clip]
-        names = None if labels is None else labels[clip]
-        shared = torch.rand(1, weights.points, 2, device=mask_logits.device)
-        queries, chosen = match(mask_logits[clip], goal, shared, scores, names)
-        if len(queries):
-            rows, wanted = mask_logits[clip, queries].flatten(0, 1), goal[chosen].flatten(0, 1)
-            row_cross_entropy, row_dice = point_mask_losses(rows, wanted, weights.points)
-            cross_entropy, dice = cross_entropy + row_cross_entropy.sum(), dice + row_dice.sum()
-        if scores is not None and names is not None:
-            hot = torch.zeros_like(scores)
-            hot[queries, names[chosen]] = 1
-            loss = focal_loss(scores, hot) / max(1, len(queries))
-            if len(queries):
-                loss = loss + F.cross_entropy(scores[queries], names[chosen])
-                loss = loss * (len(queries) / matched_total)
-            elif matched_total:
-                loss = loss * 0
-            classes = classes + loss
-    return {"mask": cross_entropy / (objects * frames), "dice": dice / (objects * frames), "class": classes}
+    layers, clips, count, frames = mask_logits.shape[:4]
+    many, masks = mask_logits.flatten(0, 1), targets.repeat(layers, 1, 1, 1, 1)
+    there = present.repeat(layers, 1)
+    scores = None if class_logits is None else class_logits.flatten(0, 1)
+    names = None if labels is None else labels.repeat(layers, 1)
+    shared = torch.rand(len(many), weights.points, 2, device=many.device)
+    clip, query, chosen = match(many, masks, there, shared, scores, names)
+    layer = clip // clips
+
+    def per_layer(values: Tensor) -> Tensor:
+        return values.new_zeros(layers).index_add(0, layer, values)
+
+    zero = mask_logits.flatten(1).sum(1) * 0
+    objects = present.sum().clamp_min(1)
+    losses = {"mask": zero, "dice": zero, "class": zero}
+    if len(clip):
+        rows, wanted = many[clip, query].flatten(0, 1), masks[clip, chosen].flatten(0, 1)
+        found = point_mask_losses(rows, wanted, weights.points)
+        for name, values in zip(("mask", "dice"), found, strict=True):
+            losses[name] = per_layer(values.float().unflatten(0, (-1, frames)).sum(1)) / (objects * frames)
+    if scores is not None and names is not None:
+        hot = torch.zeros_like(scores)
+        hot[clip, query, names[clip, chosen]] = 1
+        apart = focal_losses(scores, hot).unflatten(0, (layers, clips)).flatten(2).sum(2)
+        matched = present.sum(1).clamp_max(count)
+        # a clip weighs as many as it has pairs; where no clip has any, all count
+        total = matched.sum()
+        losses["class"] = torch.where(total > 0, torch.where(matched > 0, apart, 0) / total.clamp_min(1), apart).sum(1)
+        if len(clip):
+            choice = F.cross_entropy(scores[clip, query].float(), names[clip, chosen], reduction="none")
+            losses["class"] = losses["class"] + per_layer(choice) / total.clamp_min(1)
+    return losses
 
 
 def prompt_losses(mask_logits: Tensor, targets: Tensor, valid: Tensor, points: int) -> dict[str, Tensor]:
-    """Losses of one prediction of the prompt queries: each answers for the object it was prompted with.
+    """Losses of L predictions of the prompt queries: each answers for the object it was prompted with.
 
     Args:
-        mask_logits: B N T h w; targets: B N T H W in 0..1; valid: B N, False for padding rows, which are skipped.
+        mask_logits: L B N T h w; targets: B N T H W in 0..1; valid: B N, False for padding rows, which do not count.
     Returns:
-        unweighted `mask` and `dice`, normalised by valid prompts and frames.
+        unweighted `mask` and `dice`, L each, normalised by valid prompts and frames; 0 where there are none.
     """
-    if not bool(valid.any()):
-        zero = mask_logits.sum() * 0
-        return {"mask": zero, "dice": zero}
-    rows = mask_logits[valid].flatten(0, 1)
-    cross_entropy, dice = point_mask_losses(rows, targets[valid].flatten(0, 1), points)
-    return {"mask": cross_entropy.mean(), "dice": dice.mean()}
+    layers, frames = mask_logits.shape[0], mask_logits.shape[3]
+    wanted = targets.flatten(0, 2).repeat(layers, 1, 1)
+    counted = valid.flatten().repeat_interleave(frames)
+    found = point_mask_losses(mask_logits.flatten(0, 3), wanted, points)
+    cross_entropy, dice = (
+        torch.where(counted, values.unflatten(0, (layers, -1)), 0).sum(1) / counted.sum().clamp_min(1)
+        for values in found
+    )
+    return {"mask": cross_entropy, "dice": dice}

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
-from univs.losses.set_criterion import focal_loss
+from univs.losses.set_criterion import focal_losses
 
 MIDDLE = 0.3
 """A cell answers for an object if it lies in the middle of its box, so wide as a share of the box."""
@@ -62,7 +62,7 @@ def name_losses(logits: Tensor, names: Tensor, vocabulary: Tensor) -> Tensor:
         logits: R K; names: R class of each row; vocabulary: R K bool, the classes that are told apart in its data set.
     """
     hot = F.one_hot(names, logits.shape[1]).to(logits.dtype)
-    apart = focal_loss(logits[vocabulary], hot[vocabulary])
+    apart = focal_losses(logits[vocabulary], hot[vocabulary]).sum()
     choice = F.cross_entropy(logits.masked_fill(~vocabulary, -1e4), names, reduction="sum")
     return (apart + choice) / max(1, len(names))
 

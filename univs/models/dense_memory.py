@@ -183,7 +183,8 @@ class DenseMemory(nn.Module):
 
     def global_affinity(self, query: MemoryKey, memory: Tensor) -> Tensor:
         """Soft-max affinity B P M of B frames to the memory keys B M Ck+2, over all positions (for training)."""
-        return softmax(similarity(query.query, memory))
+        with torch.autocast(memory.device.type, enabled=False):  # distances are differences of large squares
+            return softmax(similarity(query.query, memory))
 
     def local_window(self, query: MemoryKey, previous: MemoryKey, radius: int | None = None) -> LocalWindow:
         """Local affinity of B frames to their previous frames."""

@@ -41,6 +41,13 @@ class ImageFeatures:
         early = None if self.early is None else self.early[index]
         return ImageFeatures((first, second, third), self.mask_features[index], pyramid, early)
 
+    def float(self) -> ImageFeatures:
+        """The same in float32."""
+        first, second, third = (level.float() for level in self.levels)
+        pyramid = {stride: level.float() for stride, level in self.pyramid.items()}
+        early = None if self.early is None else self.early.float()
+        return ImageFeatures((first, second, third), self.mask_features.float(), pyramid, early)
+
 
 @dataclass(frozen=True)
 class PromptTokens:
@@ -104,6 +111,15 @@ class PromptQueries:
     """As `tokens`; None for text prompts, whose ProCA knows no positions."""
     token_valid: Tensor | None
     """B N Tt L bool: the tokens that take part; None = all of them, blank ones too (official)."""
+
+    def clips(self, count: int) -> PromptQueries:
+        """The objects of one clip as those of `count` clips, N / count each."""
+
+        def parted(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[0].unflatten(0, (count, -1))
+
+        query, position, tokens = (x[0].unflatten(0, (count, -1)) for x in (self.query, self.position, self.tokens))
+        return PromptQueries(query, position, tokens, parted(self.token_positions), parted(self.token_valid))
 
     @staticmethod
     def over_time(frames: Sequence[PromptQueries]) -> PromptQueries:

@@ -95,10 +95,10 @@ class UniVS(nn.Module):
         draws: Draws | None = None,
         tokens: int | None = None,
     ) -> PromptTokens:
-        """Tokens of masks or rasterised scribbles on one frame.
+        """Tokens of masks or rasterised scribbles on one frame, or on F frames (N/F on each, frame by frame).
 
         Args:
-            features: of that frame (F = 1).
+            features: of those frames.
             masks: N H W of the padded input, bool or 0..1; an all-zero mask is an absent object.
             frame_index: the frame's index in the video.
             draws: random choices; by default the choice is fixed and well spread.
@@ -132,7 +132,7 @@ class UniVS(nn.Module):
     def prompt_queries(
         self, tokens: Sequence[PromptTokens], initial: Sequence[PromptTokens] | None = None
     ) -> PromptQueries:
-        """The prompt stream of one clip (B = 1).
+        """The prompt stream of one clip (B = 1; `PromptQueries.clips` makes several of the objects of several).
 
         Args:
             tokens: the memory of the N objects, read by ProCA on every frame of the clip.
@@ -266,13 +266,11 @@ class UniVS(nn.Module):
         return torch.cat([level.flatten(2).transpose(1, 2) + embedding for level, embedding in levels], dim=1)
 
     def _sampled_map(self, features: ImageFeatures, frame_index: int) -> SampledMap:
-        """The 1/8 level of one frame as the visual sampler reads it."""
+        """The 1/8 level of the frames as the visual sampler reads it."""
         decoder, level = self.mask_decoder, features.levels[2]
-        if len(level) != 1:
-            raise ValueError(f"prompts belong to one frame, but the features are of {len(level)}")
         with torch.no_grad():
             time = time_embedding([frame_index], decoder.dim, decoder.time, level.device)[0]
-            return SampledMap(level[0] + decoder.level_embed[2][:, None, None], time)
+            return SampledMap(level + decoder.level_embed[2][:, None, None], time)
 
 
 def _features(tokens: PromptTokens) -> Tensor:

@@ -1,7 +1,8 @@
-"""Visual prompts -> prompt tokens: features and position embeddings at chosen places of the 1/8 map of one frame.
+"""Visual prompts -> prompt tokens: features and position embeddings at chosen places of the 1/8 map of a frame.
 
 All places are in the padded input: masks are N H W, boxes and points are in its pixels. Tokens carry no gradient
-(only the learned embeddings added to them do). Shapes: N objects, R tokens, P points, h w the 1/8 map, C channels.
+(only the learned embeddings added to them do). Shapes: F frames, N objects (of F frames N/F each, frame by frame),
+R tokens, P points, h w the 1/8 map, C channels.
 """
 
 from __future__ import annotations
@@ -48,31 +49,37 @@ class Samples:
 
 @dataclass(frozen=True)
 class SampledMap:
-    """The map of one frame that tokens are read from."""
+    """The maps of F frames that tokens are read from: the N objects of a prompt are N/F of each frame, in order."""
 
     features: Tensor
-    """C h w, with level embedding."""
+    """F C h w, with level embedding."""
     time: Tensor
     """C: what time adds to every position embedding."""
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.features.shape[1], self.features.shape[2]
+        return self.features.shape[2], self.features.shape[3]
 
     def at_cells(self, cells: Tensor, count: int) -> Samples:
-        """What is at flat cell indices; `count` bands."""
+        """What is at flat cell indices N R; `count` bands."""
         height, width = self.size
         device = self.features.device
-        position = map_embedding(height, width, len(self.features), device).flatten(0, 1)
+        frames, channels = self.features.shape[:2]
+        position = map_embedding(height, width, channels, device).flatten(0, 1)
         place = band_embedding(height, width, count, device).flatten(0, 1)
-        return Samples(self.features.flatten(1).T[cells], position[cells] + self.time, place[cells])
+        if len(cells) % frames:
+            raise ValueError(f"{len(cells)} objects do not divide into {frames} frames")
+        rows = self.features.flatten(2).transpose(1, 2)  # F hw C
+        frame = torch.arange(frames, device=device).repeat_interleave(len(cells) // frames)
+        return Samples(rows[frame[:, None], cells], position[cells] + self.time, place[cells])
 
     def at_points(self, points: Tensor, count: int) -> Samples:
         """What is at points N P 2, (x, y) in 0..1, bilinear with zeros outside; `count` bands."""
-        grid = (2 * points - 1)[None]
-        sampled = F.grid_sample(self.features[None], grid, padding_mode="zeros", align_corners=False)
-        position = point_embedding(points, len(self.features)) + self.time
-        return Samples(sampled[0].permute(1, 2, 0), position, bands(points, count))
+        frames, channels = self.features.shape[:2]
+        grid = (2 * points - 1).unflatten(0, (frames, -1))
+        sampled = F.grid_sample(self.features.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
+        position = point_embedding(points, channels) + self.time
+        return Samples(sampled.permute(0, 2, 3, 1).flatten(0, 1), position, bands(points, count))
 
 
 class VisualSampler(nn.Module):
@@ -130,12 +137,17 @@ class VisualSampler(nn.Module):
             inside = shrunk >= threshold
             samples = self._inside(source, inside, draws, tokens)
             blank = ~inside.flatten(1).any(1) & present
-            if blank.any():  # only where small masks may vanish ("official"): a binary mask's mean feature is zero then
+            # only where small masks may vanish ("official"): a binary mask's mean feature is zero then
+            if self.cells == "official" and blank.any():
                 weights = shrunk[blank].flatten(1)
                 total = weights.sum(1, keepdim=True).clamp_min(0.5)
                 points = torch.stack([point_in_mask(mask, draws) for mask in masks[blank]])
-                at_points = source.at_points(points[:, None], self.position_bands)
-                samples.features[blank] = (weights / total @ source.features.flatten(1).T)[:, None]
+                # of these only what the place says is taken, and that is the same for all frames
+                at_points = SampledMap(source.features[:1], source.time).at_points(points[:, None], self.position_bands)
+                frame = torch.arange(len(source.features), device=masks.device)
+                frame = frame.repeat_interleave(len(masks) // len(frame))[blank]
+                mean = (weights / total)[:, None] @ source.features[frame].flatten(2).transpose(1, 2)
+                samples.features[blank] = mean
                 samples.positions[blank] = at_points.positions.expand(-1, tokens, -1)
                 samples.places[blank] = at_points.places.expand(-1, tokens, -1)
         features = self._placed(samples)

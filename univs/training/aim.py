@@ -41,12 +41,3 @@ def read_aim(labels: Tensor, targets: Tensor) -> Aim:
         classes,
         targets > 0,
     )
-
-
-def all_objects(labels: Tensor, most: int = 24) -> Tensor:
-    """Masks G 1 S S of the (largest) labelled objects of one frame's label map S S."""
-    ids, areas = torch.unique(labels[(labels > 0) & (labels != IGNORE)], return_counts=True)
-    kept = ids[areas >= 64]
-    if len(kept) > most:
-        kept = ids[areas.topk(most).indices]
-    return (labels[None] == kept[:, None, None]).float()[:, None]

@@ -9,8 +9,8 @@ Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, C
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,16 +19,17 @@ from univs.losses import (
     CriterionWeights,
     bootstrapped_cross_entropy,
     correspondence_loss,
+    mean_over,
     prompt_losses,
     soft_dice_loss,
 )
 from univs.models.dense_memory import MemoryKey, MemoryValue
-from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens
+from univs.models.features import ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
 from univs.streaming.aggregation import soft_aggregate
 from univs.training.aim import IGNORE, Aim, read_aim
-from univs.training.prompted_frames import FrameLosses, PromptedFrames, draw_prompts
-from univs.training.prompting import draw_kind
+from univs.training.prompt_batch import encode_prompts
+from univs.training.prompted_frames import FrameLosses, PromptedFrames
 
 PADDING_LOGIT = -12.0
 """Logit given to the rows of padding targets, so that they never compete."""
@@ -36,19 +37,14 @@ PADDING_LOGIT = -12.0
 
 @dataclass(frozen=True)
 class ClipLosses:
-    """What a clip step weighs and draws."""
+    """What a clip step weighs."""
 
     criterion: CriterionWeights = field(default_factory=lambda: CriterionWeights(1.0, 1.0, 1.0, 1024))
-    prompt_kinds: dict[str, float] = field(
-        default_factory=lambda: {"mask": 0.4, "box": 0.25, "point": 0.25, "scribble": 0.1}
-    )
     local_radius: int = 5
     correspondence: float = 0.5
     intermediate: float = 0.2
     prompt: float = 1.0
     learnable: float = 0.2
-    prompt_frames: int = 2
-    prompt_objects: int = 4
 
 
 class ClipStep:
@@ -56,30 +52,21 @@ class ClipStep:
 
     Args:
         model: with a dense memory.
-        settings: weights and draws.
-        seed: of the prompt draws.
+        settings: weights.
     """
 
-    def __init__(self, model: UniVS, settings: ClipLosses, seed: int = 0) -> None:
+    def __init__(self, model: UniVS, settings: ClipLosses) -> None:
         if model.dense_memory is None:
             raise ValueError("the clip step trains the dense memory, and this model has none")
         self.model, self.dense, self.settings = model, model.dense_memory, settings
-        self.rng = np.random.default_rng(seed)
-        single = FrameLosses(
-            settings.criterion,
-            settings.prompt_kinds,
-            settings.prompt_objects,
-            settings.intermediate,
-            settings.prompt,
-            settings.learnable,
-        )
-        self.frames = PromptedFrames(model, single, self.rng)
+        single = FrameLosses(settings.criterion, settings.intermediate, settings.prompt, settings.learnable)
+        self.frames = PromptedFrames(model, single)
 
-    def __call__(self, batch: dict[str, Tensor], kept_share: float) -> dict[str, Tensor]:
+    def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is what is minimised.
 
         Args:
-            batch: frames B T 3 S S uint8, labels B T S S, targets B M (0 padded), complete B.
+            batch: of `collate_clips`.
             kept_share: of the pixels in the bootstrapped cross-entropy.
         """
         clips, length = batch["frames"].shape[:2]
@@ -88,23 +75,22 @@ class ClipStep:
         images = self.model.normalize(batch["frames"].transpose(0, 1).flatten(0, 1))
         features = self.model.encode_image(images)
         steps = [features.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
-        keys = self.dense.memory_key(features)
+        with torch.autocast(images.device.type, enabled=False):  # distances of keys are differences of large squares
+            keys = self.dense.memory_key(features.float())
         key_steps = [keys.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
 
-        shown = [t * clips + b for t in spread(length, self.settings.prompt_frames) for b in range(clips)]
-        index = torch.tensor(shown, device=images.device)
+        index = batch["anew"]["frame_index"]
         labels = batch["labels"].transpose(0, 1).flatten(0, 1)[index]
-        complete = batch["complete"].repeat(len(shown) // clips)
-        losses = self.frames(features.frames(index), keys.frames(index), labels, complete)
+        losses = self.frames(features.frames(index), keys.frames(index), labels, batch["anew"])
         if length == 1:
             return losses
-        first = self._prompt(steps[0], aim)
+        first, _ = encode_prompts(self.model, steps[0], batch["labels"][:, 0], batch["first"])
         values = [self.dense.memory_value(steps[0], aim.quarter[:, :, 0])]
-        tokens, totals = first, []
+        tokens, totals = [first], []
         for t in range(1, length):
             dense, correspondence = self._read(steps[t], key_steps[: t + 1], values, aim, t)
             predictions = self._decode(steps[t], tokens, dense)
-            logits = predictions[-1].mask_logits[:, :, 0]
+            logits = predictions[-1].mask_logits[:, :, 0].float()
             logits = logits.masked_fill(~aim.valid[:, :, None, None], PADDING_LOGIT)
             joint = soft_aggregate(logits)
             frame_losses = self._tracked(joint, predictions[:-1], aim, t, kept_share)
@@ -113,26 +99,18 @@ class ClipStep:
             if t + 1 < length:
                 answer = joint.softmax(1)[:, 1:]
                 values.append(self.dense.memory_value(steps[t], answer))
-                tokens = [[given[0], self._tokens_of_masks(steps[t], answer[b], b)] for b, given in enumerate(first)]
+                tokens = [first, self._tokens_of_masks(steps[t], answer)]
         for name in totals[0]:
             losses[name] = torch.stack([frame[name] for frame in totals]).mean()
         return losses
 
-    def _prompt(self, features: ImageFeatures, aim: Aim) -> list[list[PromptTokens]]:
-        """Prompts of one kind for every clip's targets on frame 0."""
-        kind = draw_kind(self.rng, self.settings.prompt_kinds)
-        return [
-            [draw_prompts(self.model, features.frames(slice(b, b + 1)), masks, kind, self.rng)[0]]
-            for b, masks in enumerate(aim.masks[:, :, 0])
-        ]
-
-    def _tokens_of_masks(self, features: ImageFeatures, masks: Tensor, clip: int) -> PromptTokens:
-        """Tokens of the model's own masks M S/4 S/4 on one frame."""
+    def _tokens_of_masks(self, features: ImageFeatures, masks: Tensor) -> PromptTokens:
+        """Tokens of the model's own masks B M S/4 S/4 on the frames of one time."""
         full = masks.detach().repeat_interleave(4, -1).repeat_interleave(4, -2)
-        return self.model.encode_masks(features.frames(slice(clip, clip + 1)), full)
+        return self.model.encode_masks(features, full.flatten(0, 1))
 
-    def _decode(self, features: ImageFeatures, tokens: list[list[PromptTokens]], dense: Tensor) -> list[Prediction]:
-        prompts = PromptQueries.batch([self.model.prompt_queries(of_clip) for of_clip in tokens])
+    def _decode(self, features: ImageFeatures, tokens: list[PromptTokens], dense: Tensor) -> list[Prediction]:
+        prompts = self.model.prompt_queries(tokens).clips(len(dense))
         return self.model.decode(features, prompts=prompts, dense=dense, all_predictions=True)
 
     def _read(
@@ -150,9 +128,9 @@ class ClipStep:
         remembered = truth16[:, :, :t].flatten(2)[..., None]  # B M t*P 1
         carried = self.dense.read_all(keys[t], affinity, remembered)[..., 0]
         truth8 = F.avg_pool2d(aim.quarter[:, :, t - 1 : t + 1].flatten(1, 2), 2).unflatten(1, (-1, 2))
-        locally = window.read(truth8[:, :, 0])
-        loss = correspondence_loss(carried[aim.valid], truth16[:, :, t].flatten(2)[aim.valid])
-        return residual, loss + correspondence_loss(locally[aim.valid], truth8[:, :, 1][aim.valid])
+        locally = window.read(truth8[:, :, 0]).flatten(2)
+        loss = correspondence_loss(carried, truth16[:, :, t].flatten(2), aim.valid)
+        return residual, loss + correspondence_loss(locally, truth8[:, :, 1].flatten(2), aim.valid)
 
     def _tracked(
         self, joint: Tensor, intermediate: list[Prediction], aim: Aim, t: int, kept_share: float
@@ -162,16 +140,11 @@ class ClipStep:
         cross_entropy = bootstrapped_cross_entropy(full, aim.classes[:, t], kept_share)
         known = (aim.classes[:, t] != IGNORE)[:, None]
         probabilities = full.softmax(1)[:, 1:] * known
-        dice = soft_dice_loss(probabilities[aim.valid].flatten(1), aim.masks[:, :, t][aim.valid].flatten(1)).mean()
+        shares = soft_dice_loss(probabilities.flatten(0, 1).flatten(1), aim.masks[:, :, t].flatten(0, 1).flatten(1))
+        dice = mean_over(shares.view_as(aim.valid), aim.valid)
         losses = {"cross_entropy": cross_entropy, "dice": dice}
         if self.settings.intermediate > 0:
-            points = self.settings.criterion.points
-            terms = [prompt_losses(p.mask_logits, aim.masks[:, :, t : t + 1], aim.valid, points) for p in intermediate]
-            total = torch.stack([term["mask"] + term["dice"] for term in terms]).sum()
-            losses["intermediate"] = self.settings.intermediate * total
+            logits = torch.stack([p.mask_logits for p in intermediate])
+            terms = prompt_losses(logits, aim.masks[:, :, t : t + 1], aim.valid, self.settings.criterion.points)
+            losses["intermediate"] = self.settings.intermediate * (terms["mask"] + terms["dice"]).sum()
         return losses
-
-
-def spread(length: int, count: int) -> list[int]:
-    """`count` of the frames 0..length-1, first and last among them, evenly spread (fewer where there are fewer)."""
-    return sorted({round(t) for t in np.linspace(0, length - 1, min(count, length))})

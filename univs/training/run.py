@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from univs.configuration import compose
-from univs.data.clips import TrainingClips, build_clips, collate_clips
+from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
 from univs.data.word_batches import build_word_images, collate_words
 from univs.errors import UserError
 from univs.losses import CriterionWeights
@@ -64,7 +64,7 @@ def main(overrides: Sequence[str]) -> None:
     else:
         freeze_backbone(model, int(stage["frozen_backbone"]))
         data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
-        step = ClipStep(model, clip_losses(stage["losses"]), settings["seed"] + rank)
+        step = ClipStep(model, clip_losses(stage["losses"]))
     options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
     trainer = Trainer(
         model,
@@ -146,7 +146,13 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> 
 
         extra["synth"] = SynthVS(split="train", **data["synth"])
     return build_clips(
-        data["sources"], data["probabilities"], extra=extra, frames=stage["frames"], size=stage["size"], seed=seed
+        data["sources"],
+        data["probabilities"],
+        extra=extra,
+        frames=stage["frames"],
+        size=stage["size"],
+        prompts=PromptDraws(**stage["prompts"]),
+        seed=seed,
     )
 
 
@@ -167,6 +173,7 @@ def batches(
             sampler=_From(step * size * world, rank, world),
             num_workers=workers,
             collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if workers else None,
             persistent_workers=workers > 0,
         )

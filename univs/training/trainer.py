@@ -141,13 +141,13 @@ class Trainer:
                 curves.close()
             signal.signal(signal.SIGTERM, before)
 
-    def _step(self, batch: dict[str, Any], progress: float) -> dict[str, float]:
+    def _step(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
         options = self.options
         factor = learning_rate_factor(self.step_number, progress, options.warmup, options.final_factor)
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * factor
         kept = kept_share(progress, options.kept_share, start=options.kept_share_start)
-        batch = {name: _moved(value, self.device) for name, value in batch.items()}
+        batch = _moved(batch, self.device)
         half = options.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             losses = self.forward(batch, kept)
@@ -158,7 +158,7 @@ class Trainer:
         if bool(torch.isfinite(norm)):  # a step with an overflow is left out, not taken
             self.optimizer.step()
             self.average.update(self.model)
-        return {**{name: float(value.detach()) for name, value in losses.items()}, "gradient_norm": float(norm)}
+        return {**{name: value.detach() for name, value in losses.items()}, "gradient_norm": norm}
 
     def save(self) -> None:
         """Write `last.pt`."""
@@ -179,7 +179,8 @@ class Trainer:
 
         return SummaryWriter(str(self.out / "curves"))
 
-    def _report(self, console: Console, curves: Any, values: dict[str, float], progress: float) -> None:
+    def _report(self, console: Console, curves: Any, found: dict[str, Tensor], progress: float) -> None:
+        values = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         speed = self.seconds / max(1, self.step_number)
         words = " ".join(f"{name} {value:.3f}" for name, value in values.items())
         left = (self.seconds / 60) * (1 / max(progress, 1e-6) - 1)
@@ -191,7 +192,9 @@ class Trainer:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
-    """Tensors of a batch go to the device, whatever else it holds stays."""
+    """Tensors of a batch go to the device, also those in dicts; whatever else it holds stays."""
+    if isinstance(value, dict):
+        return {name: _moved(inner, device) for name, inner in value.items()}
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 

@@ -126,9 +126,9 @@ class WordStep:
         valid = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
         total = scores.sum() * 0
         for i, logits in enumerate([scores[:, :, None], *(p.mask_logits for p in predictions)]):
-            terms = prompt_losses(logits, masks, valid, settings.points)
+            terms = prompt_losses(logits[None], masks, valid, settings.points)
             last = i == len(predictions)
-            total = total + (terms["mask"] + terms["dice"]) * (1.0 if last else settings.intermediate)
+            total = total + (terms["mask"][0] + terms["dice"][0]) * (1.0 if last else settings.intermediate)
         fit = fit_losses(self.head, cells, masks[:, :, 0], torch.stack([text.sentence for text in texts]))
         return {"prompt": settings.prompt * total, "fit": settings.fit * fit}
 
