@@ -15,6 +15,7 @@ from univs.commands.datasets import add_arguments as add_datasets_arguments
 from univs.commands.score import add_arguments as add_score_arguments
 from univs.commands.synth import add_arguments as add_synth_arguments
 from univs.errors import UserError
+from univs.terminal import prepare_streams
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,6 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 2 for bad input, 130 for Ctrl-C."""
+    prepare_streams()
     try:
         parser = _parser()
         arguments, rest = parser.parse_known_args(argv)
@@ -32,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.rest = rest
         keep_freed_memory()
         arguments.run(arguments)
+        print(end="", flush=True)  # what cannot be written is an error of this run
     except UserError as error:
         return _fail(str(error))
     except OSError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from univs.claim import claim_folder
@@ -21,6 +20,7 @@ from univs.models.univs import UniVS
 from univs.models.zoo import load
 from univs.prompts import Box, Prompt
 from univs.results import FrameResult
+from univs.terminal import plain_console
 from univs.video import open_video
 from univs.visualization import contact_sheet
 
@@ -38,7 +38,7 @@ def run_demo(folder: Path) -> None:
     """
     with claim_folder(folder) as claim:
         model = load("tiny")
-        console = Console()
+        console = plain_console()
         if claim.unfinished or holds_results(folder / "synth"):
             remove_earlier(folder)
         console.print(_synth(model, folder / "synth", claim.unfinished))

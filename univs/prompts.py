@@ -163,6 +163,7 @@ class Text:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str) or not any(letter.isalnum() for letter in self.text):
             raise UserError(f"the expression {self.text!r} holds no word; say what is meant, such as 'the red car'")
+        _check_characters(self.text)
         if self.object_id is not None:
             _check_object_id(self.object_id)
         object.__setattr__(self, "text", " ".join(self.text.split()))
@@ -190,6 +191,7 @@ class Categories:
         for name in names:
             if not any(letter.isalnum() for letter in name):
                 raise UserError(f"{name!r} is not the name of a category")
+            _check_characters(name)
             if names.count(name) > 1:
                 raise UserError(f"the category {name!r} is given twice; name each once")
         object.__setattr__(self, "names", names)
@@ -212,6 +214,12 @@ def validate_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None
 def _check_object_id(object_id: int) -> None:
     if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer) or object_id < 1:
         raise UserError(f"object id {object_id!r} is not valid; ids are whole numbers from 1")
+
+
+def _check_characters(text: str) -> None:
+    """UserError for halves of surrogate pairs, which are no characters: no tokeniser and no file takes them."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise UserError(f"{text!r} holds what is not a character; read it in the encoding in which it was written")
 
 
 def _pairs(values: Sequence[tuple[float, float]], name: str) -> tuple[tuple[float, float], ...]:

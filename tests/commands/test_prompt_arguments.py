@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from univs.commands.prompt_arguments import choose_task, read_categories, read_prompts
+from univs.errors import UserError
 from univs.prompts import Box, Categories, Points, Text
 
 
@@ -54,3 +55,32 @@ def test_expressions_and_categories() -> None:
     vipseg = read_categories("vipseg")
     assert vipseg is not None and len(vipseg.names) == 124 and vipseg.things is not None and 2 in vipseg.things
     assert read_categories(None) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"boxes": ["1:0,0,3,4"], "names": ["1:sky", "1:tree"]}, "--name '1:tree': object 1 has another name"),
+        ({"boxes": ["1:0,0,3,4"], "names": ["1:sky", "1:sky"]}, "--name '1:sky': object 1 has another name"),
+        ({"boxes": ["1@2:0,0,3,4", "1@2:1,1,2,2"]}, "object 1 has another box on frame 2"),
+        ({"boxes": ["1:0,0,3,4", "1@0:0,0,3,4"]}, "object 1 has another box on frame 0"),
+        ({"texts": ["the dog", "a cat", " the  dog"]}, "--text 'the dog' is given twice"),
+        ({"points": ["1:3,4", "1:9,9", "1@0:3.0,4:-"]}, "--point 1@0:3,4 is given with + and with -"),
+        ({"texts": ["\udcff\udcfe cat"]}, "holds bytes that are not text in UTF-8"),
+    ],
+)
+def test_what_is_said_twice_is_refused(arguments: dict[str, list[str]], words: str) -> None:
+    nothing: dict[str, list[str]] = {name: [] for name in ("masks", "boxes", "points", "scribbles")}
+    with pytest.raises(UserError) as error:
+        read_prompts(**{**nothing, **arguments})
+    assert words in str(error.value)
+    read_prompts([], ["1@2:0,0,3,4", "1@3:0,0,3,4", "2@2:0,0,3,4"], ["1:3,4", "1:3,4", "2:3,4:-"], [])
+
+
+def test_words_that_python_took_for_another_encoding() -> None:
+    taken = "le père".encode().decode("ascii", "surrogateescape")  # as in a locale that knows ASCII alone
+    assert read_prompts([], [], [], [], [taken])[0] == [Text("le père", 1)]
+    categories = read_categories(f"{taken}, dog")
+    assert categories is not None and categories.names == ("le père", "dog")
+    with pytest.raises(UserError, match="not a character"):
+        Text(taken, 1)

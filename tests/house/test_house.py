@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = (
-    {"errors", "files", "claim", "configuration", "allocator"},
+    {"errors", "files", "claim", "configuration", "allocator", "terminal"},
     {"prompts", "results", "vocabularies"},
     {"video"},
     {"models"},

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
 from rich.table import Table
 
 from univs.errors import UserError
 from univs.evaluation.score_files import need_folder, read_json
 from univs.evaluation.scores import METRICS
+from univs.terminal import plain_console
 
 PATHS = {
     "davis2017_semisupervised": ("DAVIS", "results"),
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     for name in sets:
         ours, theirs = measure(name, folder / name, options.workers), official_seconds(official[name])
         table.add_row(name, f"{ours:.2f}", f"{theirs:.1f}", f"{theirs / ours:.1f}")
-    Console().print(table)
+    plain_console().print(table)
     return 0
 
 

@@ -19,7 +19,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -31,6 +30,7 @@ from univs.models.precision import PRECISIONS
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.streaming import Session
+from univs.terminal import plain_console
 from univs.vocabularies import vocabulary
 
 OBJECTS = 2
@@ -252,7 +252,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if min(options.clip, options.frames, options.threads, *options.at) < 1:
         raise UserError("--clip, --frames, --threads and --at must be at least 1")
-    console = Console()
+    console = plain_console()
     size = parse_size(options.flat) if options.flat else SIZE
     frames = max(options.at) if options.flat else options.frames
     runs: dict[str, Run] = {}

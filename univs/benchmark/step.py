@@ -14,7 +14,6 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from univs.allocator import keep_freed_memory
@@ -27,6 +26,7 @@ from univs.prompts import Mask
 from univs.streaming import Session
 from univs.streaming.memory import DensePool
 from univs.streaming.tasks import TASKS
+from univs.terminal import plain_console
 
 WARM_UP = 35
 """Frames before the clock starts: by then every entry of the dense memory is in use."""
@@ -186,7 +186,7 @@ def main(argv: Sequence[str]) -> int:
     keep_freed_memory()
     torch.set_num_threads(options.threads)
     model = load(options.weights, device=options.device)
-    console = Console()
+    console = plain_console()
     if options.flat:
         (height, width), objects = sizes[0], options.objects[0]
         settled, most = flatness(model, options.task, height, width, objects, FLAT_FRAMES)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from univs.errors import UserError
 from univs.evaluation.score_printing import print_whole
+from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:
     from univs.data.public.checking import SplitReport
@@ -64,19 +65,15 @@ def run_check(arguments: argparse.Namespace) -> None:
 
 def check_with_progress(name: str, root: Path, split: str | None) -> list[SplitReport]:
     """The reports, with a progress bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from univs.data.public.checking import check
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with progress_bar(plain_console(stderr=True)) as bar:
         task = bar.add_task(name, total=None)
         return check(name, root, split, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def print_reports(name: str, root: Path, reports: list[SplitReport]) -> None:
     """A line per split, and below them what is wrong."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{name}: {root}", title_justify="left")
@@ -88,10 +85,10 @@ def print_reports(name: str, root: Path, reports: list[SplitReport]) -> None:
             table.add_row(report.split, *map(str, figures))
         else:
             table.add_row(report.split, "not there", "", "", "")
-    console = Console()
+    console = plain_console()
     print_whole(table)
     for report in reports:
         for problem in report.problems:
-            console.print(f"{report.split}: {problem}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"{report.split}: {problem}", highlight=False, soft_wrap=True)
         if report.count > len(report.problems):
             console.print(f"{report.split}: and {report.count - len(report.problems)} more", highlight=False)

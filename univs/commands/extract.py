@@ -11,10 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import track
-
 from univs.files import atomic_path
+from univs.terminal import counted, plain_console
 from univs.video import VideoReader
 from univs.video.reader import Frame
 
@@ -41,7 +39,7 @@ def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: 
 
     folder.mkdir(parents=True, exist_ok=True)
     length = int(model.config.get("streaming", {}).get("clip_length", 1))
-    frames = iter(track(reader, reader.name, reader.num_frames, console=Console(stderr=True), transient=True))
+    frames = counted(reader, reader.name, reader.num_frames, plain_console(stderr=True))
     count = 0
     while clip := list(islice(frames, length)):
         for features, tokens in extract(model, clip, size):

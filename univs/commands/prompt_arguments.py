@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ def read_categories(text: str | None) -> Categories | None:
     """--categories: names separated by commas, or the name of a vocabulary. UserError for what is neither."""
     if text is None:
         return None
-    known = parse(text)
+    known = parse(as_written(text, "--categories"))
     return Categories(known.names, known.things)
 
 
@@ -62,14 +63,19 @@ def read_prompts(
         _add_masks(schedule, argument)
     for argument in boxes:
         object_id, frame_index, rest = _head(argument, "--box", "ID@FRAME:x0,y0,x1,y1")
-        schedule[frame_index].append(Box(object_id, _numbers(rest, 4, argument, "--box", "ID@FRAME:x0,y0,x1,y1")))
+        box = Box(object_id, _numbers(rest, 4, argument, "--box", "ID@FRAME:x0,y0,x1,y1"))
+        if any(isinstance(other, Box) and other.object_id == object_id for other in schedule[frame_index]):
+            raise UserError(
+                f"--box {argument!r}: object {object_id} has another box on frame {frame_index}; give each object its "
+                "own id, or one box around the whole object"
+            )
+        schedule[frame_index].append(box)
     for frame_index, clicks in _gather_points(points).items():
         schedule[frame_index] += clicks
     for path in scribbles:
         for frame_index, drawn in _read_scribbles(Path(path)).items():
             schedule[frame_index] += drawn
-    if texts:
-        schedule[0] += [Text(text, number) for number, text in enumerate(texts, start=1)]
+    _add_texts(schedule, texts)
     _add_names(schedule, names)
     return dict(schedule)
 
@@ -95,17 +101,48 @@ def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int
         known |= shown
 
 
+def as_written(argument: str, option: str) -> str:
+    """An argument as text, where the terminal speaks UTF-8 and Python took it for something else.
+
+    Raises UserError for bytes that are no text.
+    """
+    try:
+        return os.fsencode(argument).decode("utf-8") if any(map(_is_undecoded, argument)) else argument
+    except UnicodeDecodeError:
+        raise UserError(f"{option} {argument!r} holds bytes that are not text in UTF-8") from None
+
+
+def _is_undecoded(letter: str) -> bool:
+    """Whether a character stands for a byte that could not be decoded."""
+    return "\udc80" <= letter <= "\udcff"
+
+
+def _add_texts(schedule: PromptSchedule, arguments: Sequence[str]) -> None:
+    """Add expressions, numbered from 1, to frame 0. Raises UserError for one that is given twice."""
+    said: list[str] = []
+    for number, argument in enumerate(arguments, start=1):
+        prompt = Text(as_written(argument, "--text"), number)
+        if prompt.text in said:
+            raise UserError(f"--text {prompt.text!r} is given twice; give each expression once")
+        said.append(prompt.text)
+        schedule[0].append(prompt)
+
+
 def _add_names(schedule: PromptSchedule, arguments: Sequence[str]) -> None:
     first: dict[int | None, int] = {}
     for frame_index in sorted(schedule):
         for prompt in schedule[frame_index]:
             first.setdefault(prompt.object_id, frame_index)
+    named: set[int] = set()
     for argument in arguments:
-        match = re.fullmatch(r"(\d+):(.+)", argument)
+        match = re.fullmatch(r"(\d+):(.+)", as_written(argument, "--name"))
         if match is None:
             raise UserError(f"--name {argument!r} is not of the form ID:NAME")
         if int(match[1]) not in first:
             raise UserError(f"--name {argument!r}: object {match[1]} is not shown; give its --mask, --box or --point")
+        if int(match[1]) in named:
+            raise UserError(f"--name {argument!r}: object {match[1]} has another name; give each object one")
+        named.add(int(match[1]))
         schedule[first[int(match[1])]].append(Text(match[2], int(match[1])))
 
 
@@ -157,6 +194,12 @@ def _gather_points(arguments: Sequence[str]) -> PromptSchedule:
         clicks[frame_index, object_id].append((_numbers(place, 2, argument, "--point", form), sign != "-"))
     schedule: PromptSchedule = defaultdict(list)
     for (frame_index, object_id), found in clicks.items():
+        for (x, y), positive in found:
+            if ((x, y), not positive) in found:
+                raise UserError(
+                    f"--point {object_id}@{frame_index}:{x:g},{y:g} is given with + and with -; it is on object "
+                    f"{object_id} or not"
+                )
         schedule[frame_index].append(Points(object_id, [xy for xy, _ in found], [positive for _, positive in found]))
     return schedule
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from univs.commands.output_folder import OutputFolder
 from univs.errors import UserError
 from univs.prompts import Categories, Prompt
 from univs.results import FrameResult
+from univs.terminal import plain_console, progress_bar
 from univs.video import VideoReader
 from univs.video.reader import Frame
 
@@ -111,7 +109,7 @@ def segment_to_folder(
     kind = TASKS[task].labels
     with (
         OutputFolder(folder, reader.fps, title, with_overlay=with_overlay, kind=kind, unfinished=unfinished) as output,
-        _progress() as progress,
+        progress_bar(plain_console(stderr=True), transient=False) as progress,
     ):
         bar = progress.add_task(title or reader.name, total=reader.num_frames)
         while True:
@@ -129,8 +127,3 @@ def segment_to_folder(
     return Summary(
         output.spool.num_frames, seconds, model_seconds, output.spool.scores(), output.spool.visible_frames()
     )
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))

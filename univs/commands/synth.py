@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from univs.claim import MARK, claim_folder
 from univs.errors import UserError
+from univs.terminal import counted, plain_console
 
 if TYPE_CHECKING:
     from univs.data.sample import VideoSample
@@ -69,8 +70,5 @@ def read_size(text: str) -> tuple[int, int]:
 
 def with_progress(clips: SynthVS) -> Iterator[VideoSample]:
     """The clips, each made when it is written, with a progress bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    for number in track(range(len(clips)), "clips", console=Console(stderr=True), transient=True):
+    for number in counted(range(len(clips)), "clips", len(clips), plain_console(stderr=True)):
         yield clips[number]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from univs.data.named_images import NamedImages
@@ -21,6 +20,7 @@ from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
 from univs.evaluation.average_precision import AveragePrecision
 from univs.files import atomic_path
+from univs.terminal import counted, plain_console
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ def evaluate(
     from univs.models.encoders import load_text_encoder
     from univs.models.zoo import load
 
-    console = Console()
+    console = plain_console()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
@@ -66,7 +66,7 @@ def evaluate(
     names = sorted(counts)
     embeddings = load_text_encoder(model.config["text"]["encoder"], device=device).encode_categories(names)
     score = AveragePrecision()
-    for sample, (folder, index) in zip(track(samples, "images", console=console, transient=True), chosen, strict=True):
+    for sample, (folder, index) in zip(counted(samples, "images", len(samples), console), chosen, strict=True):
         masks, scores = find(model, sample.frames[0], embeddings, size)
         judged = folder.judged(index)
         add_image(score, sample, [(n, name) for n, name in enumerate(names) if name in judged], masks, scores)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from univs.data.davis_folder import DavisFolder, LabelledSequence
 from univs.errors import UserError
@@ -26,6 +25,7 @@ from univs.evaluation.fingerprint import fingerprint
 from univs.evaluation.records import SequenceRecord, Summary, results_table
 from univs.files import atomic_path
 from univs.prompts import Mask
+from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:
     from univs.prompts import Prompt
@@ -88,7 +88,7 @@ def evaluate(
     from univs.models.zoo import load
     from univs.streaming import Session
 
-    console = Console()
+    console = plain_console()
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
@@ -121,7 +121,7 @@ def run(
     limit = settings["max_frames"]
     merge = settings["dataset"] == "davis2016"
     records: dict[str, SequenceRecord] = {}
-    with Progress(console=console, transient=True) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("frames", total=sum(_count(sequence, limit) for sequence in sequences))
         for sequence in sorted(sequences, key=lambda sequence: -_count(sequence, limit)):
             path = folder / "sequences" / f"{sequence.name}.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from univs.evaluation.scores import Metric, Scores
+from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,14 +19,11 @@ def score_with_progress(
     name: str, metric: Metric, gt: Path, pred: Path, workers: int | None, options: Mapping[str, str]
 ) -> Scores:
     """The scores of a metric, with a progress bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from univs.evaluation.by_video import default_workers
 
     score = metric.load()
     # Drawn as videos are done, without a thread of its own: a process with one thread may be forked.
-    with Progress(console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+    with progress_bar(plain_console(stderr=True), auto_refresh=False) as bar:
         task = bar.add_task(name, total=None)
 
         def progress(done: int, total: int) -> None:
@@ -36,7 +34,6 @@ def score_with_progress(
 
 def print_table(title: str, scores: Scores) -> None:
     """One line per video, the summary below."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -46,7 +43,7 @@ def print_table(title: str, scores: Scores) -> None:
         table.add_column(column, justify="right")
     for name, row in scores.rows.items():
         table.add_row(name, *(_number(row[column]) if column in row else "" for column in columns))
-    console = Console()
+    console = plain_console()
     if scores.rows:
         print_whole(table)
     for key, value in scores.summary.items():
@@ -55,11 +52,9 @@ def print_table(title: str, scores: Scores) -> None:
 
 def print_whole(table: Table) -> None:
     """Prints a table; a file has room for all columns, a terminal may not."""
-    from rich.console import Console
-
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:
-        console = Console(width=Console(width=10_000).measure(table).maximum)
+        console = plain_console(width=plain_console(width=10_000).measure(table).maximum)
     console.print(table)
 
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from univs.data.sample import VideoSample
@@ -29,6 +28,7 @@ from univs.evaluation.synth import EXAMS, exam
 from univs.evaluation.tallies import Tally, mean, total
 from univs.files import atomic_path
 from univs.results import FrameResult
+from univs.terminal import plain_console, progress_bar
 
 
 class Pusher(Protocol):
@@ -108,7 +108,7 @@ def evaluate(
     settings = {"dataset": dataset, "task": task, "seed": seed, "data": dict(data), "weights": str(weights),
                 "fingerprint": fingerprint(model), "size": size}  # fmt: skip
     folder = Path(out) if out else Path("results") / dataset / task
-    console = Console()
+    console = plain_console()
     records = run(clips, task, lambda: Session(model, task, size=size, keep_results=False), settings, folder, console)
     console.print(results_table(records, task, f"SynthVS {clips.split}, {task}, weights {weights}"))
     with atomic_path(folder / "summary.json") as temporary:
@@ -127,7 +127,7 @@ def run(
 ) -> list[ClipRecord]:
     """Records of the clips in their order; those in `folder` are taken from there."""
     records = []
-    with Progress(console=console, transient=True) as progress:
+    with progress_bar(console) as progress:
         bar = progress.add_task("clips", total=len(clips))
         for number in range(len(clips)):
             path = folder / "sequences" / f"{number:05d}.json"

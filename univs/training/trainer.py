@@ -19,6 +19,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.terminal import plain_console
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
 from univs.training.schedule import Budget, kept_share, learning_rate_factor
@@ -115,7 +116,7 @@ class Trainer:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.model.train()
         curves = self._curves()
-        console, saved, shown = Console(stderr=True), time.monotonic(), 0.0
+        console, saved, shown = plain_console(stderr=True), time.monotonic(), 0.0
         batches: Iterator[dict[str, Any]] = iter(self.batches(self.step_number))
         progress = self.progress
         try:

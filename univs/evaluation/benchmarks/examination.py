@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from univs.data.public import Recording, RecordingSet, read_set
 from univs.errors import UserError
@@ -21,6 +20,7 @@ from univs.evaluation.benchmarks.table import BENCHMARKS
 from univs.evaluation.score_printing import plain, score_with_progress
 from univs.evaluation.scores import METRICS, Scores
 from univs.files import atomic_path
+from univs.terminal import progress_bar
 
 FEW = 8
 """Fewer videos are scored by this process: another one takes seconds to start."""
@@ -108,7 +108,7 @@ def answer(
     form = benchmark.form(job.folder / "predictions", job.data)
     desk = Desk(job.folder / "videos", form, made_under)
     share = deal([len(recording) for recording in job.recordings], world.size)[world.rank]
-    with Progress(console=console, transient=True) as bar:
+    with progress_bar(console) as bar:
         frames = bar.add_task(job.title, total=None)
         run(
             [job.recordings[place] for place in share],

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.examination import Job, Outcome, answer, find_job
@@ -16,8 +14,11 @@ from univs.evaluation.benchmarks.running import NewSession, Pusher
 from univs.evaluation.benchmarks.sharding import World
 from univs.evaluation.benchmarks.table import OF_PAPERS
 from univs.evaluation.fingerprint import fingerprint
+from univs.terminal import plain_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from univs.data.public import Recording
     from univs.models.univs import UniVS
 
@@ -47,7 +48,7 @@ def evaluate(
     check_settings(size, options)
     world = World.from_environment()
     job = find_job(dataset, str(data["root"]), split, videos, Path(out) if out else RESULTS)
-    console = Console(quiet=world.rank > 0)
+    console = plain_console(quiet=world.rank > 0)
     with world:
         examiner = Examiner(weights, device, size, options or {}, world, console)
         outcome = examiner.answer(job)
@@ -73,7 +74,7 @@ def evaluate_all(
     """
     check_settings(size, options)
     folder, world = Path(out) if out else RESULTS, World.from_environment()
-    console = Console(quiet=world.rank > 0)
+    console = plain_console(quiet=world.rank > 0)
     jobs: dict[str, Job | str] = {}
     for name in OF_PAPERS:
         try:
