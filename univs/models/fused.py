@@ -11,10 +11,10 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from univs.models.efficientnet_lite import SameConv2d
 from univs.models.univs import UniVS
 
 ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
@@ -53,7 +53,7 @@ class FusedConvolution(nn.Module):
         self._name, self._numbers = ACTIVATIONS[type(activation)]
         self._stride, self._dilation = list(convolution.stride), list(convolution.dilation)
         self._groups = convolution.groups
-        self._same = isinstance(convolution, Conv2dSame)
+        self._same = isinstance(convolution, SameConv2d)
         if self._same:
             # even maps, stride 2: k - 2 cells are missing, (k - 3) / 2 before and one more behind
             weight = F.pad(weight, (1, 0, 1, 0))
@@ -69,14 +69,14 @@ class FusedConvolution(nn.Module):
     def fits(convolution: nn.Module, norm: nn.Module) -> bool:
         """Whether the two modules can become one."""
         return (
-            isinstance(convolution, nn.Conv2d)
+            type(convolution) in (nn.Conv2d, SameConv2d)  # another's own kind may pad in its own way
             and isinstance(norm, nn.BatchNorm2d)
             and norm.num_features == convolution.out_channels
             and type(getattr(norm, "act", nn.Identity())) in ACTIVATIONS
             and convolution.padding_mode == "zeros"
             and (
                 convolution.stride == (2, 2) and convolution.kernel_size[0] % 2 == 1 and convolution.dilation == (1, 1)
-                if isinstance(convolution, Conv2dSame)
+                if isinstance(convolution, SameConv2d)
                 else not isinstance(convolution.padding, str)
             )
         )
@@ -117,22 +117,24 @@ def has_pointwise() -> bool:
 HAS_POINTWISE = has_pointwise()
 
 
+@torch.no_grad()
 def for_inference(model: UniVS) -> UniVS:
     """A model that gives the same answers faster; it shares with the given one what cannot be made faster.
 
-    Copied are the convolutional parts: the backbone, fused, and, where the backbone is channels-last, pixel decoder and
-    dense memory in that order too. Later changes of the given model's weights do not reach the copies.
+    Of their own are the weights of convolutions: those of the backbone and of the word head's trunk, fused, and, where
+    the backbone is channels-last, those of pixel decoder and dense memory in that order. Later changes of the given
+    model's weights do not reach these; `prepared` notices them.
     """
     fast = copy.copy(model)
-    fast._modules = {**model._modules, "backbone": copy.deepcopy(model.backbone).eval()}
+    fast._modules = {**model._modules, "backbone": twin(model.backbone).eval()}
     if model.backbone.memory_format == torch.channels_last:
         for name in ("pixel_decoder", "dense_memory"):
-            part = copy.deepcopy(getattr(model, name))
-            fast._modules[name] = part if part is None else part.to(memory_format=torch.channels_last)
+            part = getattr(model, name)
+            fast._modules[name] = part if part is None else reordered(twin(part), torch.channels_last)
     fused: list[nn.Module] = [fast.backbone]
     if model.word_head is not None and model.word_head.trunk is not None:
         words = copy.copy(model.word_head)
-        trunk = copy.deepcopy(model.word_head.trunk).eval().to(memory_format=model.backbone.memory_format)
+        trunk = reordered(twin(model.word_head.trunk).eval(), model.backbone.memory_format)
         words._modules = {**words._modules, "trunk": trunk}
         fast._modules["word_head"] = words
         fused.append(trunk)
@@ -143,3 +145,28 @@ def for_inference(model: UniVS) -> UniVS:
                 setattr(parent, name, FusedConvolution(convolution, norm))  # type: ignore[arg-type]
                 setattr(parent, norm_name, nn.Identity())
     return fast
+
+
+def twin(module: nn.Module) -> nn.Module:
+    """A module of the same parts and the very same tensors: parts that are then replaced in it stay in the given one.
+
+    Where a part has hooks, which know the module that they were made for, everything is copied.
+    """
+    if any(part._forward_hooks or part._forward_pre_hooks for part in module.modules()):
+        return copy.deepcopy(module)
+    other = copy.copy(module)
+    other._parameters, other._buffers = dict(module._parameters), dict(module._buffers)
+    other._modules = {name: part if part is None else twin(part) for name, part in module._modules.items()}
+    return other
+
+
+def reordered(module: nn.Module, order: torch.memory_format) -> nn.Module:
+    """The given twin with kernels and maps in that order in memory; tensors that it shares stay as they are."""
+    for part in module.modules():
+        for name, kernel in part._parameters.items():
+            if kernel is not None and kernel.ndim == 4:
+                part._parameters[name] = nn.Parameter(kernel.to(memory_format=order), kernel.requires_grad)
+        for name, maps in part._buffers.items():
+            if maps is not None and maps.ndim == 4:
+                part._buffers[name] = maps.to(memory_format=order)
+    return module

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
-from tokenizers.implementations import BertWordPieceTokenizer
 from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.features import TextFeatures
 from univs.vocabularies import plain_name
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from tokenizers.implementations import BertWordPieceTokenizer
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights" / "words"
 LAYERS, DIM, HEADS, HIDDEN, WORDS, LONGEST = 6, 384, 12, 1536, 30522, 256
@@ -118,6 +121,8 @@ def load_sentence_encoder(folder: Path = FOLDER) -> SentenceEncoder:
         raise UserError(
             f"cannot read the words of the built-in model in {folder}: {error}; install univs again"
         ) from error
+    from tokenizers.implementations import BertWordPieceTokenizer
+
     tokenizer = BertWordPieceTokenizer(words, lowercase=True)
     tokenizer.enable_truncation(LONGEST)
     tokenizer.enable_padding(pad_id=words["[PAD]"], pad_token="[PAD]")

@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 BLOCKED = -100.0
@@ -87,14 +86,21 @@ class SwinBlock(nn.Module):
         self.window, self.shift = window, shift
         self.norm1 = nn.LayerNorm(dim)
         self.attention = WindowAttention(dim, heads, window)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = drop_path
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """F h w C -> F h w C."""
-        x = x + self.drop_path(self._attend(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = x + self._dropped(self._attend(self.norm1(x)))
+        return x + self._dropped(self.mlp(self.norm2(x)))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        """The branch, in training left out for some of the frames and larger for the others (Huang et al. 2016)."""
+        if not self.training or self.drop_path == 0:
+            return x
+        kept = x.new_empty(len(x), *(1,) * (x.ndim - 1)).bernoulli_(1 - self.drop_path)
+        return x * (kept / (1 - self.drop_path))
 
     def _attend(self, x: Tensor) -> Tensor:
         frames, height, width, dim = x.shape

@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import nms
 
 from univs.errors import UserError
+from univs.models.efficientnet_lite import CLASSIFIED, SCALES, EfficientNetLite
 from univs.models.features import ImageFeatures
 
 STRIDE = 8
@@ -51,7 +50,7 @@ class WordCells:
 
 
 class Trunk(nn.Module):
-    """The late part of a timm EfficientNet, from its map at stride 8 on; batch norms never leave their statistics.
+    """The late part of an EfficientNet-Lite, from its map at stride 8 on; batch norms never leave their statistics.
 
     Args:
         name: of the network, the same as the backbone's.
@@ -60,15 +59,14 @@ class Trunk(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        network = timm.create_model(name, pretrained=False)
-        if not isinstance(network, timm.models.efficientnet.EfficientNet):
-            raise UserError(f"the trunk of a word head is the late part of an EfficientNet, which {name!r} is not")
-        ends = {info["reduction"]: info for info in network.feature_info}  # the last map of each stride
-        first = 1 + int(ends[8]["module"].split(".")[1])
-        self.first = first
-        self.blocks = nn.ModuleList(network.blocks.children())[first:]
+        if name not in SCALES:
+            known = ", ".join(SCALES)
+            raise UserError(f"the trunk of a word head is the late part of one of {known}, which {name!r} is not")
+        network = EfficientNetLite(name, classified=True)
+        self.first = 1 + network.ends[8]
+        self.blocks = nn.ModuleList(network.blocks.children())[self.first :]
         self.head = nn.Sequential(network.conv_head, network.bn2)
-        self.channels = (int(ends[16]["num_chs"]), int(ends[32]["num_chs"]), network.num_features)
+        self.channels = (*network.channels[2:], CLASSIFIED)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Trunk:
@@ -177,6 +175,8 @@ def propose_boxes(cells: WordCells, most: int, overlap: float = 0.6) -> tuple[Te
     Returns:
         boxes N 4 (xyxy in pixels of the padded input, within it) and objectness N in 0..1, best first; at least one.
     """
+    from torchvision.ops import nms  # only now: torchvision takes a second, and only words need it
+
     height, width = cells.objectness.shape[-2:]
     scores = cells.objectness[0].flatten().sigmoid()
     best = scores.topk(min(CANDIDATES, len(scores))).indices

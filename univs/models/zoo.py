@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -35,6 +34,7 @@ from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
+from univs.models.unset_weights import UnsetWeights
 from univs.models.visual_sampler import VisualSampler
 from univs.models.weight_files import read_tensors
 from univs.models.word_head import WordHead
@@ -178,7 +178,8 @@ def _load_our_file(path: Path) -> UniVS:
         config = json.loads(metadata[CONFIG_KEY])
     except (KeyError, json.JSONDecodeError) as error:
         raise UserError(f"{path} does not say which model it is for: its metadata has no valid {CONFIG_KEY}") from error
-    model = build_model(config)
+    with UnsetWeights():  # below every one of them gets its value
+        model = build_model(config)
     expected = model.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors or name not in expected:
@@ -203,6 +204,8 @@ def _load_official_file(path: Path, averages: bool) -> UniVS:
         tensors.update(average)
     elif average:
         log.warning("%s also holds moving averages of %d tensors, which are not used", path, len(average))
+    import yaml  # only now: our own files bring their numbers along
+
     name = backbone_of(tensors)
     model = build_model(yaml.safe_load((configs_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8")))
     try:

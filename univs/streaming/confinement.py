@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 NOBODY = -16.0
@@ -46,6 +45,8 @@ def around_points(logits: Tensor, points: Sequence[tuple[float, float]]) -> Tens
     Returns:
         h w, `NOBODY` in the other parts; unchanged where no click lies in the mask.
     """
+    from scipy import ndimage  # only now: SciPy takes its time, and only clicks need it
+
     parts, count = ndimage.label((logits > 0).cpu().numpy(), structure=np.ones((3, 3)))
     height, width = logits.shape
     cells = [(min(int(y // STRIDE), height - 1), min(int(x // STRIDE), width - 1)) for x, y in points]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 SURE = 1.0
@@ -79,6 +78,8 @@ def assign(similarity: Tensor, threshold: float) -> list[tuple[int, int, float]]
     Args:
         similarity: N M; entries below the threshold count as 0 in the total.
     """
+    from scipy.optimize import linear_sum_assignment  # only now: SciPy takes its time, and only what is found needs it
+
     if 0 in similarity.shape:
         return []
     counted = similarity.masked_fill(similarity < threshold, 0.0)
