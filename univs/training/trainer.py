@@ -118,17 +118,20 @@ class Trainer:
         curves = self._curves()
         console, saved, shown = plain_console(stderr=True), time.monotonic(), 0.0
         batches: Iterator[dict[str, Any]] = iter(self.batches(self.step_number))
-        progress = self.progress
+        progress, waited, resumed = self.progress, 0.0, self.seconds
         try:
             while progress < 1:
                 begun = time.monotonic()
-                values = self._step(next(batches), progress)
+                batch = next(batches)
+                waited += time.monotonic() - begun
+                values = self._step(batch, progress)
                 self.seconds += time.monotonic() - begun
                 self.step_number += 1
                 progress = self.progress
                 if self.rank == 0:
                     if time.monotonic() - shown > 10 or progress >= 1:
                         shown = time.monotonic()
+                        values["data_share"] = torch.tensor(waited / (self.seconds - resumed))
                         self._report(console, curves, values, progress)
                     if time.monotonic() - saved > 60 * self.options.save_minutes:
                         saved = time.monotonic()
@@ -181,7 +184,7 @@ class Trainer:
         return SummaryWriter(str(self.out / "curves"))
 
     def _report(self, console: Console, curves: Any, found: dict[str, Tensor], progress: float) -> None:
-        values = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
+        values = {name: float(value) for name, value in found.items()}
         speed = self.seconds / max(1, self.step_number)
         words = " ".join(f"{name} {value:.3f}" for name, value in values.items())
         left = (self.seconds / 60) * (1 / max(progress, 1e-6) - 1)
