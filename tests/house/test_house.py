@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 FLOORS = (
-    {"errors", "files", "claim", "configuration", "allocator", "terminal"},
+    {"errors", "files", "claim", "configuration", "allocator", "overrides", "terminal"},
     {"prompts", "results", "vocabularies"},
     {"video"},
     {"models"},

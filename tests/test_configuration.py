@@ -1,0 +1,116 @@
+"""Settings as people type them, through Hydra and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from univs.configuration import compose
+from univs.errors import UserError
+
+PATHS = [
+    "/data/Größe",
+    "/data/视频",
+    "/data/set (1)",
+    "/data/a=b",
+    "/data/a,b",
+    "/data/{a}[b]",
+    "[a]",
+    "{a: b}",
+    "/it's",
+    '/a "b" c',
+    "/x'y\"z",
+    "C:\\videos\\new\\",
+    "/data/$HOME/${x}/${",
+    "!(*)&%#@;<>|^`:?",
+    " a\tb ",
+    "007",
+    "1e3",
+    "true",
+    "-x",
+    "/a\udcffb",
+    "~nobody-of-this-name/x",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_is_taken_as_it_is_typed(path: str) -> None:
+    settings = compose("evaluate", ["dataset=davis17", f"data.root={path}", f"out={path}", f"weights={path}"])
+    assert (settings["data"]["root"], settings["out"], settings["weights"]) == (path, path, path)
+    settings = compose("evaluate", ["dataset=all", f"data.roots.davis17={path}"])
+    assert settings["data"]["roots"]["davis17"] == path
+    settings = compose("train", [f"data.root={path}", f"init={path}"])
+    assert settings["data"]["sources"][0]["root"] == f"{path}/labelled/instances/coco_subset"
+    assert settings["init"] == path
+
+
+def test_home_and_quotes_and_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = compose("train", ["data.root=~/a b", "init=~/w.safetensors", "out=runs/${model.name} (2)"])
+    assert settings["data"]["sources"][0]["exclude"] == "/home/me/a b/labelled/val.txt"
+    assert (settings["init"], settings["out"]) == ("/home/me/w.safetensors", "runs/tiny (2)")
+    assert compose("evaluate", ["data.root='/a (b)'"])["data"]["root"] == "/a (b)"
+    assert compose("evaluate", [r'data.root="~/a \"b\""'])["data"]["root"] == '/home/me/a "b"'
+    assert compose("train", ["data.root=x", "init=null"])["init"] is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "sources"),
+    [
+        ("[{kind: coco, root: c}, {kind: videos,root: v,gaps: [1, 2]}]",
+         [{"kind": "coco", "root": "c"}, {"kind": "videos", "root": "v", "gaps": [1, 2]}]),
+        ("[{kind: coco, root: ~/c (1), weight: 0.5}]", [{"kind": "coco", "root": "/home/me/c (1)", "weight": 0.5}]),
+        ("[{kind: coco, root: /a,b=c: d, weight: 1}]", [{"kind": "coco", "root": "/a,b=c: d", "weight": 1}]),
+        ("[{kind: coco, root: /Größe/[x], complete: false}]",
+         [{"kind": "coco", "root": "/Größe/[x]", "complete": False}]),
+        ("[{kind:coco,root:'/a, weight: {'}]", [{"kind": "coco", "root": "/a, weight: {"}]),
+        ("[{root: ${data.root}/x y, exclude: [001, a b.jpg, \"c,d\"]}]",
+         [{"root": "/R R/x y", "exclude": ["001", "a b.jpg", "c,d"]}]),
+        ("[{kind: photos, root: 5, category: 7}]", [{"kind": "photos", "root": "5", "category": "7"}]),
+        ("[{kind: synth, size: [256, 256]}, ]", [{"kind": "synth", "size": [256, 256]}]),
+        ("[]", []),
+    ],
+)  # fmt: skip
+def test_lists_of_sources(monkeypatch: pytest.MonkeyPatch, typed: str, sources: list[Any]) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert compose("train", ["data.root=/R R", f"data.sources={typed}"])["data"]["sources"] == sources
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("foo=1", "train: there is no setting foo; the files in configs list all"),
+        ("stage.foo=1", "there is no setting stage.foo"),
+        ("stage=clop", "there is no stage/clop; there are clip, image, words"),
+        ("stage=Größe (1)", "there is no stage/Größe (1)"),
+        ("foo", "'foo' is not of the form KEY=VALUE"),
+        ("=x", "'=x' is not of the form KEY=VALUE"),
+        ("data.sources=[{kind: coco, root: c}", "a bracket is not closed; expected [A, B] or [{NAME: VALUE, ...}]"),
+        ("data.sources=[{kind coco}]", "expected NAME: VALUE at 'kind coco}]'"),
+        ("data.sources=[] x", "there is more behind the last ]"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_a_line(override: str, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        compose("train", ["data.root=x", override])
+    assert words in str(error.value) and "\n" not in str(error.value) and "univs_text" not in str(error.value)
+
+
+def test_what_must_be_given() -> None:
+    with pytest.raises(UserError, match=r"no value for data.root; add data.root="):
+        compose("train")
+    with pytest.raises(UserError, match="there is no setting options.clip; an option of the session is added with a +"):
+        compose("evaluate", ["dataset=davis17", "data.root=x", "options.clip=2"])
+
+
+def test_other_values_keep_their_types() -> None:
+    stage = compose("train", ["data.root=x", "stage.size=64", "stage.learning_rate=1e-3", "stage.minutes=null"])[
+        "stage"
+    ]
+    assert (stage["size"], stage["learning_rate"], stage["minutes"]) == (64, 1e-3, None)
+    settings = compose(
+        "evaluate", ["dataset=davis_folder", "data.root=x", "sequences=[00001, 视频]", "save_masks=true"]
+    )
+    assert settings["sequences"] == ["00001", "视频"] and settings["save_masks"] is True
+    assert compose("train", ["data.root=x", "stage.size=4,80"])["stage"]["size"] == "4,80"  # refused by its type later
