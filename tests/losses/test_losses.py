@@ -164,6 +164,9 @@ def test_set_losses_are_those_of_each_clip_weighed_by_its_objects() -> None:
     for b in range(2):
         focal += float(focal_losses(scores[0, b], hot[b]).sum())
     assert float(found["class"][0]) == pytest.approx((focal + choice) / 3, rel=1e-5)
+    none = [x[:, :0] for x in (logits, scores)] + [x[:0] for x in (targets, present, names)]
+    empty = set_losses(none[0], none[2], none[3], CriterionWeights(points=64), none[1], none[4])
+    assert [float(value) for value in empty.values()] == [0, 0, 0]
     nothing = set_losses(logits, targets, torch.zeros_like(present), CriterionWeights(points=64), scores, names)
     assert float(nothing["mask"][0]) == 0 == float(nothing["dice"][0])
     assert float(nothing["class"][0]) == pytest.approx(float(focal_losses(scores[0], torch.zeros(2, 3, 4)).sum()))

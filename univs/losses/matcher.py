@@ -68,10 +68,10 @@ def match(
     if class_logits is not None and labels is not None:
         cost = cost + class_weight * class_cost(class_logits, labels)
     costs, there = cost.cpu().numpy(), present.cpu().numpy()
-    pairs = []
+    pairs = [np.zeros((3, 0), np.int64)]
     for clip, (of_clip, objects) in enumerate(zip(costs, there, strict=True)):
         known = np.flatnonzero(objects)
         rows, columns = linear_sum_assignment(of_clip[:, known])
         pairs.append(np.stack([np.full_like(rows, clip), rows, known[columns]]))
-    clips, queries, chosen = torch.from_numpy(np.concatenate(pairs, 1).astype(np.int64)).to(logits.device)
+    clips, queries, chosen = torch.from_numpy(np.concatenate(pairs, 1)).to(logits.device)
     return clips, queries, chosen

@@ -74,7 +74,7 @@ class PromptedFrames:
         found = prompt_losses(logits[:, :, rows:], masks, seen, weights.points)
         shares = torch.full((len(predictions),), float(settings.intermediate), device=labels.device)
         shares[-1] = 1
-        prompt = shares @ (weights.mask * found["mask"] + weights.dice * found["dice"])
+        prompt = (shares * (weights.mask * found["mask"] + weights.dice * found["dice"])).sum()
         losses = {"prompt": settings.prompt * prompt}
         if learnable:
             there = drawn["complete"]
@@ -84,7 +84,7 @@ class PromptedFrames:
                 logits[:, there, :rows], masks, present, weights, scores, torch.zeros_like(present, dtype=torch.long)
             )
             total = weights.mask * sets["mask"] + weights.dice * sets["dice"] + weights.classes * sets["class"]
-            losses["learnable"] = settings.learnable * (shares @ total)
+            losses["learnable"] = settings.learnable * (shares * total).sum()
         return losses
 
 
