@@ -84,7 +84,7 @@ def test_bad_masks(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Pa
     for name, words in (
         ("large.png", "is 31x20 pixels, the frame is 30x20"),
         ("empty.png", "empty.png is empty"),
-        ("text.png", "expected an indexed or binary PNG"),
+        ("text.png", "expected an indexed or grey PNG"),
         ("full.png@7", "a prompt on frame 7"),
     ):
         assert words in fails(capsys, "segment", frames, "--mask", str(tmp_path / name))

@@ -7,13 +7,17 @@ scribbles alone are in 0..1 of the frame, as in the DAVIS scribble files.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
+
+LARGEST_ID = 65535
+"""Of objects: what the 16 bits of a mask file hold."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,9 @@ class Points:
     positive: Sequence[bool] | None = None
 
     def __post_init__(self) -> None:
-        _check_object_id(self.object_id)
+        object.__setattr__(self, "object_id", _whole_id(self.object_id))
         pairs = _pairs(self.xy, f"the points of object {self.object_id}")
-        flags = (True,) * len(pairs) if self.positive is None else tuple(bool(flag) for flag in self.positive)
+        flags = (True,) * len(pairs) if self.positive is None else _flags(self.positive, self.object_id)
         if not pairs:
             raise UserError(f"object {self.object_id} has a point prompt without points; give at least one x,y pair")
         if len(flags) != len(pairs):
@@ -61,8 +65,8 @@ class Box:
     xyxy: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
-        _check_object_id(self.object_id)
-        values = tuple(float(value) for value in self.xyxy)
+        object.__setattr__(self, "object_id", _whole_id(self.object_id))
+        values = _plain_numbers(self.xyxy) or ()
         if len(values) != 4 or not all(map(math.isfinite, values)):
             raise UserError(f"the box of object {self.object_id} needs four finite numbers x0,y0,x1,y1")
         if values[2] <= values[0] or values[3] <= values[1]:
@@ -84,25 +88,27 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """The mask of an object: H x W, true (or non-zero) where the object is, of the frame's own size."""
+    """The mask of an object: H x W, true (or non-zero) where the object is, of the frame's own size.
+
+    mask: booleans or whole numbers; floating-point numbers only if all are 0 or 1 (logits and probabilities are no
+    mask). source: the file it was read from, for messages.
+    """
 
     object_id: int
     mask: NDArray[np.bool_]
+    source: str = ""
 
     def __post_init__(self) -> None:
-        _check_object_id(self.object_id)
-        array = np.asarray(self.mask)
-        if array.ndim != 2:
-            raise UserError(f"the mask of object {self.object_id} has shape {array.shape}; a mask is height x width")
-        object.__setattr__(self, "mask", array.astype(bool))
+        object.__setattr__(self, "object_id", _whole_id(self.object_id))
+        object.__setattr__(self, "mask", _boolean(self.mask, f"the mask of object {self.object_id}"))
 
     def validate(self, height: int, width: int) -> None:
         """Raise UserError unless the mask has the frame's size and marks at least one pixel."""
         rows, columns = self.mask.shape
         if (rows, columns) != (height, width):
+            name = f"the mask {self.source}" if self.source else f"the mask of object {self.object_id}"
             raise UserError(
-                f"the mask of object {self.object_id} is {columns}x{rows} pixels, the frame is {width}x{height}; "
-                "give the mask at the frame's size"
+                f"{name} is {columns}x{rows} pixels, the frame is {width}x{height}; give the mask at the frame's size"
             )
         if not self.mask.any():
             raise UserError(f"the mask of object {self.object_id} is empty; mark at least one pixel of the object")
@@ -116,9 +122,9 @@ class Scribble:
     strokes: Sequence[Sequence[tuple[float, float]]]
 
     def __post_init__(self) -> None:
-        _check_object_id(self.object_id)
+        object.__setattr__(self, "object_id", _whole_id(self.object_id))
         name = f"the scribble of object {self.object_id}"
-        strokes = tuple(stroke for stroke in (_pairs(stroke, name) for stroke in self.strokes) if stroke)
+        strokes = tuple(stroke for stroke in (_pairs(stroke, name) for stroke in _listed(self.strokes, name)) if stroke)
         if not strokes:
             raise UserError(f"{name} is empty; draw at least one stroke of one x,y pair")
         object.__setattr__(self, "strokes", strokes)
@@ -165,7 +171,7 @@ class Text:
             raise UserError(f"the expression {self.text!r} holds no word; say what is meant, such as 'the red car'")
         _check_characters(self.text)
         if self.object_id is not None:
-            _check_object_id(self.object_id)
+            object.__setattr__(self, "object_id", _whole_id(self.object_id))
         object.__setattr__(self, "text", " ".join(self.text.split()))
 
     def validate(self, height: int, width: int) -> None:
@@ -185,7 +191,12 @@ class Categories:
     def __post_init__(self) -> None:
         if isinstance(self.names, str):
             raise UserError(f"categories are a list of names, not one text; give [{self.names!r}]")
-        names = tuple(" ".join(str(name).split()) for name in self.names)
+        if not isinstance(self.names, Iterable) or isinstance(self.names, bytes | Mapping | set | frozenset):
+            raise UserError(f"categories are a list of names, not {type(self.names).__name__}; give ['person']")
+        given = tuple(self.names)
+        if not all(isinstance(name, str) for name in given):
+            raise UserError("categories are a list of names, each a text, such as ['person', 'dog']")
+        names = tuple(" ".join(name.split()) for name in given)
         if not names:
             raise UserError("no categories are given; name at least one, such as 'person'")
         for name in names:
@@ -196,8 +207,9 @@ class Categories:
                 raise UserError(f"the category {name!r} is given twice; name each once")
         object.__setattr__(self, "names", names)
         if self.things is not None:
-            things = frozenset(int(place) for place in self.things)
-            if not all(0 <= place < len(names) for place in things):
+            places = _plain_numbers(tuple(self.things) if isinstance(self.things, Iterable) else None)
+            things = frozenset(int(place) for place in places or ())
+            if places is None or not all(place in range(len(names)) for place in places):
                 raise UserError(f"things are places among the {len(names)} categories, 0 to {len(names) - 1}")
             object.__setattr__(self, "things", things)
 
@@ -211,9 +223,12 @@ def validate_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None
         prompt.validate(height, width)
 
 
-def _check_object_id(object_id: int) -> None:
-    if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer) or object_id < 1:
-        raise UserError(f"object id {object_id!r} is not valid; ids are whole numbers from 1")
+def _whole_id(object_id: object) -> int:
+    """The id as an int. Raises UserError for what is none, and for one that the files of masks cannot hold."""
+    if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer) or not 1 <= object_id <= LARGEST_ID:
+        shown = "above 10**20" if isinstance(object_id, int) and object_id > 10**20 else repr(object_id)
+        raise UserError(f"object id {shown} is not valid; ids are whole numbers from 1 to {LARGEST_ID}")
+    return int(object_id)
 
 
 def _check_characters(text: str) -> None:
@@ -222,14 +237,59 @@ def _check_characters(text: str) -> None:
         raise UserError(f"{text!r} holds what is not a character; read it in the encoding in which it was written")
 
 
-def _pairs(values: Sequence[tuple[float, float]], name: str) -> tuple[tuple[float, float], ...]:
-    try:
-        pairs = tuple((float(x), float(y)) for x, y in values)
-    except (TypeError, ValueError):
-        raise UserError(f"{name} must be x,y pairs of numbers") from None
-    if not all(math.isfinite(x) and math.isfinite(y) for x, y in pairs):
+def _listed(values: Any, name: str) -> list[Any]:
+    """What is in a list, array or the like. Raises UserError for a text, what has no order and a single value."""
+    if isinstance(values, str | bytes | Mapping | set | frozenset) or not isinstance(values, Iterable):
+        raise UserError(f"{name} must be x,y pairs of numbers in a list, not {type(values).__name__}")
+    return list(values)
+
+
+def _pairs(values: Any, name: str) -> tuple[tuple[float, float], ...]:
+    pairs = [_plain_numbers(pair) for pair in _listed(values, name)]
+    if any(pair is None or len(pair) != 2 for pair in pairs):
+        raise UserError(f"{name} must be x,y pairs of numbers")
+    found = tuple((pair[0], pair[1]) for pair in pairs if pair is not None)
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in found):
         raise UserError(f"{name} must be finite numbers")
-    return pairs
+    return found
+
+
+def _plain_numbers(values: Any) -> tuple[float, ...] | None:
+    """The numbers in a list, array or the like; None for anything else, digits of a text among it."""
+    if isinstance(values, str | bytes | Mapping | set | frozenset):
+        return None
+    try:
+        found = list(values)
+        return None if any(isinstance(one, str | bytes) for one in found) else tuple(float(one) for one in found)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _flags(values: Any, object_id: int) -> tuple[bool, ...]:
+    flags = _plain_numbers(values)
+    if flags is None or any(flag not in (0, 1) for flag in flags):
+        raise UserError(f"the positive/negative flags of object {object_id} must be a list of true and false")
+    return tuple(map(bool, flags))
+
+
+def _boolean(mask: Any, name: str) -> NDArray[np.bool_]:
+    """H x W booleans. Raises UserError for another shape and for values that are no mask."""
+    try:
+        array = np.asarray(mask)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name} is no array ({' '.join(str(error).split())}); give one of height x width") from None
+    if array.ndim != 2:
+        raise UserError(f"{name} has shape {array.shape}; a mask is height x width")
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{name} holds values of type {array.dtype}; a mask is true or non-zero where the object is")
+    if array.dtype.kind == "f" and not ((array == 0) | (array == 1)).all():
+        raise UserError(
+            f"{name} holds floating-point values other than 0 and 1; give mask > 0 of logits, mask > 0.5 of "
+            "probabilities"
+        )
+    if array.dtype.kind == "i" and array.size and array.min() < 0:
+        raise UserError(f"{name} holds negative values; a mask is true or non-zero where the object is")
+    return array.astype(bool)
 
 
 def _numbers(values: Iterable[float]) -> str:

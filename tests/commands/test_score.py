@@ -107,7 +107,7 @@ def spoil_colours(gt: Path, pred: Path) -> str:
 
 def spoil_file(gt: Path, pred: Path) -> str:
     (pred / "dance" / "00001.png").write_bytes(b"no picture")
-    return r"00001\.png cannot be read"
+    return r"cannot read the mask .*00001\.png"
 
 
 def spoil_folder(gt: Path, pred: Path) -> str:

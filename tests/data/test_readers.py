@@ -58,8 +58,8 @@ def test_mask_of_another_size_or_colour_is_an_error(video_folder: Path) -> None:
     Image.fromarray(np.zeros((45, 60), np.uint8)).save(path)
     with pytest.raises(UserError, match="is 60x45 pixels, its image is 120x90"):
         DavisFolder(video_folder)[1].read(0)
-    Image.fromarray(np.zeros((90, 120, 3), np.uint8)).save(path)
-    with pytest.raises(UserError, match="RGB: expected an indexed"):
+    Image.fromarray(np.full((90, 120, 3), (9, 8, 7), np.uint8)).save(path)
+    with pytest.raises(UserError, match="in colours, among them 9,8,7, .* expected an indexed or grey PNG"):
         DavisFolder(video_folder)[1].read(0)
 
 

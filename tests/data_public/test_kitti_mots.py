@@ -116,8 +116,8 @@ def test_what_is_missing_is_named(synth_clips: list[VideoSample], tmp_path: Path
         found.recordings[0]
     shutil.rmtree(tmp_path / "instances_txt")
     path = tmp_path / "instances" / "0002" / "000001.png"
-    Image.fromarray(np.zeros((48, 80), np.uint8)).save(path)
-    with pytest.raises(UserError, match=r"000001\.png is L: expected a PNG of 16 bits"):
+    Image.fromarray(np.ones((48, 80), np.uint8)).save(path)
+    with pytest.raises(UserError, match=r"000001\.png: id 1; expected 1000 to 2999"):
         read_set("kitti_mots", tmp_path).recordings[0]
     shutil.rmtree(tmp_path / "instances")
     with pytest.raises(UserError, match="no folder .*instances_txt"):

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from univs.cli import main
+from univs.masks.mask_files import write_objects
 from univs.results import VideoResult, decode_rle
-from univs.video import VideoWriter, open_video, write_indexed_png
-from univs.visualization import davis_palette
+from univs.video import VideoWriter, open_video
 
 from .conftest import FRAMES, HEIGHT, WIDTH, moving_square
 
@@ -36,7 +36,7 @@ def test_everything_is_written_as_promised(
 ) -> None:
     given = np.where(moving_square(2), 3, 0)
     given[0] = 255  # ignored
-    write_indexed_png(tmp_path / "given.png", given, davis_palette())
+    write_objects(tmp_path / "given.png", given)
     with Image.open(tmp_path / "given.png") as image:  # our writer keeps 255 out of label files, other people's do not
         indices = np.where(given == 255, 255, np.asarray(image)).astype(np.uint8)
         image.putdata(indices.ravel().tolist())

@@ -13,7 +13,7 @@ from PIL import Image
 FLOORS = (
     {"errors", "files", "claim", "configuration", "allocator", "overrides", "terminal"},
     {"prompts", "results", "vocabularies"},
-    {"video"},
+    {"video", "masks"},
     {"models"},
     {"streaming", "interactive", "losses"},
     {"data"},

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from univs.files import atomic_path
+from univs.masks.mask_files import write_objects
 from univs.results import FrameResult, TrackSpool, write_json_array
-from univs.video import write_indexed_png
-from univs.visualization import davis_palette
 
 
 class LabelFiles(Protocol):
@@ -30,16 +29,18 @@ class LabelFiles(Protocol):
 
 
 class MaskFiles:
-    """masks/00000.png ...: indexed by object id; of an expression's objects also masks/ID/00000.png, binary."""
+    """masks/00000.png ...: indexed by object id, of 16 bits where one is above 254 (`write_objects`).
+
+    Of an expression's objects also masks/ID/00000.png, binary.
+    """
 
     def __init__(self, folder: Path, *, each_apart: bool = False) -> None:
         self._folder, self._each_apart = folder / "masks", each_apart
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._palette = davis_palette()
 
     def add(self, result: FrameResult) -> None:
         name = f"{result.frame_index:05d}.png"
-        write_indexed_png(self._folder / name, result.labels, self._palette)
+        write_objects(self._folder / name, result.labels)
         for object_id in result.object_ids if self._each_apart else ():
             folder = self._folder / str(object_id)
             folder.mkdir(exist_ok=True)
@@ -56,17 +57,11 @@ class SemanticFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "semantic"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._palette = davis_palette()
         self._names: dict[int, str] = {}
 
     def add(self, result: FrameResult) -> None:
         self._names.update(result.names)
-        path = self._folder / f"{result.frame_index:05d}.png"
-        if result.labels.max(initial=0) < 255:
-            write_indexed_png(path, result.labels, self._palette)
-        else:  # more classes than an indexed PNG can hold
-            with atomic_path(path) as temporary:
-                Image.fromarray(result.labels.astype(np.uint16)).save(temporary, format="PNG")
+        write_objects(self._folder / f"{result.frame_index:05d}.png", result.labels)
 
     def finish(self, spool: TrackSpool) -> None:
         names = [{"id": number, "name": name} for number, name in sorted(self._names.items())]

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from univs.errors import UserError
+from univs.masks.mask_files import read_objects
 from univs.prompts import Box, Categories, Mask, Points, Prompt, Scribble, Text, validate_prompts
-from univs.video.images import read_label_png
 from univs.vocabularies import parse
 
-IGNORE = 255
+NUMBER = r"\d{1,99}"  # int() refuses thousands of digits in words of its own
 PromptSchedule = dict[int, list[Prompt]]  # frame index -> the prompts that come on that frame
 
 
@@ -135,7 +135,7 @@ def _add_names(schedule: PromptSchedule, arguments: Sequence[str]) -> None:
             first.setdefault(prompt.object_id, frame_index)
     named: set[int] = set()
     for argument in arguments:
-        match = re.fullmatch(r"(\d+):(.+)", as_written(argument, "--name"))
+        match = re.fullmatch(rf"({NUMBER}):(.+)", as_written(argument, "--name"))
         if match is None:
             raise UserError(f"--name {argument!r} is not of the form ID:NAME")
         if int(match[1]) not in first:
@@ -148,7 +148,7 @@ def _add_names(schedule: PromptSchedule, arguments: Sequence[str]) -> None:
 
 def _head(argument: str, option: str, form: str) -> tuple[int, int, str]:
     """Split ID@FRAME:REST; the frame is 0 if left out."""
-    match = re.fullmatch(r"(\d+)(?:@(\d+))?:(.+)", argument)
+    match = re.fullmatch(rf"({NUMBER})(?:@({NUMBER}))?:(.+)", argument)
     if match is None:
         raise UserError(f"{option} {argument!r} is not of the form {form}")
     return int(match[1]), int(match[2] or 0), match[3]
@@ -166,11 +166,11 @@ def _numbers(text: str, count: int, argument: str, option: str, form: str) -> An
 
 def _add_masks(schedule: PromptSchedule, argument: str) -> None:
     path, frame_index = argument, 0
-    match = re.fullmatch(r"(.+)@(\d+)", argument)
+    match = re.fullmatch(rf"(.+)@({NUMBER})", argument)
     if match is not None and not Path(argument).exists():
         path, frame_index = match[1], int(match[2])
-    labels = read_label_png(path)
-    object_ids = [int(value) for value in np.unique(labels) if value not in (0, IGNORE)]
+    labels = read_objects(path).ids
+    object_ids = [int(value) for value in np.unique(labels) if value]
     if not object_ids:
         raise UserError(f"the mask {path} is empty; mark at least one pixel of an object")
     taken = {prompt.object_id for prompt in schedule[frame_index] if isinstance(prompt, Mask)}
@@ -180,7 +180,7 @@ def _add_masks(schedule: PromptSchedule, argument: str) -> None:
                 f"object {object_id} has two masks on frame {frame_index}; "
                 "give several objects as the indices of one indexed PNG"
             )
-        schedule[frame_index].append(Mask(object_id, labels == object_id))
+        schedule[frame_index].append(Mask(object_id, labels == object_id, source=path))
 
 
 def _gather_points(arguments: Sequence[str]) -> PromptSchedule:
@@ -208,7 +208,7 @@ def _read_scribbles(path: Path) -> PromptSchedule:
     """DAVIS scribbles: `{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}, ...] for each frame]}`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        frames = [[(int(line["object_id"]), line["path"]) for line in lines] for lines in content["scribbles"]]
+        frames = [[(line["object_id"], line["path"]) for line in lines] for lines in content["scribbles"]]
     except FileNotFoundError:
         raise UserError(f"the scribble file {path} does not exist") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -220,6 +220,8 @@ def _read_scribbles(path: Path) -> PromptSchedule:
     for frame_index, lines in enumerate(frames):
         strokes: dict[int, list[Any]] = defaultdict(list)
         for object_id, stroke in lines:
+            if isinstance(object_id, bool) or not isinstance(object_id, int):
+                raise UserError(f"{path} has the object_id {object_id!r}; expected a whole number from 1")
             strokes[object_id].append(stroke)
         for object_id, drawn in strokes.items():
             if object_id == 0:

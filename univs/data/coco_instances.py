@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from univs.data.photo import Photo, read_names, read_rgb, require_folder, shrink
+from univs.data.photo import Photo, read_names, require_folder, shrink, sizes_of
 from univs.data.public.painting import to_rle
 from univs.data.sample import IGNORE
 from univs.errors import UserError
+from univs.video.pictures import read_rgb
 
 MANY_OBJECTS = ("group", "category")  # mask levels that cover several objects at once
 
@@ -75,8 +76,8 @@ class CocoInstances:
         image = read_rgb(self.images / entry["file_name"])
         height, width = image.shape[:2]
         if (entry["height"], entry["width"]) != (height, width):
-            said = f"{entry['width']}x{entry['height']}"
-            raise UserError(f"{self.images / entry['file_name']} is {width}x{height}, its entry says {said}")
+            said, path = f"{entry['width']}x{entry['height']}", self.images / entry["file_name"]
+            raise UserError(f"the entry of {path} says {said} pixels, {sizes_of((height, width), path)}")
         labels = np.zeros((height, width), np.uint8)
         masks = [(decode(m["segmentation"], height, width), m) for m in self.masks[entry["id"]]]
         masks.sort(key=lambda pair: -int(pair[0].sum()))  # small objects lie on large ones (a cup on a table)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import read_indices, read_names, read_rgb, require_folder, require_same_size
+from univs.data.photo import files_by_stem, read_labels, read_names, require_folder, require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.masks.mask_files import is_mask
 from univs.video.images import is_image
+from univs.video.pictures import read_rgb
 
 RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 
@@ -29,9 +31,9 @@ class LabelledSequence:
         return len(self.frames)
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frame H W 3 uint8 RGB and its labels H W uint8 (ids; a binary 0/255 mask is object 1)."""
+        """Frame H W 3 uint8 RGB and its labels H W uint8 (ids, 255 unknown; see `read_labels`)."""
         image, labels = read_rgb(self.frames[index]), read_labels(self.masks[index])
-        require_same_size(image, labels, self.masks[index])
+        require_same_size(image, labels, f"mask {self.masks[index]}", self.frames[index])
         return image, labels
 
     def sample(self) -> VideoSample:
@@ -92,18 +94,11 @@ def list_sequence(name: str, images: Path, masks: Path, complete: bool) -> Label
     """Frames that have a mask, in order of their names."""
     require_folder(images, f"sequence {name}: frames")
     require_folder(masks, f"sequence {name}: masks")
-    frame_of = {path.stem: path for path in images.iterdir() if is_image(path)}
-    mask_of = {path.stem: path for path in masks.iterdir() if path.suffix.lower() == ".png"}
+    frame_of = files_by_stem(images, is_image, f"sequence {name}")
+    mask_of = files_by_stem(masks, is_mask, f"sequence {name}")
     for stem in sorted(mask_of.keys() - frame_of.keys()):
         raise UserError(f"sequence {name}: mask {mask_of[stem]} has no frame in {images}")
     stems = sorted(mask_of)
     if not stems:
         raise UserError(f"sequence {name}: no masks in {masks}")
     return LabelledSequence(name, tuple(frame_of[s] for s in stems), tuple(mask_of[s] for s in stems), complete)
-
-
-def read_labels(path: Path) -> np.ndarray:
-    """Object ids H W uint8 of a mask file: the indices as stored, 1 where a binary mask holds 255."""
-    labels = read_indices(path)
-    values = np.unique(labels)
-    return (labels > 0).astype(np.uint8) if set(values.tolist()) <= {0, 255} else labels

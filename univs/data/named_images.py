@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, decode, is_one_object
-from univs.data.photo import read_indices, read_names, read_rgb, require_folder, require_same_size
+from univs.data.photo import files_by_stem, read_indices, read_names, require_folder, require_same_size
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.masks.mask_files import is_mask
 from univs.video.images import is_image
+from univs.video.pictures import read_rgb
 from univs.vocabularies import plain_name
 
 SYNONYMS = {
@@ -142,10 +144,12 @@ class SemanticImages:
     def __init__(self, images: str | Path, labels: str | Path, names: Sequence[str]) -> None:
         folder = require_folder(Path(images), "semantic maps: images")
         maps = require_folder(Path(labels), "semantic maps: labels")
-        self.pairs = [(p, maps / f"{p.stem}.png") for p in sorted(folder.iterdir()) if is_image(p)]
-        for image, label in self.pairs:
-            if not label.is_file():
-                raise UserError(f"image {image} has no map {label}")
+        map_of = files_by_stem(maps, is_mask, "semantic maps")
+        self.pairs = []
+        for stem, image in files_by_stem(folder, is_image, "semantic maps").items():
+            if stem not in map_of:
+                raise UserError(f"image {image} has no map {maps / stem}.png")
+            self.pairs.append((image, map_of[stem]))
         self.names = tuple(merged_name(name) for name in names)
         self.stuff_names = frozenset(self.names)
 
@@ -156,7 +160,7 @@ class SemanticImages:
         """One image as a clip of one frame, all of whose segments count as stuff; no objects are told apart."""
         path, label = self.pairs[index]
         image, classes = read_rgb(path), read_indices(label)
-        require_same_size(image, classes, label)
+        require_same_size(image, classes, f"map {label}", path)
         panoptic = np.where(classes < len(self.names), classes + 1, IGNORE).astype(np.uint8)
         seen = [int(number) for number in np.unique(panoptic) if number != IGNORE]
         return VideoSample(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,9 @@ import numpy as np
 from PIL import Image
 
 from univs.errors import UserError
+from univs.masks.mask_files import read_objects, read_values
+from univs.masks.meanings import IGNORE
+from univs.video.pictures import picture_sizes
 
 
 @dataclass(frozen=True)
@@ -75,24 +79,21 @@ class CachedPhotos:
         return photo
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Pixels of an image file, H W 3 uint8 RGB. Raises UserError for a file that cannot be decoded."""
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except OSError as error:
-        raise UserError(f"cannot read image {path}: {error}") from error
-
-
 def read_indices(path: Path) -> np.ndarray:
-    """Pixel values of a palette or grey PNG as stored, H W uint8. Raises UserError for any other file."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L", "1"):
-                raise UserError(f"mask {path} is {image.mode}: expected an indexed (palette) or grey 8-bit PNG")
-            return np.array(image.convert("L") if image.mode == "1" else image)
-    except OSError as error:
-        raise UserError(f"cannot read mask {path}: {error}") from error
+    """Values of an indexed or grey label map as stored, H W uint8. Raises UserError for any other file."""
+    return _of_8_bits(read_values(path), path)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Labels H W uint8 of a mask of objects (`univs.masks.mask_files.read_objects`): ids 1..254, 255 unknown."""
+    found = read_objects(path)
+    return np.where(found.void, IGNORE, _of_8_bits(found.ids, path, IGNORE - 1)).astype(np.uint8)
+
+
+def _of_8_bits(values: np.ndarray, path: Path, largest: int = 255) -> np.ndarray:
+    if values.max(initial=0) > largest:
+        raise UserError(f"mask {path} holds {values.max()}; data sets hold ids up to {largest}")
+    return values.astype(np.uint8)
 
 
 def shrink(image: np.ndarray, labels: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,11 +114,31 @@ def require_folder(path: Path, what: str) -> Path:
     return path
 
 
-def require_same_size(image: np.ndarray, labels: np.ndarray, path: Path) -> None:
-    """Raises UserError unless the mask has the size of its image."""
+def require_same_size(image: np.ndarray, labels: np.ndarray, what: str, picture: Path) -> None:
+    """Raises UserError unless labels, which `what` names, have the size of their image, which was read from a file."""
     if image.shape[:2] != labels.shape:
-        (h, w), (mask_h, mask_w) = image.shape[:2], labels.shape
-        raise UserError(f"mask {path} is {mask_w}x{mask_h} pixels, its image is {w}x{h}")
+        raise UserError(f"{what} is {_width_height(labels.shape)} pixels, {sizes_of(image.shape[:2], picture)}")
+
+
+def sizes_of(shown: tuple[int, ...], picture: Path) -> str:
+    """Words for the size of a picture as it is seen and, where EXIF turns it, as it is stored."""
+    words, stored = f"its image is {_width_height(shown)}", picture_sizes(picture)[1]
+    return words if stored == shown else f"{words} as it is seen, {_width_height(stored)} as stored (EXIF turns it)"
+
+
+def _width_height(size: tuple[int, ...]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def files_by_stem(folder: Path, wanted: Callable[[Path], bool], what: str) -> dict[str, Path]:
+    """Stem -> file of those in a folder that are wanted, by name. Raises UserError where two have one stem."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if wanted(path) and path.is_file():
+            if path.stem in found:
+                raise UserError(f"{what}: both {found[path.stem].name} and {path.name} in {folder}; keep one of them")
+            found[path.stem] = path
+    return found
 
 
 def read_names(exclude: str | Path | list[str] | tuple[str, ...] | None) -> frozenset[str]:

@@ -1,4 +1,5 @@
-"""Folders of photos with one binary mask each: images (JPEG, PNG, WebP, ...) and `masks/*.png` of the same stem."""
+"""Folders of photos with one binary mask each: images (JPEG, PNG, WebP, ...) and `masks/*.png` (or another format that
+keeps every value) of the same stem."""
 
 from __future__ import annotations
 
@@ -6,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import Photo, read_indices, read_names, read_rgb, require_folder, require_same_size, shrink
+from univs.data.photo import Photo, files_by_stem, read_names, require_folder, require_same_size, shrink
+from univs.data.sample import IGNORE
 from univs.errors import UserError
+from univs.masks.mask_files import is_mask, read_objects
 from univs.video.images import is_image
+from univs.video.pictures import read_rgb
 
 
 class PhotoMasks:
-    """Photos whose mask (any value above 127, or 1 in a 0/1 mask) is one object; nothing else is labelled."""
+    """Photos whose mask is one object; nothing else is labelled. Its edges may be smoothed."""
 
     def __init__(
         self,
@@ -42,9 +46,9 @@ class PhotoMasks:
 
     def __getitem__(self, index: int) -> Photo:
         image_path, mask_path = self.files[index]
-        image, mask = read_rgb(image_path), read_indices(mask_path)
-        require_same_size(image, mask, mask_path)
-        labels = (mask > (127 if mask.max(initial=0) > 1 else 0)).astype(np.uint8)
+        image, mask = read_rgb(image_path), read_objects(mask_path, single=True)
+        require_same_size(image, mask.ids, f"mask {mask_path}", image_path)
+        labels = np.where(mask.void, IGNORE, mask.ids > 0).astype(np.uint8)
         image, labels = shrink(image, labels, self.longest)
         categories = {1: self.category} if self.category else {}
         return Photo(image, labels, categories, complete=False, name=f"{self.name}/{image_path.name}")
@@ -54,8 +58,7 @@ def pair_files(images: Path, masks: Path, what: str) -> list[tuple[Path, Path]]:
     """Images and masks of equal stems, sorted. Raises UserError for missing folders and files without a partner."""
     require_folder(images, f"{what}: images")
     require_folder(masks, f"{what}: masks")
-    by_stem = {path.stem: path for path in sorted(images.iterdir()) if is_image(path)}
-    mask_of = {path.stem: path for path in sorted(masks.iterdir()) if path.suffix.lower() == ".png"}
+    by_stem, mask_of = files_by_stem(images, is_image, what), files_by_stem(masks, is_mask, what)
     if not by_stem:
         raise UserError(f"{what}: no images in {images}")
     for stem in sorted(by_stem.keys() ^ mask_of.keys()):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import Photo, read_indices, read_rgb, require_same_size, shrink
+from univs.data.photo import Photo, read_indices, require_same_size, shrink
 from univs.data.photo_masks import pair_files
+from univs.video.pictures import read_rgb
 
 MOST_RIM = 1.2  # pixels on the photo's border per square root of the region's area
 
@@ -35,7 +36,7 @@ class RegionLabels:
     def __getitem__(self, index: int) -> Photo:
         image_path, label_path = self.files[index]
         image, regions = read_rgb(image_path), read_indices(label_path)
-        require_same_size(image, regions, label_path)
+        require_same_size(image, regions, f"label map {label_path}", image_path)
         image, regions = shrink(image, regions, self.longest)
         area = np.bincount(regions.ravel(), minlength=256)
         rim = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])

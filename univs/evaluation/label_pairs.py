@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from univs.errors import UserError
+from univs.masks.mask_files import read_codes
 
 Ids = NDArray[np.integer[Any]]
 
@@ -30,18 +29,7 @@ def read_ids(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint
         size: height and width that it must have.
     Raises UserError for a missing or broken file, one without colours, or another size.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
-                raise UserError(
-                    f"{path} has no colours (mode {image.mode}); expected an RGB PNG, id = R + 256 G + 65536 B"
-                )
-            pixels = np.asarray(image.convert("RGBA"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing") from error
-    except (UnidentifiedImageError, SyntaxError, OSError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
-    ids = pixels.view("<u4")[..., 0] & np.uint32(0xFFFFFF)
+    ids = read_codes(path)
     if size is not None and ids.shape != size:
         raise UserError(f"{path} is {ids.shape[0]}x{ids.shape[1]} (height x width); expected {size[0]}x{size[1]}")
     return ids

@@ -24,6 +24,7 @@ from univs.evaluation.davis import SemiSupervised
 from univs.evaluation.fingerprint import fingerprint
 from univs.evaluation.records import SequenceRecord, Summary, results_table
 from univs.files import atomic_path
+from univs.masks.mask_files import write_objects
 from univs.prompts import Mask
 from univs.terminal import plain_console, progress_bar
 
@@ -221,8 +222,5 @@ def _count(sequence: LabelledSequence, max_frames: int | None) -> int:
 
 
 def _write_mask(path: Path, labels: np.ndarray) -> None:
-    from univs.video import write_indexed_png
-    from univs.visualization import davis_palette
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_indexed_png(path, labels, davis_palette())
+    write_objects(path, labels)

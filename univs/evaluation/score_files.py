@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from univs.errors import UserError
+from univs.masks.mask_files import read_values
 
 Labels = NDArray[np.integer[Any]]
 
@@ -70,15 +70,7 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
         size: height and width that it must have.
     Raises UserError for a missing or broken file, colours, or another size.
     """
-    try:
-        with Image.open(path) as image:
-            labels = np.asarray(image.convert("L") if image.mode == "1" else image)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing") from error
-    except (OSError, UnidentifiedImageError, SyntaxError, zlib.error, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
-    if labels.ndim != 2:
-        raise UserError(f"{path} is a picture in colours ({image.mode}); expected an indexed or grey PNG of ids")
+    labels = read_values(path)
     if size is not None and labels.shape != size:
         raise UserError(f"{path} is {labels.shape[0]}x{labels.shape[1]} (height x width); expected {size[0]}x{size[1]}")
     return labels

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from univs.video.images import read_label_png, write_indexed_png
+from univs.video.pictures import read_rgb
 from univs.video.reader import VideoReader
 from univs.video.sources import Source, open_video
 from univs.video.writer import VideoWriter
 
-__all__ = ["Source", "VideoReader", "VideoWriter", "open_video", "read_label_png", "write_indexed_png"]
+__all__ = ["Source", "VideoReader", "VideoWriter", "open_video", "read_rgb"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from univs.data.label_palette import davis_palette
 from univs.visualization.class_overlays import overlay_panoptic, overlay_semantic
 from univs.visualization.contact_sheet import contact_sheet
 from univs.visualization.overlay import overlay
@@ -12,7 +11,6 @@ from univs.visualization.prompt_marks import draw_prompts
 __all__ = [
     "class_palette",
     "contact_sheet",
-    "davis_palette",
     "draw_prompts",
     "object_color",
     "overlay",

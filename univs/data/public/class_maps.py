@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import read_indices
 from univs.data.public.borrowed_names import borrow_segments
 from univs.data.public.recording import FrameLabels, Recording
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.masks.mask_files import read_values
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class ClassCodes:
 
         Raises UserError for a stored value that is neither a class nor void.
         """
-        table = np.zeros(256, np.uint8)
+        stored = read_values(files[frame])
+        table = np.zeros(max(256, int(stored.max(initial=0)) + 1), np.uint8)
         table[[*self.classes]] = [number + self.first for number in self.classes]
         table[list(self.void)] = IGNORE
-        stored = read_indices(files[frame])
         panoptic = table[stored]
         if not panoptic.all():
             known = f"{min(self.classes)} to {max(self.classes)}"

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as rle_tools
 
-from univs.data.photo import read_rgb
 from univs.data.public.borrowed_names import borrow
 from univs.data.public.files import first_folder, inside, list_frames, read_lines, write_image, write_lines
 from univs.data.public.label_maps import frame_stems, label_files, object_ids, write_frames
@@ -24,7 +22,9 @@ from univs.data.public.painting import Patch, Rle, number_objects, paint
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.masks.mask_files import read_values
 from univs.results import encode_rle
+from univs.video.pictures import picture_sizes
 
 CLASSES = {1: "car", 2: "pedestrian"}
 REGION = 10_000
@@ -94,7 +94,7 @@ def _from_text(frames: tuple[Path, ...], path: Path, name: str, what: str) -> Re
             patches.setdefault(place, []).append(Patch(numbers[one.number], one.rle, one.number == REGION))
     if found and not patches:
         raise UserError(f"{path} labels no frame of {frames[0].parent}")
-    height, width = found[0].rle["size"] if found else read_rgb(frames[0]).shape[:2]
+    height, width = found[0].rle["size"] if found else picture_sizes(frames[0])[0]
     read_labels = partial(_draw, patches, (int(height), int(width)), str(path))
     return Recording(name, frames, tuple(range(len(frames))), read_labels, (path,), categories=_categories(numbers))
 
@@ -118,14 +118,8 @@ def _draw(patches: Mapping[int, list[Patch]], size: tuple[int, int], what: str, 
 
 
 def read_instances(path: Path) -> np.ndarray:
-    """Official ids H W of a PNG. Raises UserError unless it is one of 16 bits with ids of cars and pedestrians."""
-    try:
-        with Image.open(path) as image:
-            mode, ids = image.mode, np.array(image)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    if not mode.startswith("I") or ids.ndim != 2:
-        raise UserError(f"{path} is {mode}: expected a PNG of 16 bits")
+    """Official ids H W of a PNG. Raises UserError unless they are those of cars and pedestrians."""
+    ids = read_values(path)
     _check_ids([number for number in np.unique(ids).tolist() if number], str(path))
     return ids
 

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from univs.data.label_palette import davis_palette
-from univs.data.photo import read_indices, read_rgb
+from univs.data.photo import read_indices
 from univs.data.public.files import list_frames, write_image
 from univs.data.public.recording import FrameLabels
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
-from univs.files import atomic_path
+from univs.masks.mask_files import read_marked, write_labels
 
 
 def label_files(frames: Sequence[Path], folder: Path, what: str, *, all_listed: bool = True) -> dict[int, Path]:
@@ -53,18 +51,8 @@ def read_ids(files: Mapping[int, Path], frame: int) -> FrameLabels:
 
 
 def read_one_object(files: Mapping[int, Path], frame: int) -> FrameLabels:
-    """The label map of a frame with everything that is labelled, 255 as well, as object 1.
-
-    Binary masks are stored in many ways: whatever is not black in a picture in colours is labelled.
-    """
-    path = files[frame]
-    try:
-        with Image.open(path) as image:
-            coloured = image.mode not in ("P", "L", "1")
-    except OSError as error:
-        raise UserError(f"cannot read mask {path}: {error}") from error
-    stored = read_rgb(path).max(-1) if coloured else read_indices(path)
-    return FrameLabels(np.minimum(stored, 1))
+    """The label map of a frame with everything that is labelled, 255 as well, as object 1 (`read_marked`)."""
+    return FrameLabels(read_marked(files[frame]).astype(np.uint8))
 
 
 def object_ids(labels: np.ndarray) -> list[int]:
@@ -75,10 +63,7 @@ def object_ids(labels: np.ndarray) -> list[int]:
 def write_ids(path: Path, labels: np.ndarray) -> None:
     """Writes H W uint8 as an indexed PNG in the colours of DAVIS, whole or not at all; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(np.ascontiguousarray(labels, np.uint8), mode="P")
-    image.putpalette(davis_palette())
-    with atomic_path(path) as temporary:
-        image.save(temporary, "PNG")
+    write_labels(path, labels)
 
 
 def write_frames(folder: Path, sample: VideoSample, stems: Iterable[str], suffix: str = ".jpg") -> None:

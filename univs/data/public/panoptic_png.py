@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from univs.data.public.files import write_image
 from univs.data.public.painting import box_of, number_objects
@@ -16,6 +14,7 @@ from univs.data.public.recording import FrameLabels
 from univs.data.public.synth_classes import class_of, thing_ids
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.masks.mask_files import read_codes
 
 
 class Segment(NamedTuple):
@@ -82,17 +81,11 @@ def labels_of(panoptic: np.ndarray, stuff: Iterable[int]) -> FrameLabels:
 
 def read_keys(path: Path, size: tuple[int, int]) -> np.ndarray:
     """The ids of a PNG in colours, H W uint32. Raises UserError for any other file and for another size."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("RGB", "RGBA"):
-                raise UserError(f"{path} has no colours (mode {image.mode}); expected an RGB PNG of ids")
-            pixels = np.asarray(image.convert("RGB"), np.uint32)
-    except (OSError, SyntaxError, zlib.error) as error:
-        raise UserError(f"cannot read panoptic map {path}: {error}") from error
-    if pixels.shape[:2] != size:
-        height, width = pixels.shape[:2]
+    keys = read_codes(path)
+    if keys.shape != size:
+        height, width = keys.shape
         raise UserError(f"{path} is {width}x{height} pixels, its entry says {size[1]}x{size[0]}")
-    return pixels[..., 0] | pixels[..., 1] << 8 | pixels[..., 2] << 16
+    return keys
 
 
 def write_keys(path: Path, keys: np.ndarray) -> None:

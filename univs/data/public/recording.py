@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import read_rgb, require_same_size
+from univs.data.photo import require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.video.pictures import read_rgb
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Recording:
         place = self.annotated[index]
         image, labels = self.frame(place), self.labels_of(place)
         assert labels is not None
-        require_same_size(image, labels.objects, self.frames[place])
+        require_same_size(image, labels.objects, f"the label map of {self.frames[place]}", self.frames[place])
         return image, labels.objects
 
     def sample(self, places: Sequence[int] | None = None) -> VideoSample:
@@ -97,8 +98,12 @@ class Recording:
         frames = [self.frame(index) for index in chosen]
         labels = [found for index in chosen if (found := self.labels_of(index)) is not None]
         for index, frame, label in zip(chosen, frames, labels, strict=True):
-            require_same_size(frame, label.objects, self.frames[index])
-            require_same_size(frames[0], label.objects, self.frames[index])
+            require_same_size(frame, label.objects, f"the label map of {self.frames[index]}", self.frames[index])
+            if frame.shape != frames[0].shape:
+                raise UserError(
+                    f"frame {self.frames[index]} is {frame.shape[1]}x{frame.shape[0]} pixels, another of {self.name} "
+                    f"is {frames[0].shape[1]}x{frames[0].shape[0]}; all frames of a video must have one size"
+                )
         panoptic = [label.panoptic for label in labels if label.panoptic is not None]
         said: dict[int, list[str]] = {}
         for expression in self.expressions:

@@ -11,7 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from univs.data.public.files import expecting, first_file, inside, list_frames, read_json, read_lines
 from univs.data.public.label_maps import label_files
@@ -19,6 +18,7 @@ from univs.data.public.lazy import LazyRecordings
 from univs.data.public.panoptic_png import Segment, labels_of, names_of, number_segments, relabel, things_in
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.errors import UserError
+from univs.masks.mask_files import read_values
 from univs.vocabularies.vocabulary import vocabulary
 
 TITLE = "VIPSeg"
@@ -115,14 +115,3 @@ class RawNames(Mapping[int, str]):
 
     def __len__(self) -> int:
         return len(self._video.numbered[1][self._part])
-
-
-def read_values(path: Path) -> np.ndarray:
-    """The values of a grey PNG of 8 or 16 bits, H W. Raises UserError for any other file."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "I", "I;16", "I;16B"):
-                raise UserError(f"{path} is {image.mode}: expected a grey 16-bit PNG")
-            return np.asarray(image).astype(np.int64)
-    except (OSError, SyntaxError) as error:
-        raise UserError(f"cannot read label map {path}: {error}") from error

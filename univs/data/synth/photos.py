@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from univs.data.photo import read_indices, read_rgb, require_folder, require_same_size, shrink
+from univs.data.photo import files_by_stem, read_indices, require_folder, require_same_size, shrink
 from univs.data.synth.dice import Dice
 from univs.data.synth.scaling import resized
 from univs.data.synth.sprites import trim
 from univs.errors import UserError
+from univs.masks.mask_files import is_mask
+from univs.video.images import IMAGE_SUFFIXES, is_image
+from univs.video.pictures import read_rgb
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LABEL_FOLDERS = ("segments", "labels", "masks")
 LONGEST = 640
 KEPT = 48  # decoded photos held in memory
@@ -31,11 +33,11 @@ class PhotoFolder:
     def __init__(self, root: str | Path) -> None:
         root = require_folder(Path(root), "photos of SynthVS")
         folder = root / "images" if (root / "images").is_dir() else root
-        self.files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        self.files = sorted(path for path in folder.iterdir() if is_image(path))
         if not self.files:
-            raise UserError(f"photos of SynthVS: no {', '.join(SUFFIXES)} files in {folder}")
+            raise UserError(f"photos of SynthVS: no {', '.join(sorted(IMAGE_SUFFIXES))} files in {folder}")
         label_folder = next((root / name for name in LABEL_FOLDERS if (root / name).is_dir()), None)
-        masks = {} if label_folder is None else {path.stem: path for path in label_folder.glob("*.png")}
+        masks = {} if label_folder is None else files_by_stem(label_folder, is_mask, "label maps of SynthVS")
         self.labels = [masks.get(path.stem) for path in self.files]
         self._labelled = [number for number, path in enumerate(self.labels) if path]
         self._kept: OrderedDict[int, tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
@@ -76,7 +78,7 @@ class PhotoFolder:
             entry: tuple[np.ndarray, np.ndarray | None] = (photo, None)
         else:
             labels = read_indices(path)
-            require_same_size(photo, labels, path)
+            require_same_size(photo, labels, f"label map {path}", self.files[number])
             entry = shrink(photo, labels, LONGEST)
         self._kept[number] = entry
         if len(self._kept) > KEPT:

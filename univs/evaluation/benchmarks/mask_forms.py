@@ -14,9 +14,8 @@ from univs.data.public.files import inside, write_image
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Take, atomic_folders
+from univs.masks.mask_files import write_objects
 from univs.results import FrameResult
-from univs.video import write_indexed_png
-from univs.visualization import davis_palette
 
 VOID = 255
 
@@ -26,14 +25,13 @@ class MaskFolders:
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
         self.pred = folder
-        self._palette = davis_palette()
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
         with atomic_folders([inside(self.pred, recording.name)]) as (folder,):
 
             def take(result: FrameResult) -> None:
-                write_indexed_png(folder / frame_file(recording, result.frame_index), result.labels, self._palette)
+                write_objects(folder / frame_file(recording, result.frame_index), result.labels)
 
             yield take
 
@@ -76,7 +74,6 @@ class AnnotatorFolders:
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
         self.pred = folder
-        self._palette = davis_palette()
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
@@ -85,11 +82,11 @@ class AnnotatorFolders:
 
             def take(result: FrameResult) -> None:
                 for folder, numbers in zip(folders, spoken.values(), strict=True):
-                    labels = np.zeros(result.labels.shape, np.uint8)
+                    labels = np.zeros(result.labels.shape, np.uint16)
                     certain = sorted(range(len(numbers)), key=lambda k: result.scores.get(numbers[k], 0.0))
                     for place in certain:
                         labels[mask_of(result, numbers[place])] = place + 1
-                    write_indexed_png(folder / frame_file(recording, result.frame_index), labels, self._palette)
+                    write_objects(folder / frame_file(recording, result.frame_index), labels)
 
             yield take
 

@@ -18,6 +18,7 @@ from univs.data.public import Recording, RecordingSet
 from univs.errors import UserError
 from univs.evaluation.benchmarks.mask_forms import frame_file, wanted_frames
 from univs.files import atomic_path
+from univs.video.pictures import picture_sizes
 
 RESULTS = "results.json"
 BEGINNING = (1980, 1, 1, 0, 0, 0)
@@ -142,8 +143,4 @@ def entries_of(file: Any) -> Iterator[dict[str, Any]]:
 
 def frame_size(recording: Recording) -> tuple[int, int]:
     """Height and width of the frames, read from the head of the first one's file. UserError if it cannot be read."""
-    try:
-        with Image.open(recording.frames[0]) as image:
-            return image.height, image.width
-    except OSError as error:
-        raise UserError(f"cannot read image {recording.frames[0]}: {error}") from error
+    return picture_sizes(recording.frames[0])[0]

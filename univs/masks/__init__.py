@@ -1,0 +1,1 @@
+"""Masks as files and numbers: free functions, below the networks."""
