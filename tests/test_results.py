@@ -8,7 +8,8 @@ import pytest
 from pycocotools import mask as coco
 
 from univs import FrameResult, Track, UserError, VideoResult
-from univs.results import TrackSpool, decode_rle, encode_rle
+from univs.masks.overlaps import draw
+from univs.results import TrackSpool, encode_rle
 
 
 def labels_with(*places: tuple[int, slice, slice]) -> np.ndarray:
@@ -24,14 +25,14 @@ def test_rle_is_that_of_coco_and_comes_back() -> None:
     reference = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     assert rle == {"size": [23, 31], "counts": reference["counts"].decode()}
     assert coco.area({**rle, "counts": rle["counts"].encode()}) == mask.sum()
-    assert np.array_equal(decode_rle(rle), mask)
+    assert np.array_equal(draw(rle), mask)
     json.dumps(rle)
 
 
 def test_frame_result_gives_masks_by_id() -> None:
     result = FrameResult(3, labels_with((300, slice(2, 4), slice(5, 9))), (1, 300))
     assert result.mask(300).sum() == 8
-    assert result.rle(1) is None and decode_rle(result.rle(300)).sum() == 8  # type: ignore[arg-type]
+    assert result.rle(1) is None and draw(result.rle(300)).sum() == 8  # type: ignore[arg-type]
     with pytest.raises(KeyError, match="object 2 is not followed at frame 3"):
         result.mask(2)
 

@@ -1,4 +1,4 @@
-"""What is answered: the masks of one frame, the tracks of a video; run-length encoding in and out.
+"""What is answered: the masks of one frame, the tracks of a video; run-length encoding (univs.masks reads it).
 
 An RLE is COCO's: `{"size": [height, width], "counts": "..."}` with the compressed counts as text.
 """
@@ -36,13 +36,6 @@ def encode_rle(mask: NDArray[Any]) -> RLE:
 
     encoded = coco.encode(np.asfortranarray(np.asarray(mask) != 0, dtype=np.uint8))
     return {"size": [int(value) for value in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
-
-
-def decode_rle(rle: RLE) -> NDArray[np.bool_]:
-    """The H x W mask of an RLE."""
-    from pycocotools import mask as coco
-
-    return np.asarray(coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}), dtype=bool)
 
 
 @dataclass(frozen=True)

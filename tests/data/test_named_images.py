@@ -83,7 +83,7 @@ def test_malformed_expressions_are_one_line(named_folder: Path) -> None:
     (named_folder / "said.json").write_text('{"expressions": [{"expression": "x"}]}')
     with pytest.raises(UserError, match="no expressions with annotation_id"):
         NamedImages(named_folder, expressions=named_folder / "said.json")
-    with pytest.raises(UserError, match="cannot read the expressions"):
+    with pytest.raises(UserError, match="nothing.json does not exist; expected expressions"):
         NamedImages(named_folder, expressions=named_folder / "nothing.json")
 
 

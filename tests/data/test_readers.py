@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +120,61 @@ def test_coco_errors(coco_folder: Path, tmp_path: Path) -> None:
         CocoInstances(tmp_path / "nothing")
     (coco_folder / "annotations.json").write_text('{"images": []}')
     with pytest.raises(UserError, match="annotations"):
+        CocoInstances(coco_folder)
+
+
+def test_coco_boxes_alone_are_refused_when_the_source_is_opened(coco_folder: Path) -> None:
+    path = coco_folder / "annotations.json"
+    whole = json.loads(path.read_text())
+    for row in whole["annotations"]:
+        row.update(id=row["image_id"] * 10, bbox=[1, 2, 3, 4])
+    one = json.loads(json.dumps(whole))
+    del one["annotations"][4]["segmentation"]
+    path.write_text(json.dumps(one))
+    with pytest.raises(UserError, match=r"annotations\.json .*annotation 20 has no segmentation \(boxes alone"):
+        CocoInstances(coco_folder)
+    empty = {**whole, "annotations": [{**row, "segmentation": []} for row in whole["annotations"]]}
+    path.write_text(json.dumps(empty))
+    with pytest.raises(UserError, match="no annotation has a mask in its segmentation: boxes alone"):
+        CocoInstances(coco_folder)
+    whole["annotations"][4]["segmentation"] = []  # one without a mask is passed over
+    path.write_text("\ufeff" + json.dumps(whole))
+    photos = CocoInstances(coco_folder)
+    assert [photos[k].name for k in range(len(photos))] == ["coco/0.jpg", "coco/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "why"),
+    [
+        ({"size": [80, 100], "counts": [80 * 50, 80 * 51]}, "annotation 7: run lengths add up to 8080 pixels"),
+        ({"size": [100, 80], "counts": [8000]}, "annotation 7: a mask has the size 100 x 80; expected 80 x 100"),
+        ([[1, 1, float("nan"), 5, 7, 7]], "annotation 7: a polygon holds a coordinate that is no finite number"),
+        ([[1, 1, 1e9, 5, 7, 7]], "annotation 7: a polygon reaches .*far outside"),
+        ("box", "annotation 7: a mask is 'box'"),
+    ],
+)
+def test_coco_masks_that_are_none_name_file_and_annotation(coco_folder: Path, mask: Any, why: str) -> None:
+    path = coco_folder / "annotations.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0].update(id=7, segmentation=mask)
+    path.write_text(json.dumps(content))
+    photos = CocoInstances(coco_folder)
+    with pytest.raises(UserError, match=rf"annotations\.json, {why}"):
+        photos[0]
+
+
+def test_coco_entries_without_a_field_are_refused(coco_folder: Path) -> None:
+    path = coco_folder / "annotations.json"
+    content = json.loads(path.read_text())
+    for part, key in (("images", "height"), ("annotations", "image_id"), ("annotations", "category_id")):
+        changed = json.loads(json.dumps(content))
+        del changed[part][1][key]
+        path.write_text(json.dumps(changed))
+        with pytest.raises(UserError, match=f"annotations.json does not hold .*: it lacks '{key}'"):
+            CocoInstances(coco_folder)
+    content["annotations"][2]["category_id"] = 9
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="annotation 2 has the unknown category 9"):
         CocoInstances(coco_folder)
 
 

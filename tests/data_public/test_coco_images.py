@@ -13,10 +13,11 @@ import pytest
 
 from tests.data_public.conftest import change, ranks
 from univs.data.public import RecordingSet, find_set, read_set
-from univs.data.public.painting import compact, number_objects, to_rle
+from univs.data.public.painting import compact, number_objects
 from univs.data.sample import VideoSample
 from univs.data.synth.vocabulary import vocabulary
 from univs.errors import UserError
+from univs.masks.rle import read_mask
 from univs.results import encode_rle
 
 FILES = {
@@ -301,11 +302,11 @@ def test_what_is_missing_is_named(name: str, synth_clips: list[VideoSample], tmp
         assert str(path) in str(error.value)
         path.write_text(whole)
     change(path, lambda c: c["annotations"][0].update(segmentation={"size": [48, 80], "counts": [1, 2]}))
-    with pytest.raises(UserError, match="run lengths do not add up") as error:
+    with pytest.raises(UserError, match="annotation 1: run lengths add up to 3 pixels") as error:
         read_set(name, tmp_path).recordings[0].labels_of(0)
     assert str(path) in str(error.value)
     path.write_text(whole[:-5])
-    with pytest.raises(UserError, match="cannot read") as error:
+    with pytest.raises(UserError, match="is no JSON file") as error:
         read_set(name, tmp_path)
     assert str(path) in str(error.value)
 
@@ -325,5 +326,5 @@ def test_masks_wait_in_little_memory() -> None:
     polygons = [[1.5, 2, 60, 2, 60, 40, 1.5, 40], [70, 1, 75, 1, 75, 9]]
     for plain in (runs, polygons, encode_rle(np.eye(48, 80)), None):
         small = compact(plain)
-        assert to_rle(small, (48, 80), "") == to_rle(plain, (48, 80), "")
+        assert read_mask(small, (48, 80), "") == read_mask(plain, (48, 80), "")
     assert compact(runs)["counts"].itemsize == 4 and compact(polygons)[0].itemsize == 8

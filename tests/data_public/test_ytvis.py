@@ -176,7 +176,9 @@ def test_missing_and_broken_files_are_named(synth_clips: list[VideoSample], tmp_
     change(
         path, lambda c: [a["segmentations"][0].update(size=[4, 4]) for a in c["annotations"] if a["segmentations"][0]]
     )
-    with pytest.raises(UserError, match=r"annotations_valid\.json, video 1, frame 0: a mask is 4x4 pixels"):
+    with pytest.raises(
+        UserError, match=r"annotations_valid\.json, video 1, frame 0, object 1 .* has the size 4 x 4; expected"
+    ):
         read_set("ovis", tmp_path).recordings[0].labels_of(0)
     path.write_text("{")
     with pytest.raises(UserError, match=r"annotations_valid\.json"):

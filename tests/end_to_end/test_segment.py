@@ -14,7 +14,8 @@ from PIL import Image
 
 from univs.cli import main
 from univs.masks.mask_files import write_objects
-from univs.results import VideoResult, decode_rle
+from univs.masks.overlaps import draw
+from univs.results import VideoResult
 from univs.video import VideoWriter, open_video
 
 from .conftest import FRAMES, HEIGHT, WIDTH, moving_square
@@ -56,7 +57,7 @@ def test_everything_is_written_as_promised(
     assert [track.object_id for track in video_result.tracks] == [3, 7]
     for track in video_result.tracks:
         for mask, rle in zip(masks, track.segmentations, strict=True):
-            assert np.array_equal(mask == track.object_id, np.zeros_like(mask) if rle is None else decode_rle(rle))
+            assert np.array_equal(mask == track.object_id, np.zeros_like(mask) if rle is None else draw(rle))
     overlay = open_video(out / "overlay.mp4")
     assert (overlay.num_frames, overlay.fps, overlay.size) == (FRAMES, 12, (HEIGHT, WIDTH))
     assert Image.open(out / "contact_sheet.png").size[0] == 1280

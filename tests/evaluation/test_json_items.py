@@ -13,7 +13,7 @@ from univs.errors import UserError
 from univs.evaluation.json_items import json_arrays
 from univs.evaluation.score_files import read_json
 from univs.evaluation.spool import SpoolWriter
-from univs.evaluation.tube_masks import counts_as_text
+from univs.masks.rle import counts_as_text
 
 AWKWARD = {
     "info": {"note": 'a } in a "text", { and [', "none": [], "deep": [[{"a": [1, {}]}]]},

@@ -129,7 +129,7 @@ def test_sequences_are_found(tmp_path: Path) -> None:
         find_sequences("davis_folder", data, ["y"])
     with pytest.raises(UserError, match="2 sequences x"):
         find_sequences("davis_folder", data, ["x"])
-    with pytest.raises(UserError, match="cannot read the list"):
+    with pytest.raises(UserError, match="none.txt does not exist; expected names of sequences"):
         find_sequences("davis_folder", data | {"list": str(tmp_path / "none.txt")})
 
 

@@ -12,7 +12,6 @@ import pytest
 from pycocotools import mask as rle_tools
 
 from univs.errors import UserError
-from univs.evaluation.tube_masks import areas, counts_as_text, intersections, read_tube
 from univs.evaluation.tube_precision import match, precision_at_recalls, reached_recall
 from univs.evaluation.youtube_vis import score
 
@@ -92,22 +91,6 @@ def runs(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(SIZE), "counts": np.diff(np.concatenate([[0], places])).tolist()}
 
 
-def test_tubes_share_the_pixels_that_their_masks_share() -> None:
-    rng = np.random.default_rng(1)
-    masks = rng.random((5, 4, *SIZE)) < 0.5
-    shown = rng.random((5, 4)) < 0.7
-    stored = [[(rle if t % 2 else runs)(m) if s else None for t, (m, s) in enumerate(zip(*tube, strict=True))]
-              for tube in zip(masks, shown, strict=True)]  # fmt: skip
-    text = json.loads(counts_as_text(json.dumps(stored, indent=1).encode()))
-    tubes = [read_tube(tube, SIZE, "a tube") for tube in text]
-    assert [areas(tube).tolist() for tube in tubes] == (masks.sum((2, 3)) * shown).tolist()
-    masks &= shown[..., None, None]
-    shared = intersections(tubes[:3], tubes[3:])
-    assert shared.tolist() == [[int((a & b).sum()) for b in masks[3:]] for a in masks[:3]]
-    polygon = read_tube([[[2, 3, 2, 8, 7, 8, 7, 3]], [], None], SIZE, "a polygon")
-    assert areas(polygon).tolist() == [25, 0, 0]
-
-
 def write_set(folder: Path, seed: int = 0) -> tuple[Path, Path]:
     """Two videos of three frames; the results are the ground truth."""
     rng = np.random.default_rng(seed)
@@ -162,10 +145,11 @@ def test_wrong_results_are_named(tmp_path: Path) -> None:
     scored_with("results.json, result 1 is of video 9", video_id=9)
     scored_with("result 1 has the category 8", category_id=8)
     scored_with("result 1 has 2 segmentations; video 1 has 3 frames", segmentations=[None, None])
-    scored_with("video 1, a result: a mask has the size 9 x 9; expected 12 x 16", segmentations=[
+    scored_with("results.json, result 1, frame 0: a mask has the size 9 x 9; expected 12 x 16", segmentations=[
         {"size": [9, 9], "counts": "11"}, None, None])  # fmt: skip
     scored_with(
-        "run lengths do not add up to the 12 x 16", segmentations=[{"size": [12, 16], "counts": [5]}, None, None]
+        "add up to 5 pixels; expected run lengths that add up to the 12 x 16",
+        segmentations=[{"size": [12, 16], "counts": [5]}, None, None],
     )
     scored_with("a mask is no RLE", segmentations=[{"size": [12, 16]}, None, None])
     pred.write_text(json.dumps({"annotations": []}))
@@ -203,7 +187,7 @@ def test_annotations_may_come_before_the_videos(tmp_path: Path) -> None:
     scored_with("annotation 1 has 4 segmentations; video 1 has 3 frames", 1, segmentations=[None] * 4)
     scored_with("annotation 0: expected whole numbers as ids and a list of segmentations", 0, video_id="first")
     scored_with("annotation 0: expected whole numbers as ids and a list of segmentations", 0, segmentations=None)
-    scored_with("video 2, an annotation: expected numbers as score and areas", 2, areas=["x", 1, 1])
+    scored_with("gt.json, annotation 2: expected finite numbers as score and areas", 2, areas=["x", 1, 1])
     gt.write_text(json.dumps({"annotations": rows, "videos": truth["videos"]}))
     with pytest.raises(UserError, match="gt.json is not what was expected"):
         score(gt, pred)

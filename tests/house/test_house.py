@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 FLOORS = (
-    {"errors", "files", "claim", "configuration", "allocator", "overrides", "terminal"},
+    {"errors", "files", "texts", "claim", "configuration", "allocator", "overrides", "terminal"},
     {"prompts", "results", "vocabularies"},
     {"video", "masks"},
     {"models"},
@@ -25,6 +25,7 @@ FLOORS = (
 HEIGHT = {name: height for height, names in enumerate(FLOORS) for name in names}
 # Optional or heavy packages, and the only places that may import them at all.
 EDGES = {
+    "pycocotools": {"univs/masks", "univs/results.py"},
     "hydra": {"univs/configuration.py"},
     "omegaconf": {"univs/configuration.py"},
     "cv2": {"univs/data", "univs/training"},

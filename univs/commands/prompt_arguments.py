@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -15,9 +14,11 @@ import numpy as np
 from univs.errors import UserError
 from univs.masks.mask_files import read_objects
 from univs.prompts import Box, Categories, Mask, Points, Prompt, Scribble, Text, validate_prompts
+from univs.texts import read_json
 from univs.vocabularies import parse
 
 NUMBER = r"\d{1,99}"  # int() refuses thousands of digits in words of its own
+SCRIBBLES = '{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}], ...]}, one list for each frame'
 PromptSchedule = dict[int, list[Prompt]]  # frame index -> the prompts that come on that frame
 
 
@@ -206,15 +207,12 @@ def _gather_points(arguments: Sequence[str]) -> PromptSchedule:
 
 def _read_scribbles(path: Path) -> PromptSchedule:
     """DAVIS scribbles: `{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}, ...] for each frame]}`."""
+    content = read_json(path, SCRIBBLES)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         frames = [[(line["object_id"], line["path"]) for line in lines] for lines in content["scribbles"]]
-    except FileNotFoundError:
-        raise UserError(f"the scribble file {path} does not exist") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not DAVIS scribble JSON ({type(error).__name__}: {error}); expected "
-            '{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}], ...]}, one list for each frame'
+            f"{path} is not DAVIS scribble JSON ({type(error).__name__}: {error}); expected {SCRIBBLES}"
         ) from None
     schedule: PromptSchedule = defaultdict(list)
     for frame_index, lines in enumerate(frames):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from univs.data.photo import Photo, read_names, require_folder, shrink, sizes_of
-from univs.data.public.painting import to_rle
 from univs.data.sample import IGNORE
 from univs.errors import UserError
+from univs.masks.overlaps import draw
+from univs.masks.rle import read_masks
+from univs.texts import read_json
 from univs.video.pictures import read_rgb
 
 MANY_OBJECTS = ("group", "category")  # mask levels that cover several objects at once
@@ -38,26 +39,38 @@ class CocoInstances:
         """
         root = Path(root)
         self.images = require_folder(root / "images", "COCO instances: images")
-        path = root / "annotations.json"
+        self.path = root / "annotations.json"
+        if not self.path.is_file():
+            raise UserError(f"COCO instances: no file {self.path}")
+        content: dict[str, Any] = read_json(self.path, "COCO images, annotations and categories")
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
-            entries, annotations = content["images"], content["annotations"]
+            self.images_listed, self.annotations = list(content["images"]), list(content["annotations"])
             self.noun = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        except OSError as error:
-            raise UserError(f"COCO instances: no file {path}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} has no COCO images, annotations and categories: {error!r}") from error
+            for entry in self.images_listed:
+                _ = entry["id"], str(entry["file_name"]), int(entry["height"]), int(entry["width"])
+            for place, annotation in enumerate(self.annotations):
+                need_mask(annotation, place)
+                if annotation["category_id"] not in self.noun:
+                    raise ValueError(
+                        f"annotation {annotation.get('id', place)} has the unknown category {annotation['category_id']}"
+                    )
+                _ = annotation["image_id"]
+            if self.annotations and not any(annotation["segmentation"] for annotation in self.annotations):
+                raise ValueError("no annotation has a mask in its segmentation: boxes alone")
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{self.path} does not hold COCO images, annotations and categories: {why}") from error
         self.name = root.name
         self.complete = complete
         self.longest = longest
         self.masks: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in annotations:
-            if not annotation.get("stuff"):
+        for annotation in self.annotations:
+            if not annotation.get("stuff") and annotation["segmentation"]:
                 self.masks[annotation["image_id"]].append(annotation)
         banned = read_names(exclude)
         self.entries = [
             entry
-            for entry in entries
+            for entry in self.images_listed
             if entry["file_name"] not in banned
             and f"{root.name}/{entry['file_name']}" not in banned
             and entry.get("mask_level") not in MANY_OBJECTS
@@ -79,7 +92,7 @@ class CocoInstances:
             said, path = f"{entry['width']}x{entry['height']}", self.images / entry["file_name"]
             raise UserError(f"the entry of {path} says {said} pixels, {sizes_of((height, width), path)}")
         labels = np.zeros((height, width), np.uint8)
-        masks = [(decode(m["segmentation"], height, width), m) for m in self.masks[entry["id"]]]
+        masks = draw_masks(self.masks[entry["id"]], (height, width), self.path)
         masks.sort(key=lambda pair: -int(pair[0].sum()))  # small objects lie on large ones (a cup on a table)
         categories: dict[int, str] = {}
         for mask, annotation in masks:
@@ -98,9 +111,30 @@ def is_one_object(annotation: dict[str, Any]) -> bool:
     return not annotation.get("iscrowd") and annotation.get("mask_level") not in MANY_OBJECTS
 
 
-def decode(segmentation: list[Any] | dict[str, Any], height: int, width: int) -> np.ndarray:
-    """Mask H W bool of COCO polygons, a compressed or an uncompressed RLE. Raises UserError for anything else."""
-    rle = to_rle(segmentation, (height, width), "COCO instances")
-    if rle is None:
-        return np.zeros((height, width), bool)
-    return np.asarray(coco_mask.decode(rle)).astype(bool)
+def need_mask(annotation: dict[str, Any], place: int) -> None:
+    """Raises ValueError for an annotation without segmentation; `place` is its number in the file."""
+    if "segmentation" not in annotation:
+        number = annotation.get("id", place)
+        raise ValueError(
+            f"annotation {number} has no segmentation (boxes alone, as tools for detection write them); expected "
+            "polygons or an RLE"
+        )
+
+
+def draw_masks(
+    annotations: Sequence[dict[str, Any]], size: tuple[int, int], path: Path
+) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """The masks, H W bool, of the annotations of a photo, each with its annotation.
+
+    Raises UserError, naming the file and the annotation, for what is neither polygons nor an RLE of this size.
+    """
+
+    def where(place: int) -> str:
+        own = annotations[place]
+        return f"{path}, annotation {own['id']}" if "id" in own else f"{path}, a mask of image {own['image_id']}"
+
+    read = read_masks([annotation["segmentation"] for annotation in annotations], size, where)
+    return [
+        (np.zeros(size, bool) if rle is None else draw(rle), annotation)
+        for rle, annotation in zip(read.rles, annotations, strict=True)
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, decode, is_one_object
+from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, draw_masks, is_one_object
 from univs.data.photo import files_by_stem, read_indices, read_names, require_folder, require_same_size
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
 from univs.masks.mask_files import is_mask
+from univs.texts import read_json
 from univs.video.images import is_image
 from univs.video.pictures import read_rgb
 from univs.vocabularies import plain_name
@@ -59,19 +59,19 @@ class NamedImages:
         complete: bool = True,
     ) -> None:
         self.photos = CocoInstances(root, complete=complete)  # checks the files
-        content: dict[str, Any] = json.loads((Path(root) / "annotations.json").read_text())
         self.name = self.photos.name
         self.masks: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in content["annotations"]:
-            self.masks[annotation["image_id"]].append(annotation)
+        for annotation in self.photos.annotations:
+            if annotation["segmentation"]:
+                self.masks[annotation["image_id"]].append(annotation)
         banned, wanted = read_names(exclude), None if only is None else read_names(only)
         self.entries = [
             entry
-            for entry in content["images"]
+            for entry in self.photos.images_listed
             if not self._listed(entry, banned) and (wanted is None or self._listed(entry, wanted))
         ]
         self.noun = {number: merged_name(noun) for number, noun in self.photos.noun.items()}
-        self.stuff_names = frozenset(self.noun[m["category_id"]] for m in content["annotations"] if m.get("stuff"))
+        self.stuff_names = frozenset(self.noun[m["category_id"]] for m in self.photos.annotations if m.get("stuff"))
         self.said: dict[int, list[str]] = defaultdict(list)
         for item in _expressions(expressions):
             self.said[item["annotation_id"]].append(item["expression"])
@@ -98,7 +98,7 @@ class NamedImages:
         height, width = image.shape[:2]
         objects, panoptic = np.zeros((height, width), np.uint8), np.full((height, width), IGNORE, np.uint8)
         stuffed = bool(entry.get("stuff_labelled")) or entry.get("mask_level") == "category"
-        masks = [(decode(m["segmentation"], height, width), m) for m in self.masks[entry["id"]]]
+        masks = draw_masks(self.masks[entry["id"]], (height, width), self.photos.path)
         masks.sort(key=lambda pair: (not pair[1].get("stuff"), -int(pair[0].sum())))  # stuff below, small things on top
         things: dict[int, str] = {}
         stuff: dict[int, str] = {}
@@ -175,10 +175,9 @@ class SemanticImages:
 def _expressions(path: str | Path | None) -> list[dict[str, Any]]:
     if path is None:
         return []
+    content = read_json(Path(path), "expressions: [expression, annotation_id]")
     try:
-        found = json.loads(Path(path).read_text())["expressions"]
+        found = content["expressions"]
         return [item for item in found if isinstance(item["expression"], str) and int(item["annotation_id"]) >= 0]
-    except OSError as error:
-        raise UserError(f"cannot read the expressions {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} has no expressions with annotation_id: {error!r}") from error

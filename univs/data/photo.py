@@ -14,6 +14,7 @@ from PIL import Image
 from univs.errors import UserError
 from univs.masks.mask_files import read_objects, read_values
 from univs.masks.meanings import IGNORE
+from univs.texts import read_entries
 from univs.video.pictures import picture_sizes
 
 
@@ -150,5 +151,4 @@ def read_names(exclude: str | Path | list[str] | tuple[str, ...] | None) -> froz
     path = Path(exclude)
     if not path.is_file():
         raise UserError(f"list of excluded names: no file {path}")
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return frozenset(line for line in lines if line and not line.startswith("#"))
+    return frozenset(line for line in read_entries(path, "names, one a line") if not line.startswith("#"))

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle_tools
 from scipy.optimize import linear_sum_assignment
 
 from univs.errors import UserError
@@ -25,8 +24,8 @@ from univs.evaluation.burst_files import HOLDS, Detection, SpooledSequence, Vide
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.hota import EPSILON, SHAPES, HotaTally, TrackedFrame, added, averaged, measure_hota, renumber
 from univs.evaluation.scores import Progress, Scores, quiet
-from univs.evaluation.tube_masks import areas, intersections
 from univs.evaluation.tube_precision import Matches, match, mean_known, precision_at_recalls
+from univs.masks.overlaps import areas, box_iou, intersections
 from univs.vocabularies.tao import tao_names
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05) - EPSILON
@@ -139,10 +138,7 @@ def measure_classes(video: Video, prediction: Sequence[Sequence[Detection]], exe
 
 def frame_iou(truth: Sequence[Detection], prediction: Sequence[Detection]) -> NDArray[np.float64]:
     """IoU of all objects of a frame, g x p: of the boxes around them, which is what both tools compare for HOTA."""
-    if not truth or not prediction:
-        return np.zeros((len(truth), len(prediction)))
-    boxes = [np.asarray(rle_tools.toBbox([one.mask for one in group])) for group in (truth, prediction)]
-    return np.asarray(rle_tools.iou(*boxes, [0] * len(prediction)))
+    return box_iou([one.mask for one in truth], [one.mask for one in prediction])
 
 
 def scored(iou: NDArray[np.float64], negative: bool, incomplete: bool) -> list[int]:

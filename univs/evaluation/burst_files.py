@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.errors import UserError
+from univs.evaluation.fields import finite, whole
 from univs.evaluation.json_items import json_arrays
 from univs.evaluation.spool import Spooled, SpoolWriter
-from univs.evaluation.tube_masks import Rle
+from univs.masks.rle import Rle, read_masks
 from univs.vocabularies.tao import tao_distractors
 
 MOST = 300
@@ -78,8 +79,15 @@ def read_sequence(spooled: SpooledSequence, exemplar: bool) -> Video:
         exemplar: whether no tracks but the true ones may have been predicted.
     """
     key, (sequence,), predicted = spooled.key, spooled.truth.read(), list(spooled.prediction.read())
-    paths = sequence["annotated_image_paths"]
-    size = (int(sequence["height"]), int(sequence["width"]))
+    try:
+        paths = [str(path) for path in sequence["annotated_image_paths"]]
+        size = (whole(sequence["height"]), whole(sequence["width"]))
+        negative, incomplete = (
+            frozenset(map(whole, sequence.get(field, ())))
+            for field in ("neg_category_ids", "not_exhaustive_category_ids")
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{spooled.gt}, {'/'.join(key)}: {error}; expected {HOLDS}") from error
     true = _detections(sequence, size, spooled.gt, key)
     found = _detections(predicted[0], size, spooled.pred, key) if predicted else {}
     if exemplar:
@@ -93,8 +101,8 @@ def read_sequence(spooled: SpooledSequence, exemplar: bool) -> Video:
         "/".join(key),
         [[one for one in true[path] if one.category not in tao_distractors()] for path in paths],
         [_most_certain(found.get(path, [])) for path in paths],
-        frozenset(map(int, sequence.get("neg_category_ids", ()))),
-        frozenset(map(int, sequence.get("not_exhaustive_category_ids", ()))),
+        negative,
+        incomplete,
     )
 
 
@@ -125,24 +133,27 @@ def _spool(path: Path, spool: Path) -> tuple[Spooled, dict[tuple[str, str], int]
 def _detections(
     sequence: Mapping[str, Any], size: tuple[int, int], path: Path, name: tuple[str, str]
 ) -> dict[str, list[Detection]]:
-    """Frame -> its objects. UserError for one without a mask or a class."""
+    """Frame -> its objects. UserError for one without a mask or a class, and for masks that are broken."""
     categories = sequence["track_category_ids"]
-    found = {}
+    rows: list[tuple[str, int, int, float]] = []
+    masks: list[Any] = []
+    where = f"{path}, {'/'.join(name)}"
     for image, objects in zip(sequence["annotated_image_paths"], sequence["segmentations"], strict=True):
         try:
-            found[image] = [
-                Detection(
-                    int(track),
-                    int(one["category_id"] if "category_id" in one else categories[track]),
-                    {"size": list(size), "counts": one["rle"]},
-                    float(one.get("score", 1.0)),
-                )
-                for track, one in objects.items()
-            ]
+            for track, one in objects.items():
+                category = whole(one["category_id"] if "category_id" in one else categories[track])
+                rows.append((str(image), int(track), category, finite(one.get("score", 1.0))))
+                masks.append({"size": size, "counts": one["rle"]})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{path}, {'/'.join(name)}, {image}: expected track -> rle, and its class in track_category_ids"
+                f"{where}, {image}: expected track -> rle and, where it has one, a finite score; and its class in "
+                f"track_category_ids ({error!r})"
             ) from error
+    read = read_masks(masks, size, lambda place: f"{where}, {rows[place][0]}, track {rows[place][1]}").rles
+    found: dict[str, list[Detection]] = {str(image): [] for image in sequence["annotated_image_paths"]}
+    for (image, track, category, score), mask in zip(rows, read, strict=True):
+        if mask is not None:
+            found[image].append(Detection(track, category, mask, score))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
-from univs.evaluation.davis import BoolMask, measure_pairs
+from univs.evaluation.davis import measure_pairs
 from univs.evaluation.score_files import need_folder, need_frames, read_json, read_labels
 from univs.evaluation.scores import Progress, Scores, quiet
-
-Rle = Mapping[str, Any]
+from univs.masks.overlaps import draw
+from univs.masks.rle import Rle, own_size, read_masks
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class DescribedVideo:
     prediction: Path
     frames: tuple[str, ...]
     expressions: Mapping[str, tuple[str, ...]]
-    masks: Mapping[str, Sequence[Rle | None]]
+    masks: Mapping[str, Sequence[Any]]
+    """As `source` has them."""
+    source: Path
 
 
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
@@ -58,13 +61,14 @@ def score_video(video: DescribedVideo) -> dict[str, tuple[float, float]]:
         return dict.fromkeys(video.expressions, (0.0, 0.0))
     for expression in video.expressions:
         need_frames(video.prediction / expression, video.frames, Path(f"video {video.name}"))
+    size, tubes = _read_tubes(video)
     figures = np.zeros((len(video.expressions), len(video.frames), 2))
     for t, frame in enumerate(video.frames):
-        masks = {number: _decode(rles[t]) for number, rles in video.masks.items()}
+        masks = {number: None if (rle := rles[t]) is None else draw(rle) for number, rles in tubes.items()}
         for row, (expression, numbers) in enumerate(video.expressions.items()):
             there = [mask for mask in (masks[number] for number in numbers) if mask is not None]
             path = video.prediction / expression / f"{frame}.png"
-            shown = read_labels(path, _size(video)) > 0
+            shown = read_labels(path, size) > 0
             truth = np.logical_or.reduce(there) if there else np.zeros_like(shown)
             figures[row, t] = measure_pairs([shown], [truth])[:, 0, 0]
     return {name: (float(j), float(f)) for name, (j, f) in zip(video.expressions, figures.mean(1), strict=True)}
@@ -89,29 +93,25 @@ def read_videos(gt: Path, pred: Path) -> list[DescribedVideo]:
                 if len(masks[number]) != len(frames):
                     count = len(masks[number])
                     raise UserError(f"{mask_path}: annotation {number} has {count} frames, video {name} {len(frames)}")
-            videos.append(DescribedVideo(name, pred / name, frames, meant, {n: masks[n] for n in numbers}))
+            videos.append(DescribedVideo(name, pred / name, frames, meant, {n: masks[n] for n in numbers}, mask_path))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not hold what was expected: it lacks {error}") from error
     return videos
 
 
-def _size(video: DescribedVideo) -> tuple[int, int] | None:
-    """Height and width of a video by its first mask; None if it has none."""
-    for rles in video.masks.values():
-        for rle in rles:
-            if rle is not None:
-                return int(rle["size"][0]), int(rle["size"][1])
-    return None
+def _read_tubes(video: DescribedVideo) -> tuple[tuple[int, int] | None, dict[str, list[Rle | None]]]:
+    """Height and width of a video by its first mask (None if it has none), and its masks. UserError for broken ones."""
 
+    def where(number: str, frame: int) -> str:
+        return f"{video.source}, annotation {number}, frame {frame} of {video.name}"
 
-def _decode(rle: Rle | None) -> BoolMask | None:
-    from pycocotools import mask
-
-    if rle is None:
-        return None
-    packed = mask.frPyObjects(rle, *rle["size"]) if isinstance(rle["counts"], list) else rle
-    decoded: BoolMask = mask.decode(packed).astype(bool)
-    return decoded
+    for number, masks in video.masks.items():
+        for frame, mask in enumerate(masks):
+            if mask is not None:
+                size = own_size(mask, where(number, frame))
+                tubes = {key: read_masks(own, size, partial(where, key)).rles for key, own in video.masks.items()}
+                return size, tubes
+    return None, {number: [None] * len(masks) for number, masks in video.masks.items()}
 
 
 def _overall(figures: Sequence[tuple[float, float]]) -> dict[str, float]:

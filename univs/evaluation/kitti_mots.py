@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from pycocotools import mask as rle_tools
 from scipy.optimize import linear_sum_assignment
 
 from univs.errors import UserError
@@ -20,7 +19,9 @@ from univs.evaluation.clear_mot import ClearTally, IdentityTally, measure_clear,
 from univs.evaluation.hota import EPSILON, HotaTally, TrackedFrame, added, measure_hota, renumber
 from univs.evaluation.score_files import need_file, need_folder, read_lines
 from univs.evaluation.scores import Progress, Scores, quiet
-from univs.evaluation.tube_masks import Rle, areas
+from univs.masks.overlaps import areas, mask_iou, merged, share_inside
+from univs.masks.rle import Rle, read_sized
+from univs.texts import read_text
 
 CLASSES = {"car": 1, "pedestrian": 2}
 IGNORE = 10
@@ -107,15 +108,13 @@ def _frame(truth: Sequence[Detection], prediction: Sequence[Detection], category
     """
     true = [one for one in truth if one.category == category]
     found = [one for one in prediction if one.category == category]
-    iou = np.zeros((len(true), len(found)))
-    if iou.size:
-        iou = np.asarray(rle_tools.iou([t.mask for t in true], [f.mask for f in found], [0] * len(found)))
+    iou = mask_iou([one.mask for one in true], [one.mask for one in found])
     region = [one.mask for one in truth if one.category == IGNORE]
     if region and found:
         fits = np.where(iou < 0.5 - EPSILON, -10000, iou)
         rows, columns = linear_sum_assignment(fits, maximize=True)
         matched = set(columns[fits[rows, columns] > EPSILON].tolist())
-        inside = np.asarray(rle_tools.iou([f.mask for f in found], [rle_tools.merge(region)], [1]))[:, 0]
+        inside = share_inside([one.mask for one in found], merged(region))
         kept = [k for k in range(len(found)) if k in matched or not inside[k] > 0.5 + EPSILON]
         found, iou = [found[k] for k in kept], iou[:, kept]
     numbers = [np.array([one.number for one in part], np.int64) for part in (true, found)]
@@ -152,23 +151,24 @@ def read_detections(path: Path, length: int) -> list[list[Detection]]:
 
     Raises UserError for a line that is not as expected, an id that comes twice in a frame, and masks that overlap.
     """
-    frames: list[list[Detection]] = [[] for _ in range(length)]
-    try:
-        lines = need_file(path, f"lines of {LINE}").read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file; expected lines of {LINE}") from error
-    for place, line in enumerate(lines, 1):
+    rows: list[tuple[int, int, int, int]] = []
+    masks: list[Any] = []
+    for place, line in enumerate(read_text(need_file(path, f"lines of {LINE}"), f"lines of {LINE}").splitlines(), 1):
         parts = line.split()
         if not parts:
             continue
         try:
             frame, number, category, height, width = map(int, parts[:5])
-            mask = {"size": [height, width], "counts": parts[5].encode()}
+            masks.append({"size": [height, width], "counts": parts[5]})
         except (ValueError, IndexError) as error:
             raise UserError(f"{path}, line {place}: expected {LINE}") from error
         if not 0 <= frame < length:
             raise UserError(f"{path}, line {place}: frame {frame}; {MAP} says 0 to {length - 1}")
-        frames[frame].append(Detection(number, category, mask))
+        rows.append((frame, number, category, place))
+    frames: list[list[Detection]] = [[] for _ in range(length)]
+    for row, mask in zip(rows, read_sized(masks, lambda k: f"{path}, line {rows[k][3]}"), strict=True):
+        assert mask is not None  # a line always has one
+        frames[row[0]].append(Detection(row[1], row[2], mask))
     for frame, found in enumerate(frames):
         own = [one.number for one in found if one.category != IGNORE]
         if len(own) != len(set(own)):
@@ -177,8 +177,8 @@ def read_detections(path: Path, length: int) -> list[list[Detection]]:
         if len({tuple(mask["size"]) for mask in masks}) > 1:
             raise UserError(f"{path}, frame {frame}: masks have different sizes; expected those of the frame")
         region = [one.mask for one in found if one.category == IGNORE]
-        apart = [one.mask for one in found if one.category != IGNORE] + ([rle_tools.merge(region)] if region else [])
-        if len(apart) > 1 and int(areas(apart).sum()) != int(rle_tools.area(rle_tools.merge(apart))):
+        apart = [one.mask for one in found if one.category != IGNORE] + ([merged(region)] if region else [])
+        if len(apart) > 1 and areas(apart).sum() != areas([merged(apart)])[0]:
             raise UserError(f"{path}, frame {frame}: masks overlap; expected each pixel in one mask at most")
     return frames
 

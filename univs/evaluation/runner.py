@@ -27,6 +27,7 @@ from univs.files import atomic_path
 from univs.masks.mask_files import write_objects
 from univs.prompts import Mask
 from univs.terminal import plain_console, progress_bar
+from univs.texts import read_entries
 
 if TYPE_CHECKING:
     from univs.prompts import Prompt
@@ -202,10 +203,7 @@ def _listed(dataset: str, root: Path, file: str | None) -> list[str] | None:
     if file is None and not (dataset == "davis2016" and official.is_file()):
         return None
     path = Path(file).expanduser() if file else official
-    try:
-        lines = [line.split("#")[0].strip() for line in path.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the list of sequences {path}: {error}") from error
+    lines = [line.split("#")[0].strip() for line in read_entries(path, "names of sequences, one a line")]
     return [line for line in lines if line]
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from univs import texts
 from univs.errors import UserError
 from univs.masks.mask_files import read_values
 
@@ -36,11 +34,7 @@ def need_file(path: Path, holds: str) -> Path:
 
 def read_lines(path: Path, holds: str) -> list[str]:
     """The lines of a list that are not empty, without blanks around them. UserError if there is none."""
-    try:
-        lines = [line.strip() for line in need_file(path, holds).read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file; expected {holds}, one a line") from error
-    found = [line for line in lines if line]
+    found = texts.read_entries(need_file(path, holds), f"{holds}, one a line")
     if not found:
         raise UserError(f"{path} is empty; expected {holds}, one a line")
     return found
@@ -54,13 +48,7 @@ def find_json(path: Path, holds: str) -> Path:
 
 def read_json(path: Path, holds: str) -> Any:
     """What a JSON file holds; one packed by gzip (.gz) is unpacked, and found where only the other name was given."""
-    path = find_json(path, holds)
-    try:
-        data = path.read_bytes()
-        text = gzip.decompress(data) if path.suffix == ".gz" else data
-        return json.loads(text)
-    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is no JSON file ({error}); expected {holds}") from error
+    return texts.read_json(find_json(path, holds), holds)
 
 
 def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:

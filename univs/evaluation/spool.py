@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Spooled:
-    """N items that lie in a file as JSON; all that is held of each is where it begins and ends (N int64, bytes)."""
+    """N items that lie in a file as JSON; all that is held of each is where it begins and ends (N int64, bytes).
+
+    places: which item of the file that was read each of them is, from 0 (N int64), for messages.
+    """
 
     path: Path
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
+    places: NDArray[np.int64]
 
     def at(self, places: Any) -> Spooled:
         """Those at some places (a slice, or what else numpy takes)."""
-        return Spooled(self.path, self.starts[places], self.ends[places])
+        return Spooled(self.path, self.starts[places], self.ends[places], self.places[places])
 
     @property
     def size(self) -> int:
@@ -63,4 +67,4 @@ class SpoolWriter:
     def spooled(self) -> Spooled:
         """All items so far."""
         edges = np.array(self._edges, np.int64)
-        return Spooled(self.path, edges[:-1], edges[1:])
+        return Spooled(self.path, edges[:-1], edges[1:], np.arange(len(edges) - 1))

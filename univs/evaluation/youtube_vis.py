@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.average_precision import RECALLS
 from univs.evaluation.by_video import score_videos
+from univs.evaluation.fields import finite, whole
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.spool import Spooled
-from univs.evaluation.tube_masks import Rle, areas, intersections, read_tube
 from univs.evaluation.tube_precision import Floats, Matches, match, mean_known, precision_at_recalls, reached_recall
 from univs.evaluation.youtube_vis_files import Video, spool_videos
+from univs.masks.overlaps import intersections
+from univs.masks.rle import Rle, read_masks
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RANGES = {"all": (0, 1e10), "small": (0, 128**2), "medium": (128**2, 256**2), "large": (256**2, 1e10)}
@@ -41,6 +43,8 @@ class Tube(NamedTuple):
 
     category: int
     masks: list[Rle | None]
+    pixels: NDArray[np.int64]
+    """Of each mask."""
     score: float = 0.0
     crowd: bool = False
     area: float = 0.0
@@ -82,21 +86,21 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
 
 def measure_video(video: Video) -> dict[int, Matches]:
     """Category -> how its detections fared in one video. Raises UserError for masks that cannot be read."""
-    truth = read_tubes(video.truth, video.size, f"{video.name}, an annotation")
-    found = read_tubes(video.found, video.size, f"{video.name}, a result")
-    pixels = [areas(tube.masks) for tube in found]
+    truth = read_tubes(video.truth, video.size, f"{video.gt}, annotation")
+    found = read_tubes(video.found, video.size, f"{video.pred}, result")
     true_categories = np.array([tube.category for tube in truth], np.int64)
     categories = np.array([tube.category for tube in found], np.int64)
     # All categories at once, but not the detections that have none to match.
     asked = np.flatnonzero(np.isin(categories, true_categories))
     shared = np.zeros((len(found), len(truth)))
     true_masks = [tube.masks for tube in truth]
-    shared[asked] = intersections([found[k].masks for k in asked], true_masks, [pixels[k] for k in asked])
-    volumes, true_volumes = (np.array([p.sum() for p in part]) for part in (pixels, [areas(m) for m in true_masks]))
+    shared[asked] = intersections([found[k].masks for k in asked], true_masks, [found[k].pixels for k in asked])
+    volumes, true_volumes = (np.array([tube.pixels.sum() for tube in part], np.int64) for part in (found, truth))
     union = volumes[:, None] + true_volumes - shared
     iou = np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
     scores = np.array([tube.score for tube in found], np.float64)
-    sizes = np.array([mean_area(p) for p in pixels], np.float64)
+    shown = np.array([np.count_nonzero(tube.pixels) for tube in found], np.int64)
+    sizes = volumes / np.maximum(shown, 1)
     result = {}
     for category in sorted({*categories.tolist(), *true_categories.tolist()}):
         rows, columns = np.flatnonzero(categories == category), np.flatnonzero(true_categories == category)
@@ -105,17 +109,37 @@ def measure_video(video: Video) -> dict[int, Matches]:
     return result
 
 
-def read_tubes(rows: Spooled, size: tuple[int, int], what: str) -> list[Tube]:
-    """Tubes as their file has them. Raises UserError for masks, scores and areas that cannot be read."""
-    tubes = []
-    for row in rows.read():
+def read_tubes(rows: Spooled, size: tuple[int, int], source: str) -> list[Tube]:
+    """Tubes as their file has them. Raises UserError for masks, scores and areas that cannot be read.
+
+    Args:
+        source: the file and what it calls a tube, for messages.
+    """
+    read: list[Mapping[str, Any]] = list(rows.read())
+    figures = []
+    for place, row in zip(rows.places.tolist(), read, strict=True):
         try:
-            area, score = mean_area(row.get("areas", ())), float(row.get("score", 0))
+            figures.append((mean_area(row.get("areas", ())), finite(row.get("score", 0))))
         except (TypeError, ValueError) as error:
-            raise UserError(f"{what}: expected numbers as score and areas") from error
-        masks = read_tube(row["segmentations"], size, what)
-        tubes.append(Tube(int(row["category_id"]), masks, score, bool(row.get("iscrowd", 0)), area))
-    return tubes
+            raise UserError(f"{source} {place}: expected finite numbers as score and areas ({error})") from error
+    first = np.cumsum([0, *(len(row["segmentations"]) for row in read)])
+
+    def where(place: int) -> str:
+        row = int(np.searchsorted(first, place, "right")) - 1
+        return f"{source} {rows.places[row]}, frame {place - first[row]}"
+
+    masks = read_masks([mask for row in read for mask in row["segmentations"]], size, where)
+    return [
+        Tube(
+            whole(row["category_id"]),
+            masks.rles[start:end],
+            masks.areas[start:end],
+            score,
+            bool(row.get("iscrowd", 0)),
+            area,
+        )
+        for row, start, end, (area, score) in zip(read, first[:-1], first[1:], figures, strict=True)
+    ]
 
 
 def match_tubes(iou: Floats, scores: Floats, sizes: Floats, truth: Sequence[Tube]) -> Matches:
@@ -149,7 +173,7 @@ def statistics(precisions: Sequence[Floats], recalls: Sequence[Mapping[int, Floa
     }
 
 
-def mean_area(per_frame: Sequence[float] | NDArray[Any]) -> float:
-    """Mean over the frames with any pixel; 0 without one."""
+def mean_area(per_frame: Sequence[float | None]) -> float:
+    """Mean over the frames with any pixel; 0 without one. Raises ValueError and TypeError for what are no numbers."""
     shown = [area for area in per_frame if area]
-    return float(np.mean(shown)) if shown else 0.0
+    return finite(sum(shown) / len(shown)) if shown else 0.0

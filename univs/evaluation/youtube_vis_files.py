@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.evaluation.by_video import may_fork, score_videos
+from univs.evaluation.fields import whole
 from univs.evaluation.json_items import Item, json_arrays
 from univs.evaluation.spool import Spooled, SpoolWriter
-from univs.evaluation.tube_masks import counts_as_text
+from univs.masks.rle import counts_as_text
 
 FORMAT = "videos, categories and annotations in the YouTube-VIS format"
 RESULTS = "a list of video_id, category_id, score, segmentations"
@@ -25,11 +26,12 @@ RESULTS = "a list of video_id, category_id, score, segmentations"
 class Video(NamedTuple):
     """A video to score: its tubes are rows of the files, with run lengths as `counts_as_text` has them."""
 
-    name: str
-    """Says in messages where a tube comes from."""
     size: tuple[int, int]
     truth: Spooled
     found: Spooled
+    gt: Path
+    pred: Path
+    """The files that the tubes come from, for messages."""
 
 
 class Frames(NamedTuple):
@@ -76,10 +78,8 @@ class Rows:
         """Video -> its tubes, in the order of the file."""
         order = np.argsort(self.videos, kind="stable")
         numbers, starts = np.unique(self.videos[order], return_index=True)
-        return {
-            number: self.items.at(part)
-            for number, part in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True)
-        }
+        parts = np.split(order, starts)[1:]  # what lies before the first one is nothing
+        return {number: self.items.at(part) for number, part in zip(numbers.tolist(), parts, strict=True)}
 
 
 def spool_videos(gt: Path, pred: Path, folder: Path, workers: int = 1) -> tuple[list[Video], dict[int, str]]:
@@ -99,7 +99,7 @@ def spool_videos(gt: Path, pred: Path, folder: Path, workers: int = 1) -> tuple[
     true, found = truth.by_video(), results.by_video()
     none = truth.items.at(slice(0))
     whole = [
-        Video(frames.name, frames.size, true.get(number, none), found.get(number, none))
+        Video(frames.size, true.get(number, none), found.get(number, none), gt, pred)
         for number, frames in sorted(videos.items())
     ]
     return whole, dict(sorted(categories.items()))
@@ -115,7 +115,7 @@ def spool_truth(gt: Path, path: Path) -> tuple[dict[int, Frames], dict[int, str]
             if key == "videos":
                 videos = dict(_frames(item.value) for item in items)
             elif key == "categories":
-                categories = {int(item.value["id"]): str(item.value.get("name", item.value["id"])) for item in items}
+                categories = {whole(item.value["id"]): str(item.value.get("name", item.value["id"])) for item in items}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unexpected(gt) from error
         if key == "annotations":
@@ -152,7 +152,9 @@ def spool_rows(items: Iterable[Item], source: Path, what: str, also: str, path: 
             if lacking:
                 raise UserError(f"{source}, {what} {place} has no {lacking[0]}; expected {', '.join(fields)}")
             try:
-                values = int(row["video_id"]), int(row["category_id"]), len(row["segmentations"])
+                if not isinstance(row["segmentations"], list):
+                    raise TypeError("no list")
+                values = whole(row["video_id"]), whole(row["category_id"]), len(row["segmentations"])
                 for column, value in zip(columns, values, strict=True):
                     column.append(value)
             except (TypeError, ValueError, OverflowError) as error:
@@ -168,8 +170,8 @@ def _call(function: Callable[[], Any]) -> Any:
 
 
 def _frames(row: Any) -> tuple[int, Frames]:
-    length = int(row["length"] if "length" in row else len(row["file_names"]))
-    return int(row["id"]), Frames(f"video {row['id']}", (int(row["height"]), int(row["width"])), length)
+    length = whole(row["length"] if "length" in row else len(row["file_names"]))
+    return whole(row["id"]), Frames(f"video {row['id']}", (whole(row["height"]), whole(row["width"])), length)
 
 
 def _unexpected(gt: Path) -> UserError:

@@ -13,7 +13,7 @@ from univs.data.public.borrowed_names import borrow
 from univs.data.public.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.data.public.label_maps import video_name
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import MOST_OBJECTS, Patch, box_of, number_objects, paint, to_rle
+from univs.data.public.painting import MOST_OBJECTS, box_of, number_objects, paint
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.sample import IGNORE, VideoSample
 from univs.data.synth.vocabulary import vocabulary
@@ -33,7 +33,7 @@ DATASET = "SynthVS"
 
 
 class Video(NamedTuple):
-    """A sequence of the file. masks: for each annotated frame, track -> compressed RLE."""
+    """A sequence of the file. masks: for each annotated frame, track -> counts of a compressed RLE."""
 
     name: str
     size: tuple[int, int]
@@ -70,7 +70,7 @@ def list_video(row: Mapping[str, Any]) -> Video:
     places = {file: place for place, file in enumerate(files)}
     if any(Path(file).name != file for file in files):
         raise ValueError(f"{name} has frames that are no plain names of files")
-    masks = [{int(track): str(one["rle"]) for track, one in frame.items()} for frame in row["segmentations"]]
+    masks = [{int(track): one["rle"] for track, one in frame.items()} for frame in row["segmentations"]]
     classes = {int(track): int(category) for track, category in row["track_category_ids"].items()}
     if unknown := {track for frame in masks for track in frame} - set(classes):
         raise ValueError(f"{name} has no class of track {min(unknown)}")
@@ -130,12 +130,10 @@ def label_frame(
     index: int, *, masks: Mapping[int, Mapping[int, str]], ids: Mapping[int, int], size: tuple[int, int], what: str
 ) -> FrameLabels:
     """The labels of an annotated frame. Raises UserError for masks that are broken."""
-    what = f"{what}, frame {index}"
-    found = [
-        (ids[track], to_rle({"size": list(size), "counts": counts}, size, what))
-        for track, counts in masks[index].items()
-    ]
-    return FrameLabels(paint([Patch(number, rle) for number, rle in found if rle is not None], size, what))
+    tracks = list(masks[index])
+    rles = [{"size": size, "counts": counts} for counts in masks[index].values()]
+    where = [f"{what}, frame {index}, track {track}" for track in tracks]
+    return FrameLabels(paint(rles, [ids[track] for track in tracks], size, where.__getitem__))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from univs.data.coco_instances import need_mask
 from univs.data.public.files import expecting, read_json
-from univs.data.public.painting import Patch, box_of, compact, number_objects, paint, to_rle
+from univs.data.public.painting import box_of, compact, number_objects, paint
 from univs.data.public.panoptic_png import labels_of
 from univs.data.public.recording import Expression, FrameLabels, Recording
 from univs.data.public.synth_classes import class_ids, class_of, thing_ids
@@ -78,6 +79,7 @@ def coco_file(path: Path, content: Mapping[str, Any]) -> CocoFile:
             category = int(row["category_id"])
             if category not in names:
                 raise ValueError(f"annotation {place} has the unknown category {category}")
+            need_mask(row, place)
             crowd, area = bool(row.get("iscrowd", 0)), float(row.get("area", 0))
             one = Annotation(int(row.get("id", place)), category, crowd, area, compact(row["segmentation"]))
             annotations[int(row["image_id"])].append(one)
@@ -142,9 +144,13 @@ def label_image(
     full: bool,
 ) -> FrameLabels:
     """The labels of an image; with a panoptic map if `full`. Raises UserError for masks that do not fit."""
-    ids = number_annotations(annotations)
-    found = ((number, one, to_rle(one.segmentation, size, what)) for number, one in zip(ids, annotations, strict=True))
-    labels = paint([Patch(number, rle, one.crowd) for number, one, rle in found if rle is not None], size, what)
+
+    def where(place: int) -> str:
+        return f"{what}, annotation {annotations[place].key}"
+
+    crowd = [one.crowd for one in annotations]
+    masks = [one.segmentation for one in annotations]
+    labels = paint(masks, number_annotations(annotations), size, where, crowd)
     if not full:
         return FrameLabels(labels)
     return labels_of(labels, stuff)

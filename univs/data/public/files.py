@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from univs import texts
 from univs.errors import UserError
 from univs.files import atomic_path
 from univs.video.images import IMAGE_SUFFIXES, is_image
@@ -19,14 +19,9 @@ from univs.video.images import IMAGE_SUFFIXES, is_image
 
 def read_json(path: Path, what: str, keys: Sequence[str] = ()) -> Any:
     """The content of a JSON file (also .json.gz). Raises UserError if it is missing, broken or lacks one of `keys`."""
-    try:
-        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
-        with opened as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        raise UserError(f"{what}: no file {path}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{what}: cannot read {path}: {error}") from error
+    if not path.is_file():
+        raise UserError(f"{what}: no file {path}")
+    content = texts.read_json(path, f"{', '.join(keys) or 'a JSON file'} of {what}")
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing:
         raise UserError(f"{what}: {path} has no {missing[0]!r}; it needs {', '.join(keys)}")
@@ -61,11 +56,7 @@ def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
 
 def read_lines(path: Path, what: str) -> list[str]:
     """The lines of a text file that are not empty, stripped. Raises UserError if it cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{what}: cannot read {path}: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
+    return texts.read_entries(path, f"a list of {what}, one entry a line")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as rle_tools
 
 from univs.data.public.borrowed_names import borrow
 from univs.data.public.files import first_folder, inside, list_frames, read_lines, write_image, write_lines
 from univs.data.public.label_maps import frame_stems, label_files, object_ids, write_frames
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import Patch, Rle, number_objects, paint
+from univs.data.public.painting import number_objects, paint
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
 from univs.masks.mask_files import read_values
+from univs.masks.overlaps import areas
+from univs.masks.rle import Rle, read_sized
 from univs.results import encode_rle
 from univs.video.pictures import picture_sizes
 
@@ -70,10 +71,10 @@ def _recording(images: Path, labels: Path | None, what: str, name: str) -> Recor
     if labels.name == "instances_txt":
         return _from_text(frames, labels / f"{name}.txt", name, what)
     files = label_files(frames, labels / name, what, all_listed=False)  # KITTI lost four frames of 0001
-    areas = np.zeros(REGION + 1, np.int64)
+    pixels = np.zeros(REGION + 1, np.int64)
     for path in files.values():
-        areas += np.bincount(read_instances(path).reshape(-1), minlength=len(areas))
-    numbers = _numbers({int(number): int(areas[number]) for number in np.flatnonzero(areas) if number})
+        pixels += np.bincount(read_instances(path).reshape(-1), minlength=len(pixels))
+    numbers = _numbers({int(number): int(pixels[number]) for number in np.flatnonzero(pixels) if number})
     table = np.zeros(REGION + 1, np.uint8)
     table[[*numbers]] = [*numbers.values()]
     read_labels = partial(_look_up, files, table)
@@ -81,21 +82,21 @@ def _recording(images: Path, labels: Path | None, what: str, name: str) -> Recor
 
 
 def _from_text(frames: tuple[Path, ...], path: Path, name: str, what: str) -> Recording:
-    found = read_text(path, what)
-    areas: dict[int, int] = {}
-    for one in found:
-        areas[one.number] = areas.get(one.number, 0) + int(rle_tools.area(one.rle))
-    numbers = _numbers(dict(sorted(areas.items())))
+    found = read_instance_lines(path, what)
+    sums: dict[int, int] = {}
+    for one, area in zip(found, areas([one.rle for one in found]).tolist(), strict=True):
+        sums[one.number] = sums.get(one.number, 0) + area
+    numbers = _numbers(dict(sorted(sums.items())))
     places = {frame.stem: place for place, frame in enumerate(frames)}
-    patches: dict[int, list[Patch]] = {}
+    by_frame: dict[int, list[Instance]] = {}
     for one in found:
         place = places.get(f"{one.frame:06d}")
         if place is not None:  # KITTI lost four frames of 0001
-            patches.setdefault(place, []).append(Patch(numbers[one.number], one.rle, one.number == REGION))
-    if found and not patches:
+            by_frame.setdefault(place, []).append(one)
+    if found and not by_frame:
         raise UserError(f"{path} labels no frame of {frames[0].parent}")
     height, width = found[0].rle["size"] if found else picture_sizes(frames[0])[0]
-    read_labels = partial(_draw, patches, (int(height), int(width)), str(path))
+    read_labels = partial(_draw, by_frame, numbers, (height, width), path)
     return Recording(name, frames, tuple(range(len(frames))), read_labels, (path,), categories=_categories(numbers))
 
 
@@ -113,8 +114,13 @@ def _look_up(files: Mapping[int, Path], table: np.ndarray, frame: int) -> FrameL
     return FrameLabels(table[read_instances(files[frame])])
 
 
-def _draw(patches: Mapping[int, list[Patch]], size: tuple[int, int], what: str, frame: int) -> FrameLabels:
-    return FrameLabels(paint(patches.get(frame, []), size, what))
+def _draw(
+    by_frame: Mapping[int, list[Instance]], numbers: Mapping[int, int], size: tuple[int, int], path: Path, frame: int
+) -> FrameLabels:
+    found = by_frame.get(frame, [])
+    where = [f"{path}, frame {frame}, id {one.number}" for one in found]
+    ids, crowd = [numbers[one.number] for one in found], [one.number == REGION for one in found]
+    return FrameLabels(paint([one.rle for one in found], ids, size, where.__getitem__, crowd))
 
 
 def read_instances(path: Path) -> np.ndarray:
@@ -124,21 +130,23 @@ def read_instances(path: Path) -> np.ndarray:
     return ids
 
 
-def read_text(path: Path, what: str) -> list[Instance]:
+def read_instance_lines(path: Path, what: str) -> list[Instance]:
     """The lines of a text file. Raises UserError for one that is not as expected."""
     if not path.is_file():
         raise UserError(f"{what}: no file {path}")
-    found = []
+    ids: list[tuple[int, int]] = []
+    masks: list[Rle] = []
     for place, line in enumerate(read_lines(path, what), 1):
         parts = line.split()
         try:
             frame, number, _, height, width = map(int, parts[:5])
-            rle: Rle = {"size": [height, width], "counts": parts[5]}
+            masks.append({"size": [height, width], "counts": parts[5]})
         except (ValueError, IndexError) as error:
             raise UserError(f"{path}, line {place}: expected {LINE}") from error
         _check_ids([number], f"{path}, line {place}")
-        found.append(Instance(frame, number, rle))
-    return found
+        ids.append((frame, number))
+    rles = read_sized(masks, lambda place: f"{path}, line {place + 1}")
+    return [Instance(frame, number, rle) for (frame, number), rle in zip(ids, rles, strict=True) if rle is not None]
 
 
 def _check_ids(numbers: list[int], where: str) -> None:

@@ -1,31 +1,19 @@
-"""Masks of JSON files (polygons, run lengths) and the label maps that they make.
-
-An RLE is what pycocotools takes: {"size": [height, width], "counts": compressed text or bytes}.
-"""
+"""The label maps that the masks of JSON files make."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from pycocotools import mask as rle_tools
 
 from univs.data.sample import IGNORE
-from univs.errors import UserError
+from univs.masks.overlaps import draw
+from univs.masks.rle import read_masks
 
-Rle = dict[str, Any]
 MOST_OBJECTS = 254
 """Ids that a label map has room for."""
-
-
-class Patch(NamedTuple):
-    """A mask that takes part in a label map under an id; a crowd lies beneath all else."""
-
-    number: int
-    rle: Rle
-    crowd: bool = False
 
 
 def number_objects(areas: Sequence[float], crowd: Sequence[bool]) -> list[int]:
@@ -51,44 +39,28 @@ def compact(segmentation: Any) -> Any:
     return segmentation
 
 
-def to_rle(segmentation: Any, size: tuple[int, int], what: str) -> Rle | None:
-    """The RLE of polygons, of an uncompressed or of a compressed RLE; None of null and of polygons without an area.
-
-    size: height and width. what: where the mask comes from. Raises UserError for another size and for anything else.
-    """
-    if not segmentation:
-        return None
-    try:
-        if isinstance(segmentation, list):
-            polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
-            return rle_tools.merge(rle_tools.frPyObjects(polygons, *size)) if polygons else None
-        height, width = segmentation["size"]
-        if (height, width) != size:
-            raise UserError(f"{what}: a mask is {width}x{height} pixels, its image is {size[1]}x{size[0]}")
-        counts = segmentation["counts"]
-        if isinstance(counts, list | array):
-            if sum(counts) != height * width or min(counts) < 0:
-                raise UserError(f"{what}: run lengths do not add up to the {width}x{height} pixels of the image")
-            return rle_tools.frPyObjects(segmentation, *size)
-        return {"size": [height, width], "counts": counts}
-    except UserError:
-        raise
-    except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
-        raise UserError(f"{what}: a mask is neither polygons nor an RLE (size, counts) nor null") from error
-
-
-def paint(patches: Iterable[Patch], size: tuple[int, int], what: str) -> np.ndarray:
+def paint(
+    masks: Sequence[Any],
+    ids: Sequence[int],
+    size: tuple[int, int],
+    where: Callable[[int], str],
+    crowd: Sequence[bool] = (),
+) -> np.ndarray:
     """Label map H W uint8 of masks that may overlap: smaller ones lie on larger ones (a cup on a table).
 
-    Masks are decoded one at a time. Raises UserError, naming `what`, for an RLE that is broken.
+    Args:
+        masks: as their file has them (see `read_masks`), each under its id; they are drawn one at a time.
+        where: place in `masks` -> which mask that is, for messages.
+        crowd: which of them lie beneath all others; none if empty.
+    Raises UserError for masks that are broken.
     """
+    read = read_masks(masks, size, where)
     labels = np.zeros(size, np.uint8)
-    try:
-        order = sorted(patches, key=lambda patch: (not patch.crowd, -int(rle_tools.area(patch.rle))))
-        for patch in order:
-            labels[rle_tools.decode(patch.rle).view(bool)] = patch.number
-    except (TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{what}: the RLE of a mask is broken: {error}") from error
+    shown = [place for place, rle in enumerate(read.rles) if rle is not None]
+    for place in sorted(shown, key=lambda k: (not (crowd and crowd[k]), -read.areas[k])):
+        rle = read.rles[place]
+        assert rle is not None
+        labels[draw(rle)] = ids[place]
     return labels
 
 

@@ -21,6 +21,7 @@ from univs.data.public.lazy import LazyRecordings
 from univs.data.public.recording import Expression, Recording, RecordingSet
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.texts import decode_text
 
 TEXTS = ("Davis17_annot1.txt", "Davis17_annot1_full_video.txt", "Davis17_annot2.txt", "Davis17_annot2_full_video.txt")
 """The sentences of anno_0 to anno_3, in the order of the converted layout."""
@@ -103,7 +104,7 @@ def read_sentences(path: Path, what: str) -> list[tuple[str, int, str]]:
     except OSError as error:
         raise UserError(f"{what}: cannot read {path}: {error}") from error
     try:
-        lines = content.decode("utf-8").splitlines()
+        lines = decode_text(content).splitlines()
     except UnicodeDecodeError:
         lines = content.decode("latin-1").splitlines()
     found = []

@@ -24,10 +24,11 @@ from univs.data.public.label_maps import (
     write_ids,
 )
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import Patch, paint, to_rle
+from univs.data.public.painting import paint
 from univs.data.public.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.masks.rle import own_size
 from univs.results import encode_rle
 
 EVERY = 5
@@ -110,7 +111,7 @@ def _recording(
         nouns = {int(number): str(thing["category"]) for number, thing in objects.get("objects", {}).items()}
     masks = root / split / "Annotations" / name
     if any(rle is not None for tube in tubes.values() for rle in tube):
-        labels = partial(_draw, tubes, f"{what} {name}")
+        labels = partial(_draw, tubes, f"{_meta(root, split).with_name(MASKS)}, {name}")
         return Recording(name, frames, tuple(range(len(frames))), labels, categories=nouns, expressions=expressions)
     if not masks.is_dir() and split != "train":
         return Recording(name, frames, categories=nouns, expressions=expressions)
@@ -124,10 +125,9 @@ def _recording(
 def _draw(tubes: Tubes, what: str, frame: int) -> FrameLabels:
     """The label map of a frame from the masks of its objects."""
     first = next(rle for tube in tubes.values() for rle in tube if rle is not None)
-    with expecting(Path(MASKS), "RLE (size, counts) or null"):
-        size = (int(first["size"][0]), int(first["size"][1]))
-    drawn = ((number, to_rle(tube[frame], size, what)) for number, tube in tubes.items())
-    return FrameLabels(paint([Patch(number, rle) for number, rle in drawn if rle is not None], size, what))
+    where = [f"{what}, frame {frame}, object {number}" for number in tubes]
+    masks = [tube[frame] for tube in tubes.values()]
+    return FrameLabels(paint(masks, list(tubes), own_size(first, what), where.__getitem__))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, overload
 
 from univs.data.public.files import expecting, read_json, write_image, write_json
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import Patch, box_of, number_objects, paint, to_rle
+from univs.data.public.painting import box_of, number_objects, paint
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.sample import VideoSample
 from univs.errors import UserError
@@ -90,8 +90,7 @@ def label_photo(index: int, *, path: Path) -> FrameLabels:
         size = (int(content["image"]["height"]), int(content["image"]["width"]))
         masks = [Mask(float(row.get("area", 0)), row["segmentation"]) for row in content["annotations"]]
     ids = number_objects([mask.area for mask in masks], [False] * len(masks))
-    found = ((number, to_rle(mask.segmentation, size, str(path))) for number, mask in zip(ids, masks, strict=True))
-    return FrameLabels(paint([Patch(number, rle) for number, rle in found if rle is not None], size, str(path)))
+    return FrameLabels(paint([mask.segmentation for mask in masks], ids, size, lambda k: f"{path}, annotation {k}"))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from univs.data.public.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.data.public.label_maps import video_name
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import Patch, box_of, compact, number_objects, paint, run_lengths, to_rle
+from univs.data.public.painting import box_of, compact, number_objects, paint, run_lengths
 from univs.data.public.recording import FrameLabels, Recording, RecordingSet
 from univs.data.public.synth_classes import class_of, thing_ids
 from univs.data.sample import IGNORE, VideoSample
@@ -134,10 +134,12 @@ def make_recording(video: Video, *, folder: Path, path: Path, names: Mapping[int
 
 def label_frame(index: int, *, tubes: list[Tube], ids: list[int], size: tuple[int, int], what: str) -> FrameLabels:
     """The labels of a frame. Raises UserError for masks that do not fit."""
-    what = f"{what}, frame {index}"
-    found = ((number, tube, to_rle(tube.masks[index], size, what)) for number, tube in zip(ids, tubes, strict=True))
-    patches = [Patch(number, rle, tube.crowd) for number, tube, rle in found if rle is not None]
-    return FrameLabels(paint(patches, size, what))
+
+    def where(place: int) -> str:
+        return f"{what}, frame {index}, object {place + 1} of the video"
+
+    masks = [tube.masks[index] for tube in tubes]
+    return FrameLabels(paint(masks, ids, size, where, [tube.crowd for tube in tubes]))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str, *, style: str) -> None:

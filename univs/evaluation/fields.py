@@ -1,0 +1,24 @@
+"""Numbers in the entries of JSON files: whole ones and finite ones, for what Python would take for a number as well."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def whole(value: Any) -> int:
+    """A whole number, 3 or 3.0. Raises ValueError for anything else ("3", true, 3.5, NaN)."""
+    number = finite(value)
+    if number != math.floor(number):
+        raise ValueError(f"{value!r:.40} is no whole number")
+    return int(value)
+
+
+def finite(value: Any) -> float:
+    """A number that is neither NaN nor infinite. Raises ValueError for anything else ("0.5", true, null)."""
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        pass
+    raise ValueError(f"{value!r:.40} is no finite number")

@@ -1,0 +1,48 @@
+"""Texts and JSON that people hand in: UTF-8, with or without the mark that Windows editors put before it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+from univs.errors import UserError
+
+
+def read_text(path: Path, expected: str) -> str:
+    """The text of a file (.gz is unpacked), without a byte order mark.
+
+    Raises UserError, saying what was `expected`, for a file that is missing, cannot be read, or is no UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+        return decode_text(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; expected {expected}") from None
+    except UnicodeDecodeError as error:
+        why = f"byte {error.start} is {error.object[error.start]:#04x}; save it as UTF-8"
+        raise UserError(f"{path} is no UTF-8 text ({why}); expected {expected}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"cannot read {path} ({error}); expected {expected}") from error
+
+
+def read_json(path: Path, expected: str) -> Any:
+    """What a JSON file (or .json.gz) holds. Raises UserError as `read_text` does, and for what is no JSON."""
+    text = read_text(path, expected)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON file ({error}); expected {expected}") from error
+
+
+def read_entries(path: Path, expected: str) -> list[str]:
+    """The lines of a list without blanks around them; empty ones are passed over. Raises UserError as `read_text`."""
+    lines = (line.strip() for line in read_text(path, expected).splitlines())
+    return [line for line in lines if line]
+
+
+def decode_text(data: bytes) -> str:
+    """UTF-8 with or without a byte order mark. Raises UnicodeDecodeError."""
+    return data.decode("utf-8-sig")
