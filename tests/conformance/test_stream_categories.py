@@ -117,7 +117,7 @@ def plain_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     Masks re-enter as tokens at places that are drawn from their cells: where rounding moves one cell over the
     threshold, all tokens of that mask are others. Fused convolutions are as exact, but round differently.
     """
-    monkeypatch.setattr(session_module, "for_inference", lambda model: model)
+    monkeypatch.setattr(session_module, "prepared", lambda model, *_: model)
 
 
 @pytest.fixture

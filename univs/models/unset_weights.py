@@ -1,4 +1,4 @@
-"""Networks whose weights are about to be read from a file need no initial ones: drawing them takes longer than reading."""
+"""Networks whose weights are about to be read from a file need no initial ones: drawing takes longer than reading."""
 
 from __future__ import annotations
 

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
-from univs.models.fused import for_inference
-from univs.models.precision import compiled as compiled_model
-from univs.models.precision import with_precision
+from univs.models.prepared import prepared
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
@@ -37,7 +35,8 @@ class Session:
     """The streaming loop for one video: frames and prompts in, masks out, memory use independent of the length.
 
     Args:
-        model: from `univs.load`; later changes of its weights do not reach the session.
+        model: from `univs.load`. What is made ready of it serves all its sessions; after a change of its weights make
+            a new session, which notices.
         task: name of the task, or one of your own making.
         size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results
             always have the frame's own size.
@@ -67,9 +66,7 @@ class Session:
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
         if size is not None and size < 1:
             raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
-        self._model = with_precision(for_inference(model), precision)
-        if compiled:
-            self._model = compiled_model(self._model)
+        self._model = prepared(model, precision, compiled)
         self.task = TASKS[task] if isinstance(task, str) else task
         self._size = size
         brought: dict[str, Any] = model.config.get("streaming", {})
