@@ -58,12 +58,47 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--box", "1@0:0,0,9,9", "--weights", "no-such"], "unknown weights 'no-such'"),
         (["--box", "1@0:0,0,9,9", "--precision", "int8"], "unknown precision 'int8'; known: float32"),
         (["--box", "1@0:0,0,9,9", "--device", "abacus"], "invalid choice: 'abacus'"),
-        (["--box", "1@0:0,0,9,9", "--size", "big"], "invalid int value: 'big'"),
+        (["--box", "1@0:0,0,9,9", "--size", "big"], "argument --size: 'big' is no number of pixels"),
+        (["--box", "1@0:0,0,9,9", "--size", "-1"], "argument --size: '-1' is no number of pixels"),
+        (["--box", "1@0:0,0,9,9", "--size", "48.5"], "argument --size: '48.5' is no number of pixels"),
+        (["--box", "1@0:0,0,9,9", "--precision", "float16", "--device", "cpu"], "float16 is for GPUs; on a CPU"),
+        (["--box", "1@0:0,0,9,9", "--weights", "no.pth"], "no weights file at no.pth"),
+        (["--box", "1@0:0,0,9,9", "--out", "/proc/out"], "/proc/out"),
         (["--box", "1@0:0,0,9,9", "--colour"], "unrecognized arguments: --colour"),
     ],
 )
 def test_bad_arguments(capsys: pytest.CaptureFixture[str], frames: str, arguments: list[str], words: str) -> None:
     assert words in fails(capsys, "segment", frames, *arguments)
+
+
+def test_what_is_wrong_is_found_before_torch_is_imported(frames: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    box = ["--box", "1@0:0,0,9,9"]
+    wrong = [
+        ["no.mp4", *box],
+        [frames, "--task", "vos"],
+        [frames, "--box", "1@0:0,0,99,9"],
+        [frames, "--box", "1@7:0,0,9,9"],
+        [frames, "--mask", "no.png"],
+        [frames, "--text", "a dog", "--task", "vos"],
+        [frames, *box, "--task", "follow"],
+        [frames, *box, "--categories", "dog"],
+        [frames, *box, "--precision", "int8"],
+        [frames, *box, "--weights", "no-such"],
+        [frames, *box, "--weights", "no.pth"],
+        [frames, *box, "--device", "abacus"],
+        [frames, *box, "--size", "-1"],
+        [frames, *box, "--out", str(tmp_path / "file")],
+        [frames, *box, "--out", str(tmp_path / "file" / "out")],
+    ]
+    code = (
+        f"import sys; from univs.cli import main\nfor words in {wrong!r}:\n"
+        "    assert main(['segment', *words]) == 2 and 'torch' not in sys.modules, words\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("univs: error: ") for line in done.stderr.splitlines())
+    assert len(done.stderr.splitlines()) == len(wrong)
 
 
 def test_bad_videos(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

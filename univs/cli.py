@@ -50,6 +50,13 @@ def _fail(message: str) -> int:
     return 2
 
 
+def _pixels(text: str) -> int:
+    """A number of pixels; 0 stands for a frame's own."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels, such as 480, or 0 for the frames' own")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="univs", description="Follow objects through videos.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"univs {__version__}")
@@ -76,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
     extract.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     extract.add_argument(
-        "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels"
+        "--size", type=_pixels, default=0, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels"
     )
     extract.set_defaults(run=_extract, takes_rest=False)
     score = commands.add_parser("score", help="official figures of predictions in their layout", allow_abbrev=False)
@@ -140,7 +147,11 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="what to look for: names separated by commas, or one of the vocabularies (coco, ytvis21, vipseg, ...)",
     )
     command.add_argument(
-        "--size", type=int, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels for the model"
+        "--size",
+        type=_pixels,
+        metavar="SHORT_SIDE",
+        help="short side in pixels at which the model looks at the frames; 0: their own; left out: what it was made "
+        "for (480 for tiny), smaller frames as they are. Masks have the frames' own size",
     )
     command.add_argument("--precision", default="float32", help="float32 (default), bfloat16 or, on a GPU, float16")
     command.add_argument("--compile", action="store_true", help="compile the image encoder: pays on long videos")
@@ -163,19 +174,26 @@ def _segment(arguments: argparse.Namespace) -> None:
     prompts = read_prompts(
         arguments.mask, arguments.box, arguments.point, arguments.scribble, arguments.text, arguments.name
     )
-    reader = open_video(arguments.input)
-    check_prompts(prompts, reader.size, reader.num_frames)
 
     from univs.claim import claim_folder
     from univs.commands.earlier_results import refuse_own_input
     from univs.commands.segment import check_question, choose_device, segment_to_folder
+    from univs.models.precision import check_precision
+    from univs.models.weights_path import weights_path
 
     check_question(task, prompts, categories)
+    check_precision(arguments.precision, arguments.device)
+    weights = weights_path(arguments.weights)
+    reader = open_video(arguments.input)
+    check_prompts(prompts, reader.size, reader.num_frames)
     refuse_own_input(arguments.input, arguments.out)
     with claim_folder(arguments.out) as claim:
-        from univs.models.zoo import load
+        device = choose_device(arguments.device)
+        check_precision(arguments.precision, device)
 
-        model = load(arguments.weights, choose_device(arguments.device))
+        from univs.models.zoo import load  # only now, when all else is known to be right: torch takes its time
+
+        model = load(weights, device)
         summary = segment_to_folder(
             model,
             reader,
@@ -198,18 +216,20 @@ def _segment(arguments: argparse.Namespace) -> None:
 
 
 def _extract(arguments: argparse.Namespace) -> None:
-    from univs.video import open_video
-
-    reader = open_video(arguments.input)
-
     from univs.claim import claim_folder
     from univs.commands.extract import extract_to_folder
     from univs.commands.segment import choose_device
+    from univs.models.weights_path import weights_path
+    from univs.video import open_video
 
+    weights = weights_path(arguments.weights)
+    reader = open_video(arguments.input)
     with claim_folder(arguments.out):
+        device = choose_device(arguments.device)
+
         from univs.models.zoo import load
 
-        model = load(arguments.weights, choose_device(arguments.device))
+        model = load(weights, device)
         count = extract_to_folder(model, reader, arguments.out, size=arguments.size)
     print(f"{count} frames: {arguments.out}")
 

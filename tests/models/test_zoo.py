@@ -21,7 +21,7 @@ def test_tiny_and_r50_differ_in_numbers_and_options_only(repository: Path) -> No
     assert tiny.keys() == r50.keys()
     for part in ("backbone", "visual_sampler", "mask_decoder"):
         assert tiny[part].keys() == r50[part].keys(), part
-    assert tiny["streaming"].keys() - r50["streaming"].keys() == {"dense_frames", "dense_interval"}
+    assert tiny["streaming"].keys() - r50["streaming"].keys() == {"short_side", "dense_frames", "dense_interval"}
 
 
 def test_tiny_is_small(repository: Path) -> None:

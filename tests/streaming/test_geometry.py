@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from univs.streaming.geometry import Geometry
+from univs.streaming.geometry import SHORT_SIDE, Geometry, short_side
 
 
 @pytest.mark.parametrize(("height", "width"), [(240, 427), (33, 31), (5, 7), (64, 96)])
@@ -20,11 +20,11 @@ def test_without_resizing_logits_are_enlarged_as_the_whole_padded_map_would_be(h
     torch.testing.assert_close(ours[:, : height - 2, : width - 2], whole[:, : height - 2, : width - 2])
 
 
-@pytest.mark.parametrize("short_side", [32, 100, 37, 480])
+@pytest.mark.parametrize("short", [32, 100, 37, 480])
 @pytest.mark.parametrize(("height", "width"), [(240, 427), (101, 53), (17, 300)])
-def test_resized_frames_get_maps_of_their_own_size_in_the_right_place(height: int, width: int, short_side: int) -> None:
-    geometry = Geometry.fit(height, width, short_side)
-    assert min(geometry.input_height, geometry.input_width) == short_side
+def test_resized_frames_get_maps_of_their_own_size_in_the_right_place(height: int, width: int, short: int) -> None:
+    geometry = Geometry.fit(height, width, short)
+    assert min(geometry.input_height, geometry.input_width) == short
     rows = torch.arange(geometry.padded[0] // 4).float()
     ramp = rows[:, None].expand(-1, geometry.padded[1] // 4)
     large = geometry.enlarge(ramp[None])[0]
@@ -53,3 +53,21 @@ def test_frames_are_shrunk_to_the_input_and_not_padded() -> None:
     assert Geometry.fit(100, 200).shrink_frame(frame).shape == (1, 3, 100, 200)
     small = Geometry.fit(100, 200, 50).shrink_frame(frame)
     assert small.shape == (1, 3, 50, 100) and small.dtype == torch.uint8 and (small == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "numbers", "expected"),
+    [
+        (None, {"rules": "own", "short_side": 300}, 300),
+        (None, {"rules": "own"}, SHORT_SIDE),
+        (None, {}, SHORT_SIDE),
+        (None, {"rules": "official"}, 1080),
+        (None, {"rules": "own", "short_side": 2000}, 1080),  # nothing is enlarged unless it was asked for
+        (2000, {"short_side": 300}, 2000),
+        (0, {"short_side": 300}, 1080),
+    ],
+)
+def test_the_short_side_is_what_was_asked_for_or_the_models(
+    size: int | None, numbers: dict[str, object], expected: int
+) -> None:
+    assert short_side(size, numbers, 1920, 1080) == short_side(size, numbers, 1080, 1920) == expected

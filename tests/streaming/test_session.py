@@ -245,7 +245,7 @@ def test_impossible_sessions_say_what_would_be_right(model: UniVS) -> None:
     with pytest.raises(UserError, match="unknown option 'dense_farmes'"):
         Session(model, dense_farmes=3)
     with pytest.raises(UserError, match="size"):
-        Session(model, size=0)
+        Session(model, size=-1)
     with pytest.raises(UserError, match="clip_length is 5"):
         Session(model, clip_length=5).step(FRAMES[0])
     with pytest.raises(UserError, match="keep_results"):

@@ -25,11 +25,11 @@ STRIDE = 32
 """Pixels of the frame to a cell of the feature maps."""
 
 
-def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: int | None = None) -> int:
+def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: int = 0) -> int:
     """Write FOLDER/00000.safetensors ... with `features` C H/32 W/32 and `tokens` Q C (before the decoder norm).
 
     Args:
-        size: short side in pixels at which the model looks at the frames; None: as they are.
+        size: short side in pixels at which the model looks at the frames; 0: as they are.
     Returns:
         the number of frames. What an earlier run left in the folder goes with the first of them. Raises UserError for a
         frame that cannot be read, OSError for a folder that cannot be written; what is done by then stays, and every
@@ -67,14 +67,14 @@ def remove_earlier(folder: Path) -> None:
             path.unlink()
 
 
-def extract(model: UniVS, clip: Sequence[Frame], size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+def extract(model: UniVS, clip: Sequence[Frame], size: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
     """Feature map C H/32 W/32 and tokens Q C of each of the T frames of a clip, on the CPU."""
     import torch
 
     from univs.streaming.geometry import Geometry
 
     height, width = clip[0].shape[:2]
-    geometry = Geometry.fit(height, width, size)
+    geometry = Geometry.fit(height, width, size or None)
     with torch.inference_mode():
         device = model.pixel_mean.device
         images = torch.cat([geometry.shrink_frame(frame) for frame in clip]).to(device)

@@ -45,12 +45,16 @@ class Summary:
 
 
 def choose_device(name: str) -> str:
-    """The torch name of a device; `auto` is the GPU where there is one."""
-    if name != "auto":
+    """The torch name of a device; `auto` is the GPU where there is one. UserError for a GPU that is not there."""
+    if name == "cpu":
         return name
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if name != "auto":
+        raise UserError(f"cannot use device {name!r}: PyTorch sees no GPU here; use --device cpu")
+    return "cpu"
 
 
 def check_question(task: str, prompts: Mapping[int, Sequence[Prompt]], categories: Categories | None) -> None:

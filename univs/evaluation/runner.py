@@ -102,7 +102,7 @@ def evaluate(
         "max_frames": max_frames,
     }
     folder = Path(out) if out else Path("results") / dataset
-    records = run(found, lambda: Session(model, size=size), settings, folder, save_masks, console)
+    records = run(found, lambda: Session(model, size=size or 0), settings, folder, save_masks, console)
     console.print(results_table(records, f"{dataset}, weights {weights}, short side {size or 'as stored'}"))
     summary = {"settings": settings, "sequences": [record.name for record in records], **asdict(Summary.of(records))}
     with atomic_path(folder / "summary.json") as temporary:

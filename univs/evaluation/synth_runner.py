@@ -104,12 +104,16 @@ def evaluate(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
-    Session(model, task, size=size, keep_results=False).close()  # an unknown task is refused before any work
+
+    def session() -> Session:
+        return Session(model, task, size=size or 0, keep_results=False)
+
+    session().close()  # an unknown task is refused before any work
     settings = {"dataset": dataset, "task": task, "seed": seed, "data": dict(data), "weights": str(weights),
                 "fingerprint": fingerprint(model), "size": size}  # fmt: skip
     folder = Path(out) if out else Path("results") / dataset / task
     console = plain_console()
-    records = run(clips, task, lambda: Session(model, task, size=size, keep_results=False), settings, folder, console)
+    records = run(clips, task, session, settings, folder, console)
     console.print(results_table(records, task, f"SynthVS {clips.split}, {task}, weights {weights}"))
     with atomic_path(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps({"settings": settings, "videos": videos, **summary(records)}, indent=1))

@@ -1,22 +1,25 @@
 """Other number formats and compiled code, for those who trade exactness for speed.
 
-Source of the rules: official inference runs under autocast too; its deformable pixel decoder stays in float32.
+Source of the rules: official inference runs under autocast too; its deformable pixel decoder stays in float32. Torch is
+imported by what needs it, so that a format can be checked before.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from univs.errors import UserError
-from univs.models.univs import UniVS
 
-PRECISIONS: Mapping[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from univs.models.univs import UniVS
+
+PRECISIONS = ("float32", "bfloat16", "float16")
 CAST = ("backbone", "mask_decoder")
 """Parts that run in another format; what they hand out is float32 again."""
 
@@ -26,19 +29,29 @@ def with_precision(model: UniVS, precision: str) -> UniVS:
 
     Raises UserError for an unknown format, and for float16 on a CPU.
     """
+    import torch
+
+    device = model.pixel_mean.device.type
+    check_precision(precision, device)
+    if precision == "float32":
+        return model
+    dtype = getattr(torch, precision)
+    return _with_parts(model, CAST, lambda forward: _cast(forward, device, dtype))
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Raise UserError for an unknown format, and for float16 on a CPU."""
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
-    dtype, device = PRECISIONS[precision], model.pixel_mean.device.type
-    if dtype is None:
-        return model
-    if dtype is torch.float16 and device == "cpu":
+    if precision == "float16" and device == "cpu":
         raise UserError("precision float16 is for GPUs; on a CPU use bfloat16 or float32")
-    return _with_parts(model, CAST, lambda forward: _cast(forward, device, dtype))
 
 
 def compiled(model: UniVS) -> UniVS:
     """A model whose backbone is compiled for each size of frame that it meets (`torch.compile`); the first frame waits
     for it."""
+    import torch
+
     return _with_parts(model, ("backbone",), lambda forward: torch.compile(forward, dynamic=False))
 
 
@@ -54,6 +67,8 @@ def _with_parts(model: UniVS, names: tuple[str, ...], change: Callable[[Any], An
 
 
 def _cast(forward: Callable[..., Any], device: str, dtype: torch.dtype) -> Callable[..., Any]:
+    import torch
+
     def cast(*arguments: Any, **options: Any) -> Any:
         with torch.autocast(device, dtype):
             return _float32(forward(*arguments, **options))
@@ -63,6 +78,8 @@ def _cast(forward: Callable[..., Any], device: str, dtype: torch.dtype) -> Calla
 
 def _float32(value: Any) -> Any:
     """The same with every tensor of floating point numbers in float32."""
+    from torch import Tensor
+
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if isinstance(value, list | tuple):

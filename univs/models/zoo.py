@@ -37,12 +37,12 @@ from univs.models.univs import UniVS
 from univs.models.unset_weights import UnsetWeights
 from univs.models.visual_sampler import VisualSampler
 from univs.models.weight_files import read_tensors
+from univs.models.weights_path import weights_path
 from univs.models.word_head import WordHead
 
 log = logging.getLogger(__name__)
 
 CONFIG_KEY = "univs_config"
-WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
 
@@ -117,7 +117,7 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
     What an official file leaves open or what of it is not used is named in a log message. Raises UserError for an
     unknown name, a missing, foreign or damaged file, and a device that is not there.
     """
-    path = _weights_path(str(name_or_path))
+    path = weights_path(str(name_or_path))
     model = _load_our_file(path) if path.suffix == ".safetensors" else _load_official_file(path, averages)
     try:
         return model.eval().to(device)
@@ -149,22 +149,6 @@ def save(model: UniVS, path: str | os.PathLike[str], config: Mapping[str, Any], 
     }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={CONFIG_KEY: json.dumps(config)})
-
-
-def _weights_path(given: str) -> Path:
-    """The file behind a built-in name or a path."""
-    path = Path(given)
-    if path.suffix in (".safetensors", ".pth", ".pkl"):
-        if not path.is_file():
-            raise UserError(f"no weights file at {given}")
-        return path
-    built_in = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
-    if given not in built_in:
-        known = ", ".join(built_in) or "none is built in"
-        raise UserError(
-            f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth or .pkl file"
-        )
-    return WEIGHTS / f"{given}.safetensors"
 
 
 def _load_our_file(path: Path) -> UniVS:

@@ -17,7 +17,8 @@ from univs.models.text_encoder import TextEncoder, clean_text
 from univs.models.univs import UniVS
 from univs.streaming.clip_memory import NOT_YET, ClipMemory
 from univs.streaming.geometry import Geometry
-from univs.streaming.prompting import ObjectPrompt, encode_prompts, given_masks
+from univs.streaming.object_prompts import ObjectPrompt
+from univs.streaming.prompting import encode_prompts, given_masks
 from univs.streaming.window import Clip
 
 

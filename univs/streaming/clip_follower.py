@@ -20,8 +20,9 @@ from univs.streaming.asking import Asker
 from univs.streaming.clip_memory import NOT_YET
 from univs.streaming.clip_rules import areas, competed, meets, overlap
 from univs.streaming.geometry import Geometry
+from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.objects import ObjectTable
-from univs.streaming.prompting import ObjectPrompt, given_masks
+from univs.streaming.prompting import given_masks
 from univs.streaming.scores import averaged_slots, consistency, quality_counts, quality_of, upsampled
 from univs.streaming.stuff_objects import SURE, StuffObjects
 from univs.streaming.window import Clip

@@ -26,7 +26,7 @@ from univs.streaming.answer import Answer, painted
 from univs.streaming.asking import text_encoder_of
 from univs.streaming.frame_follower import FrameFollower
 from univs.streaming.geometry import Geometry
-from univs.streaming.prompting import ObjectPrompt, says_something
+from univs.streaming.object_prompts import ObjectPrompt, says_something
 from univs.streaming.window import Clip, EncodedFrame
 
 

@@ -15,8 +15,8 @@ from univs.models.univs import UniVS
 from univs.streaming.answer import Answer
 from univs.streaming.follower import Follower
 from univs.streaming.geometry import Geometry
+from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.overlap import ClipSchedule, Span
-from univs.streaming.prompting import ObjectPrompt
 from univs.streaming.window import Clip, EncodedFrame
 
 

@@ -25,7 +25,7 @@ from univs.streaming.classes import Classes
 from univs.streaming.discovery import Detections, Filter
 from univs.streaming.frame_follower import FrameFollower
 from univs.streaming.geometry import Geometry
-from univs.streaming.prompting import ObjectPrompt
+from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.scores import assign
 from univs.streaming.suppression import mask_iou
 from univs.streaming.window import Clip

@@ -20,8 +20,9 @@ from univs.streaming.answer import Answer, CompetingAnswer
 from univs.streaming.confinement import NOBODY, around_points, inside_boxes
 from univs.streaming.geometry import STRIDE, Geometry
 from univs.streaming.memory import DensePool, TokenPool
+from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.objects import ObjectTable
-from univs.streaming.prompting import ObjectPrompt, encode_prompts, given_masks, rough_maps, united_masks
+from univs.streaming.prompting import encode_prompts, given_masks, rough_maps, united_masks
 from univs.streaming.schedule import Schedule
 from univs.streaming.window import Clip
 

@@ -7,8 +7,9 @@ filled up to a multiple of 32, or to a square). Mask logits live at a quarter of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,24 @@ MULTIPLE = 32
 """The padded input is a multiple of this, so that it has whole cells at every stride."""
 STRIDE = 4
 """Pixels of the padded input to a cell of the mask logits."""
+SHORT_SIDE = 480
+"""Pixels: the short side at which our own models look at frames unless their numbers say another."""
+
+
+def short_side(size: int | None, numbers: Mapping[str, Any], height: int, width: int) -> int:
+    """The short side of the input, pixels, for a frame of height x width.
+
+    Args:
+        size: what was asked for; 0: the frame's own; None: what the model brings along, and never more than the frame's
+            own, since a frame that is enlarged takes longer and shows nothing more.
+        numbers: the model's entry `streaming`. Its `short_side` counts; without one, a model that follows by official
+            rules takes frames as they are (whoever feeds it resizes them), any other `SHORT_SIDE`.
+    """
+    own = min(height, width)
+    if size is not None:
+        return size or own
+    brought = numbers.get("short_side", None if numbers.get("rules", "own") == "official" else SHORT_SIDE)
+    return own if brought is None else min(own, int(brought))
 
 
 @dataclass(frozen=True)
@@ -34,14 +53,14 @@ class Geometry:
     """The padded input has at least this side in both directions."""
 
     @classmethod
-    def fit(cls, height: int, width: int, short_side: int | None = None, square: int | None = None) -> Geometry:
+    def fit(cls, height: int, width: int, short: int | None = None, square: int | None = None) -> Geometry:
         """Sizes for a frame of height x width.
 
         Args:
-            short_side: of the input; None: as it is.
+            short: side of the input; None: as it is.
             square: side of the square to which smaller inputs are padded; None: no more than the network needs.
         """
-        scale = 1.0 if short_side is None else short_side / min(height, width)
+        scale = 1.0 if short is None else short / min(height, width)
         return cls(height, width, max(1, round(height * scale)), max(1, round(width * scale)), square or 0)
 
     @property

@@ -5,8 +5,7 @@ Shapes: N objects, R prompt tokens, C channels, P points, H' W' padded input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -14,68 +13,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.errors import UserError
 from univs.models.features import ImageFeatures, PromptTokens
 from univs.models.prompt_maps import STRIDE as MAP_STRIDE
 from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import STRIDE
-from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
+from univs.prompts import Points, Scribble
 from univs.streaming.geometry import Geometry
-
-
-@dataclass
-class ObjectPrompt:
-    """Everything that is said about one object on one frame: it counts as one prompt."""
-
-    points: list[Points] = field(default_factory=list)
-    boxes: list[Box] = field(default_factory=list)
-    masks: list[Mask] = field(default_factory=list)
-    scribbles: list[Scribble] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-
-
-def says_something(prompt: ObjectPrompt) -> bool:
-    """Whether anything visual is said."""
-    return bool(prompt.points or prompt.boxes or prompt.masks or prompt.scribbles)
-
-
-def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
-    """Gather visual prompts by object, in the order in which the objects first come. UserError for any other kind."""
-    for prompt in prompts:
-        if not isinstance(prompt, Points | Box | Mask | Scribble):
-            raise UserError(
-                f"a {type(prompt).__name__} is not a visual prompt; give points, a box, a mask or a scribble"
-            )
-    return gathered(prompts)
-
-
-def by_expression(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
-    """Gather prompts by object, expressions among them. UserError for an expression without an id."""
-    for prompt in prompts:
-        if not isinstance(prompt, Points | Box | Mask | Scribble | Text):
-            raise UserError(f"a {type(prompt).__name__} does not describe an object; give an expression")
-    return gathered(prompts)
-
-
-def gathered(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
-    """Object id -> what is said about it, in the order in which the objects first come."""
-    objects: dict[int, ObjectPrompt] = {}
-    for prompt in prompts:
-        assert prompt.object_id is not None
-        said = objects.setdefault(int(prompt.object_id), ObjectPrompt())
-        match prompt:
-            case Points():
-                said.points.append(prompt)
-            case Box():
-                said.boxes.append(prompt)
-            case Mask():
-                said.masks.append(prompt)
-            case Scribble():
-                said.scribbles.append(prompt)
-            case Text():
-                said.texts.append(prompt.text)
-    return objects
+from univs.streaming.object_prompts import ObjectPrompt
 
 
 def united_masks(prompts: Mapping[int, ObjectPrompt]) -> dict[int, NDArray[np.bool_]]:

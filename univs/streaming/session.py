@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
 from univs.streaming.answer import Answer
 from univs.streaming.engine import Engine
-from univs.streaming.geometry import Geometry
+from univs.streaming.geometry import Geometry, short_side
 from univs.streaming.overlap import ClipSchedule
 from univs.streaming.tasks import TASKS, Task
 from univs.streaming.tasks.task import options_of
@@ -38,8 +39,8 @@ class Session:
         model: from `univs.load`. What is made ready of it serves all its sessions; after a change of its weights make
             a new session, which notices.
         task: name of the task, or one of your own making.
-        size: short side in pixels to which frames are resized for the model; None leaves them as they are. Results
-            always have the frame's own size.
+        size: short side in pixels to which frames are resized for the model; 0 leaves them as they are; None: what the
+            model brings along (480 for `tiny`), smaller frames as they are. Results always have the frame's own size.
         precision: number format of the networks, "float32", "bfloat16" or (on a GPU) "float16".
         compiled: whether the image encoder is compiled for the size of the frames; the first one then takes long.
         keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not
@@ -64,12 +65,12 @@ class Session:
     ) -> None:
         if isinstance(task, str) and task not in TASKS:
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
-        if size is not None and size < 1:
-            raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
+        if size is not None and size < 0:
+            raise UserError(f"size is the short side in pixels, or 0 for the frame's own, not {size}")
         self._model = prepared(model, precision, compiled)
         self.task = TASKS[task] if isinstance(task, str) else task
-        self._size = size
         brought: dict[str, Any] = model.config.get("streaming", {})
+        self._short_side = partial(short_side, size, brought)
         rules = options.get("rules", brought.get("rules", "own"))
         self._follower = self.task.follower(rules)
         known = options_of(self._follower) | LOOP_OPTIONS
@@ -169,7 +170,8 @@ class Session:
 
     def _make_engine(self, height: int, width: int) -> Engine:
         options = dict(self._options)
-        geometry = Geometry.fit(height, width, self._size, options.pop("square_padding", None))
+        short = self._short_side(height, width)
+        geometry = Geometry.fit(height, width, short, options.pop("square_padding", None))
         length = options.get("clip_length", 1)
         schedule = ClipSchedule(length, length if self.task.apart else options.get("clip_stride", 1))
         taken = options_of(self._follower)

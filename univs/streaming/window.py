@@ -19,8 +19,8 @@ from univs.models.features import ImageFeatures
 from univs.models.mask_decoder import DecoderInputs
 from univs.models.univs import UniVS
 from univs.streaming.geometry import Geometry
+from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.overlap import Span
-from univs.streaming.prompting import ObjectPrompt
 
 
 class EncodedFrame:

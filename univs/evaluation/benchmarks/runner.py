@@ -124,7 +124,7 @@ class Examiner:
         from univs.streaming import Session
 
         def new_session(recording: Recording, question: Question) -> Pusher:
-            session = Session(self._model, task, size=self._size, keep_results=False, **self._options)
+            session = Session(self._model, task, size=self._size or 0, keep_results=False, **self._options)
             session.expect(question.object_ids)
             return session
 

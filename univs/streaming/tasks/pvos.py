@@ -9,9 +9,7 @@ from collections.abc import Sequence
 
 from univs.errors import UserError
 from univs.prompts import Prompt
-from univs.streaming.frame_follower import FrameFollower
-from univs.streaming.official_rules import follow_named
-from univs.streaming.prompting import ObjectPrompt, by_expression, says_something
+from univs.streaming.object_prompts import ObjectPrompt, by_expression, says_something
 from univs.streaming.tasks.task import Task
 from univs.streaming.tasks.vos import answer_out
 
@@ -28,4 +26,9 @@ def shown_and_named(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
     return objects
 
 
-PVOS = Task("pvos", shown_and_named, answer_out, {"own": FrameFollower, "official": follow_named})
+PVOS = Task(
+    "pvos",
+    shown_and_named,
+    answer_out,
+    {"own": "univs.streaming.frame_follower:FrameFollower", "official": "univs.streaming.official_rules:follow_named"},
+)

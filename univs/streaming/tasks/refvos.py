@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from univs.results import FrameResult
-from univs.streaming.answer import Answer, painted
-from univs.streaming.official_rules import follow_described
-from univs.streaming.own_rules import find_described
-from univs.streaming.prompting import by_expression
+from univs.streaming.object_prompts import by_expression
 from univs.streaming.tasks.task import Task
+
+if TYPE_CHECKING:
+    from univs.streaming.answer import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
     """A mask for each expression; they may overlap, and in the label map the later expression wins."""
+    from univs.streaming.answer import painted
+
     masks = answer.masks()
     object_ids = tuple(sorted(masks))
     return FrameResult(answer.frame_index, painted(masks, answer.geometry), object_ids, answer.scores, masks)
 
 
 REFVOS = Task(
-    "refvos", by_expression, answer_out, {"own": find_described, "official": follow_described}, labels="expressions"
+    "refvos",
+    by_expression,
+    answer_out,
+    {"own": "univs.streaming.own_rules:find_described", "official": "univs.streaming.official_rules:follow_described"},
+    labels="expressions",
 )

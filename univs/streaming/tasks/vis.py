@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from univs.errors import UserError
 from univs.prompts import Prompt
 from univs.results import FrameResult
-from univs.streaming.answer import Answer
-from univs.streaming.assemblies.instances import EntityAnswer
-from univs.streaming.found_follower import FoundAnswer
-from univs.streaming.official_entities import find_instances
-from univs.streaming.own_entities import find_and_follow
-from univs.streaming.prompting import ObjectPrompt
+from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.tasks.task import Task
+
+if TYPE_CHECKING:
+    from univs.streaming.answer import Answer
 
 
 def nothing_shown(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
@@ -25,6 +24,9 @@ def nothing_shown(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
 
 def answer_out(answer: Answer) -> FrameResult:
     """A mask for each instance; they may overlap, and in the label map the better one wins."""
+    from univs.streaming.assemblies.instances import EntityAnswer
+    from univs.streaming.found_follower import FoundAnswer
+
     assert isinstance(answer, EntityAnswer | FoundAnswer)
     return FrameResult(
         answer.frame_index,
@@ -37,4 +39,13 @@ def answer_out(answer: Answer) -> FrameResult:
     )
 
 
-VIS = Task("vis", nothing_shown, answer_out, {"own": find_and_follow, "official": find_instances})
+VIS = Task(
+    "vis",
+    nothing_shown,
+    answer_out,
+    {
+        "own": "univs.streaming.own_entities:find_and_follow",
+        "official": "univs.streaming.official_entities:find_instances",
+    },
+    takes_categories=True,
+)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from univs.results import FrameResult
-from univs.streaming.answer import Answer
-from univs.streaming.frame_follower import FrameFollower
-from univs.streaming.official_rules import follow_shown
-from univs.streaming.prompting import by_object
+from univs.streaming.object_prompts import by_object
 from univs.streaming.tasks.task import Task
+
+if TYPE_CHECKING:
+    from univs.streaming.answer import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
@@ -15,4 +17,9 @@ def answer_out(answer: Answer) -> FrameResult:
     return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores)
 
 
-VOS = Task("vos", by_object, answer_out, {"own": FrameFollower, "official": follow_shown})
+VOS = Task(
+    "vos",
+    by_object,
+    answer_out,
+    {"own": "univs.streaming.frame_follower:FrameFollower", "official": "univs.streaming.official_rules:follow_shown"},
+)

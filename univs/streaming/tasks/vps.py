@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from univs.results import FrameResult
-from univs.streaming.answer import Answer
-from univs.streaming.assemblies.panoptic import PanopticAnswer
-from univs.streaming.official_entities import find_segments
-from univs.streaming.own_entities import paint_everything
 from univs.streaming.tasks.task import Task
 from univs.streaming.tasks.vis import nothing_shown
+
+if TYPE_CHECKING:
+    from univs.streaming.answer import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
     """One map of segment numbers, with the class of each."""
+    from univs.streaming.assemblies.panoptic import PanopticAnswer
+
     assert isinstance(answer, PanopticAnswer)
     stuff = frozenset(number for number, segment in answer.infos.items() if not segment.is_thing)
     return FrameResult(
@@ -20,4 +23,14 @@ def answer_out(answer: Answer) -> FrameResult:
     )
 
 
-VPS = Task("vps", nothing_shown, answer_out, {"own": paint_everything, "official": find_segments}, labels="panoptic")
+VPS = Task(
+    "vps",
+    nothing_shown,
+    answer_out,
+    {
+        "own": "univs.streaming.own_entities:paint_everything",
+        "official": "univs.streaming.official_entities:find_segments",
+    },
+    takes_categories=True,
+    labels="panoptic",
+)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from univs.results import FrameResult
-from univs.streaming.answer import Answer
-from univs.streaming.official_entities import label_pixels
-from univs.streaming.semantic_follower import SemanticAnswer
 from univs.streaming.tasks.task import Task
 from univs.streaming.tasks.vis import nothing_shown
+
+if TYPE_CHECKING:
+    from univs.streaming.answer import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
     """One map of class numbers, from 1 in the order of the categories."""
+    from univs.streaming.semantic_follower import SemanticAnswer
+
     assert isinstance(answer, SemanticAnswer)
     return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores, names=answer.names)
 
 
 VSS = Task(
-    "vss", nothing_shown, answer_out, {"own": label_pixels, "official": label_pixels}, apart=True, labels="semantic"
+    "vss",
+    nothing_shown,
+    answer_out,
+    dict.fromkeys(("own", "official"), "univs.streaming.official_entities:label_pixels"),
+    takes_categories=True,
+    apart=True,
+    labels="semantic",
 )

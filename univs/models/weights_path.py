@@ -1,0 +1,25 @@
+"""Where weights lie; torch is not needed to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from univs.errors import UserError
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+
+
+def weights_path(given: str) -> Path:
+    """The file behind a built-in name or a path. Raises UserError for an unknown name and a file that is not there."""
+    path = Path(given)
+    if path.suffix in (".safetensors", ".pth", ".pkl"):
+        if not path.is_file():
+            raise UserError(f"no weights file at {given}")
+        return path
+    built_in = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+    if given not in built_in:
+        known = ", ".join(built_in) or "none is built in"
+        raise UserError(
+            f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth or .pkl file"
+        )
+    return WEIGHTS / f"{given}.safetensors"
