@@ -53,6 +53,8 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--point", "1@0:3,5:*"], "is not of the form ID@FRAME:x,y[:+|-]"),
         (["--point", "1@0:3,5:-"], "object 1 starts on frame 0 with negative points only"),
         (["--point", "1@3:3,5"], "there is a prompt on frame 3, but the video has 3 frames (0 to 2)"),
+        (["--box", "65536@0:0,0,3,4"], "object id 65536 is not valid; ids are whole numbers from 1 to 65535"),
+        (["--box", f"{'9' * 20}@0:0,0,3,4"], "ids are whole numbers from 1 to 65535"),
         (["--mask", "no.png"], "the mask no.png does not exist"),
         (["--scribble", "no.json"], "the scribble file no.json does not exist"),
         (["--box", "1@0:0,0,9,9", "--weights", "no-such"], "unknown weights 'no-such'"),

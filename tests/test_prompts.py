@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,93 @@ def test_what_can_never_be_a_prompt() -> None:
         with pytest.raises(UserError) as caught:
             make()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.where(np.eye(4) > 0, 5.0, -5.0),
+        np.full((4, 4), 0.3),
+        np.full((4, 4), np.nan),
+        np.full((4, 4), 2.0, np.float16),
+        np.full((4, 4), -1),
+        np.full((4, 4), 1j),
+        np.full((4, 4), "x"),
+        [[1, 2], [3]],
+        None,
+        "mask.png",
+    ],
+)
+def test_what_is_no_mask(mask: Any) -> None:
+    """Logits and probabilities above all: as booleans every pixel of them would be the object."""
+    with pytest.raises(UserError, match="the mask of object 1 ") as caught:
+        Mask(1, mask)
+    assert "\n" not in str(caught.value)
+
+
+def test_floating_point_masks_of_0_and_1_pass() -> None:
+    assert Mask(1, np.eye(4)).mask.sum() == 4 and Mask(1, np.eye(4, dtype=np.float16)).mask.dtype == bool
+    with pytest.raises(UserError, match="give mask > 0 of logits, mask > 0.5 of probabilities"):
+        Mask(1, np.full((4, 4), 0.3))
+
+
+@pytest.mark.parametrize("xyxy", ["1234", ["1", "2", "3", "4"], None, 5, {1, 2, 3, 4}, [[1, 2, 3, 4]], (1, 2, None, 4)])
+def test_what_is_no_box(xyxy: Any) -> None:
+    with pytest.raises(UserError, match="four finite numbers"):
+        Box(1, xyxy)
+
+
+def test_arrays_are_boxes_and_points() -> None:
+    assert Box(1, np.array([1, 2, 3, 4])).xyxy == (1.0, 2.0, 3.0, 4.0)  # type: ignore[arg-type]
+    assert Points(1, np.array([[1, 2], [3, 4]]), np.array([True, False])).xy == ((1.0, 2.0), (3.0, 4.0))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("xy", [None, 5, "12", ["12", "34"], [(1, "2")], [5], {(1, 2)}, [(float("inf"), 2)], [None]])
+def test_what_are_no_points(xy: Any) -> None:
+    with pytest.raises(UserError, match="the points of object 1"):
+        Points(1, xy)
+    with pytest.raises(UserError, match="the scribble of object 1"):
+        Scribble(1, [xy])
+
+
+@pytest.mark.parametrize("strokes", [None, 5, "0.1,0.2", [(0.1, 0.2), (0.3, 0.4)], {"path": 1}])
+def test_what_are_no_strokes(strokes: Any) -> None:
+    with pytest.raises(UserError, match="the scribble of object 1"):
+        Scribble(1, strokes)
+
+
+@pytest.mark.parametrize("flags", ["+", ["+"], 5, [None], [2]])
+def test_what_are_no_flags(flags: Any) -> None:
+    with pytest.raises(UserError, match="flags of object 1 must be a list of true and false"):
+        Points(1, [(1, 2)], flags)
+
+
+@pytest.mark.parametrize("object_id", [0, -1, 65536, 10**25, pytest.param(10**5000, id="huge"), True, 1.0, "1", None])
+def test_ids_are_whole_numbers_that_16_bits_hold(object_id: Any) -> None:
+    for make in (lambda: Box(object_id, (0, 0, 1, 1)), lambda: Mask(object_id, np.eye(2))):
+        with pytest.raises(UserError, match="ids are whole numbers from 1 to 65535") as caught:
+            make()
+        assert len(str(caught.value)) < 120
+    if object_id is not None:
+        with pytest.raises(UserError, match="ids are whole numbers"):
+            Text("the dog", object_id)
+
+
+def test_ids_become_plain_numbers() -> None:
+    """json, for one, takes no others."""
+    assert type(Box(np.int64(65535), (0, 0, 1, 1)).object_id) is int  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", [None, 5, {"dog"}, {"dog": 1}, [1, 2], ["dog", None]])
+def test_what_are_no_categories(names: Any) -> None:
+    with pytest.raises(UserError, match="categories are a list of names"):
+        Categories(names)
+
+
+@pytest.mark.parametrize("things", [5, {"dog"}, [None], [0.5], [2], [-1]])
+def test_what_are_no_things(things: Any) -> None:
+    with pytest.raises(UserError, match="things are places among the 2 categories, 0 to 1"):
+        Categories(("dog", "sky"), things)
 
 
 def test_points_are_positive_unless_said_otherwise() -> None:

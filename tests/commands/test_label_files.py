@@ -56,6 +56,15 @@ def test_semantic_files_hold_class_numbers_and_their_names(tmp_path: Path) -> No
     assert {"id": 3, "name": "boat"} in known and len(known) == 4
 
 
+def test_objects_above_254_are_written_in_16_bits(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 254, 255, 256, 65535]] * 4, np.int32)
+    write(tmp_path, "masks", FrameResult(0, labels, (1, 254, 255, 256, 65535)), FrameResult(1, labels % 255, (1, 254)))
+    with Image.open(tmp_path / "masks" / "00000.png") as image:
+        assert image.mode == "I;16" and np.array_equal(np.asarray(image), labels)
+    with Image.open(tmp_path / "masks" / "00001.png") as image:
+        assert image.mode == "P" and np.array_equal(np.asarray(image), labels % 255)
+
+
 def test_expressions_have_a_folder_each(tmp_path: Path) -> None:
     first, second = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
     first[:, :4], second[:, 2:] = True, True

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from univs.commands.prompt_arguments import choose_task, read_categories, read_prompts
+from univs.commands.prompt_arguments import check_prompts, choose_task, read_categories, read_prompts
 from univs.errors import UserError
-from univs.prompts import Box, Categories, Points, Text
+from univs.masks.mask_files import write_objects
+from univs.prompts import Box, Categories, Mask, Points, Text
 
 
 def test_prompts_of_a_command_line() -> None:
@@ -27,6 +28,35 @@ def test_mask_argument_may_name_a_file_with_an_at_sign(tmp_path: Path) -> None:
     (tmp_path / "a.png@3").write_bytes((tmp_path / "a.png").read_bytes())
     assert list(read_prompts([f"{tmp_path / 'a.png'}@4"], [], [], [])) == [4]
     assert list(read_prompts([f"{tmp_path / 'a.png@3'}"], [], [], [])) == [0]
+
+
+def test_masks_of_a_file_are_those_of_read_objects(tmp_path: Path) -> None:
+    """Ids, void and names of files; that a file is refused where it may be two things is in tests/masks."""
+    labels = np.zeros((6, 8), np.uint16)
+    labels[1:3, 1:4], labels[4, 2:6] = 300, 255
+    write_objects(tmp_path / "deep.png", labels)
+    Image.fromarray(np.where(labels == 300, 1, labels).astype(np.uint8)).save(tmp_path / "grey.png")
+    deep = read_prompts([str(tmp_path / "deep.png")], [], [], [])[0]
+    assert [(p.object_id, int(p.mask.sum())) for p in deep if isinstance(p, Mask)] == [(255, 4), (300, 6)]
+    (grey,) = read_prompts([str(tmp_path / "grey.png")], [], [], [])[0]
+    assert isinstance(grey, Mask) and (grey.object_id, int(grey.mask.sum())) == (1, 6)
+    with pytest.raises(UserError, match=r"the mask .*grey\.png is 8x6 pixels, the frame is 9x6"):
+        check_prompts({0: [grey]}, (6, 9), None)
+
+
+@pytest.mark.parametrize("number", ["65536", "9" * 20, "9" * 200])
+def test_ids_that_no_file_holds_are_refused(number: str) -> None:
+    for arguments in ({"boxes": [f"{number}@0:1,2,3,4"]}, {"points": [f"{number}@0:1,2"]}):
+        with pytest.raises(UserError, match="ids are whole numbers from 1 to 65535|is not of the form"):
+            read_prompts(**{"masks": [], "boxes": [], "points": [], "scribbles": [], **arguments})
+
+
+@pytest.mark.parametrize("object_id", ['"1"', "1.5", "true", "[1]", "null", "-1", "65536", "1e999"])
+def test_ids_of_scribbles_are_whole_numbers(tmp_path: Path, object_id: str) -> None:
+    (tmp_path / "s.json").write_text('{"scribbles": [[{"path": [[0.1, 0.2]], "object_id": ' + object_id + "}]]}")
+    with pytest.raises(UserError, match="whole number") as caught:
+        read_prompts([], [], [], [str(tmp_path / "s.json")])
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,80 @@ def test_photo_masks_shrink_keeps_labels_whole(photo_folder: Path) -> None:
     assert np.array_equal(photo.labels, expected)
 
 
+def turned(path: Path, orientation: int) -> None:
+    """Stores a photo turned, with the EXIF orientation that turns it back."""
+    back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(path) as image:
+        stored = image.transpose(back)
+    stored.save(path, quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_photos_are_turned_as_exif_says(
+    photo_folder: Path, video_folder: Path, coco_folder: Path, orientation: int
+) -> None:
+    """What is seen before the photo is stored in another way is seen after it, under the same labels."""
+
+    def read_all() -> list[np.ndarray]:
+        video = DavisFolder(video_folder)[1]
+        return [PhotoMasks(photo_folder)[0].image, CocoInstances(coco_folder)[0].image, video.read(0)[0]]
+
+    before = read_all()
+    for path in ("images/p0.jpg",):
+        turned(photo_folder / path, orientation)
+    turned(coco_folder / "images/0.jpg", orientation)
+    turned(video_folder / "JPEGImages/480p/walk/00000.jpg", orientation)
+    for old, new in zip(before, read_all(), strict=True):
+        assert old.shape == new.shape and np.abs(old.astype(int) - new).mean() < 4
+
+
+def test_a_mask_of_the_stored_size_is_told_both_sizes(photo_folder: Path, coco_folder: Path) -> None:
+    turned(photo_folder / "images/p0.jpg", 6)
+    Image.fromarray(np.zeros((160, 120), np.uint8)).save(photo_folder / "masks/p0.png")
+    with pytest.raises(UserError, match=r"is 120x160 pixels, its image is 160x120 as it is seen, 120x160 as stored"):
+        PhotoMasks(photo_folder)[0]
+    with Image.open(coco_folder / "images/0.jpg") as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(coco_folder / "images/0.jpg")  # 80x100, as if stored like that
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    with Image.open(coco_folder / "images/0.jpg") as image:
+        image.transpose(Image.Transpose.ROTATE_270).save(coco_folder / "images/0.jpg", exif=exif)
+    with pytest.raises(UserError, match=r"says 100x80 pixels, its image is 80x100 as it is seen, 100x80 as stored"):
+        CocoInstances(coco_folder)[0]
+
+
+def test_photo_masks_in_other_formats_and_with_soft_edges(photo_folder: Path) -> None:
+    expected = PhotoMasks(photo_folder)[0].labels
+    path = photo_folder / "masks/p0.png"
+    with Image.open(path) as mask:
+        soft = mask.resize((40, 30), Image.Resampling.BOX).resize(mask.size, Image.Resampling.BICUBIC)
+    path.unlink()
+    soft.convert("RGB").save(path.with_suffix(".webp"), lossless=True)
+    labels = PhotoMasks(photo_folder)[0].labels
+    assert set(np.unique(labels)) == {0, 1} and (labels != expected).mean() < 0.02
+    soft.save(path.with_suffix(".bmp"))
+    with pytest.raises(UserError, match=r"both p0\.bmp and p0\.webp"):
+        PhotoMasks(photo_folder)
+
+
+def test_photo_masks_of_several_objects_are_refused(photo_folder: Path) -> None:
+    """Values such as 1, 2, 3 of a trimap were empty masks: none is brighter than half."""
+    trimap = np.full((120, 160), 2, np.uint8)
+    trimap[30:80, 40:100] = 1
+    Image.fromarray(trimap).save(photo_folder / "masks/p0.png")
+    with pytest.raises(UserError, match=r"p0\.png holds 2 objects \(1 to 2\); expected one"):
+        PhotoMasks(photo_folder)[0]
+
+
+def test_ids_that_labels_cannot_hold_are_refused(video_folder: Path) -> None:
+    path = video_folder / "Annotations/480p/walk/00000.png"
+    Image.fromarray(np.full((90, 120), 300, np.uint16)).save(path)
+    with pytest.raises(UserError, match=r"00000\.png holds 300; data sets hold ids up to 254"):
+        DavisFolder(video_folder)[1].read(0)
+
+
 def test_photo_masks_without_partner(photo_folder: Path) -> None:
     (photo_folder / "masks/p1.png").unlink()
     with pytest.raises(UserError, match=r"image .*p1.jpg has no mask"):

@@ -64,3 +64,32 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     frame = next(iter(open_video(tmp_path)))
     assert frame.shape == (12, 8, 3)
     assert frame[2, 6, 0] == 255 and frame[2, 1, 0] == 0 and frame[10, 6, 0] == 0  # bright top right
+
+
+@pytest.mark.parametrize("name", ["moving.webp", "moving.png", "pages.tif"])
+def test_several_pictures_in_a_file_are_a_video(tmp_path: Path, name: str) -> None:
+    frames = [Image.new("RGB", (13, 9), (value, 0, 0)) for value in (0, 50, 100, 150)]
+    options = {} if name.endswith("tif") else {"duration": 50}
+    lossless = {"lossless": True} if name.endswith("webp") else {}
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options, **lossless)
+    for source in (tmp_path / name, tmp_path):
+        reader = open_video(source)
+        assert (reader.size, reader.num_frames, reader.fps) == ((9, 13), 4, 20 if options else 25)
+        assert [int(frame[0, 0, 0]) for frame in reader] == [0, 50, 100, 150]
+        assert len(list(reader)) == 4  # can be read again
+
+
+def test_what_an_animated_png_shows_instead_of_itself_is_no_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (13, 9), (value, 0, 0)) for value in (0, 50, 100)]
+    frames[0].save(tmp_path / "0.png", save_all=True, append_images=frames[1:], default_image=True)
+    assert [int(frame[0, 0, 0]) for frame in open_video(tmp_path / "0.png")] == [50, 100]
+
+
+def test_animation_cut_short_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3)).astype(np.uint8)
+    frames = [Image.fromarray(frame) for frame in noise]
+    frames[0].save(tmp_path / "m.tif", save_all=True, append_images=frames[1:])
+    whole = (tmp_path / "m.tif").read_bytes()
+    (tmp_path / "m.tif").write_bytes(whole[: 2 * len(whole) // 3])
+    with pytest.raises(UserError, match=r"cannot read the picture .*m\.tif"):
+        list(open_video(tmp_path / "m.tif"))

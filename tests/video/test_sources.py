@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from univs import UserError
-from univs.video import open_video
+from univs.video import VideoWriter, open_video
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (4, 6, 8, 3), dtype=np.uint8)
 
@@ -55,3 +55,25 @@ def test_what_cannot_be_opened(source: object, words: str) -> None:
 def test_a_reader_is_its_own_source(tmp_path: Path) -> None:
     reader = open_video(FRAMES)
     assert open_video(reader) is reader
+
+
+def test_a_folder_may_hold_the_video_itself(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", 5) as writer:
+        for frame in FRAMES:
+            writer.write(frame)
+    (tmp_path / "notes.txt").write_text("not a video")
+    (tmp_path / "._clip.mp4").write_text("what another file system left")
+    reader = open_video(tmp_path)
+    assert reader.name == str(tmp_path / "clip.mp4") and len(list(reader)) == 4
+
+
+def test_a_folder_without_frames_says_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no frames: no images \(.*\.webp\) and no video"):
+        open_video(tmp_path)
+    (tmp_path / "night").mkdir()
+    with pytest.raises(UserError, match="holds no frames, but folders; give one of them, such as .*night"):
+        open_video(tmp_path)
+    for name in ("a.mp4", "b.mov"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match=r"holds no frames, but 2 videos; give one of them, such as .*a\.mp4"):
+        open_video(tmp_path)

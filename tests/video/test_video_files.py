@@ -10,6 +10,7 @@ import pytest
 from univs import UserError
 from univs.video import VideoWriter, open_video
 from univs.video.av_reader import upright
+from univs.video.writer import MOST_PIXELS, fitting_size
 
 FASTSTART = {"movflags": "faststart"}
 
@@ -85,6 +86,28 @@ def test_nothing_appears_before_the_video_is_whole_or_after_an_error(tmp_path: P
     with VideoWriter(path, fps=25):
         pass
     assert not path.exists()  # no frame, no file
+
+
+@pytest.mark.parametrize(
+    ("size", "written"),
+    [((20, 16384), (20, 16384)), ((20, 32768), (10, 16384)), ((65536, 3), (16384, 2)), ((12000, 8000), None)],
+)
+def test_frames_beyond_h264_are_scaled_down(size: tuple[int, int], written: tuple[int, int] | None) -> None:
+    fitted = fitting_size(*size)
+    if written is None:
+        assert fitted[0] / fitted[1] == pytest.approx(1.5, abs=1e-3)
+        assert 0.999 < fitted[0] * fitted[1] / MOST_PIXELS <= 1
+    else:
+        assert fitted == (written[0], max(1, size[1] * written[0] // size[0])) or fitted == written
+
+
+def test_a_frame_wider_than_h264_goes_is_written(tmp_path: Path) -> None:
+    wide = np.zeros((4, 20000, 3), np.uint8)
+    wide[:, 10000:] = 255
+    with VideoWriter(tmp_path / "wide.mp4", 25) as writer:
+        writer.write(wide)
+    frame = next(iter(open_video(tmp_path / "wide.mp4")))
+    assert frame.shape[1] == 16384 and frame[0, 4000, 0] < 20 and frame[0, 12000, 0] > 235
 
 
 def test_writer_refuses_another_size(tmp_path: Path) -> None:

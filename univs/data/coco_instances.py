@@ -86,11 +86,8 @@ class CocoInstances:
 
     def __getitem__(self, index: int) -> Photo:
         entry = self.entries[index]
-        image = read_rgb(self.images / entry["file_name"])
+        image = read_entry(self.images, entry)
         height, width = image.shape[:2]
-        if (entry["height"], entry["width"]) != (height, width):
-            said, path = f"{entry['width']}x{entry['height']}", self.images / entry["file_name"]
-            raise UserError(f"the entry of {path} says {said} pixels, {sizes_of((height, width), path)}")
         labels = np.zeros((height, width), np.uint8)
         masks = draw_masks(self.masks[entry["id"]], (height, width), self.path)
         masks.sort(key=lambda pair: -int(pair[0].sum()))  # small objects lie on large ones (a cup on a table)
@@ -104,6 +101,20 @@ class CocoInstances:
         image, labels = shrink(image, labels, self.longest)
         complete = self.complete and not entry.get("only_categories")
         return Photo(image, labels, categories, complete, name=f"{self.name}/{entry['file_name']}")
+
+
+def read_entry(images: Path, entry: dict[str, Any]) -> np.ndarray:
+    """The image of a COCO entry, H W 3 uint8, as it is seen. Raises UserError unless it has the size that is stated.
+
+    Masks are taken to lie on the picture as it is seen, as detectron2 and mmdetection take them; where EXIF turns it by
+    a quarter and the entry states the size that is stored, they do not, and the message says so.
+    """
+    path = images / entry["file_name"]
+    image = read_rgb(path)
+    if (entry["height"], entry["width"]) != image.shape[:2]:
+        said = f"{entry['width']}x{entry['height']}"
+        raise UserError(f"the entry of {path} says {said} pixels, {sizes_of(image.shape[:2], path)}")
+    return image
 
 
 def is_one_object(annotation: dict[str, Any]) -> bool:

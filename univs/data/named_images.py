@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, draw_masks, is_one_object
+from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, draw_masks, is_one_object, read_entry
 from univs.data.photo import files_by_stem, read_indices, read_names, require_folder, require_same_size
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
@@ -94,7 +94,7 @@ class NamedImages:
     def __getitem__(self, index: int) -> VideoSample:
         """One image as a clip of one frame. `panoptic` is there where stuff is labelled, 255 where nobody labelled."""
         entry = self.entries[index]
-        image = read_rgb(self.photos.images / entry["file_name"])
+        image = read_entry(self.photos.images, entry)
         height, width = image.shape[:2]
         objects, panoptic = np.zeros((height, width), np.uint8), np.full((height, width), IGNORE, np.uint8)
         stuffed = bool(entry.get("stuff_labelled")) or entry.get("mask_level") == "category"

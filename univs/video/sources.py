@@ -81,9 +81,9 @@ def _only_video(folder: Path) -> Path:
         return videos[0]
     folders = [path for path in entries if path.is_dir()]
     if videos:
-        hint = f"{len(videos)} videos; give one of them, such as {videos[0]}"
+        hint = f", but {len(videos)} videos; give one of them, such as {videos[0]}"
     elif folders:
-        hint = f"folders; give one of them, such as {folders[0]}"
+        hint = f", but folders; give one of them, such as {folders[0]}"
     else:
-        hint = f"no images ({' '.join(sorted(IMAGE_SUFFIXES))}) and no video"
-    raise UserError(f"{folder} holds no frames but {hint}")
+        hint = f": no images ({' '.join(sorted(IMAGE_SUFFIXES))}) and no video"
+    raise UserError(f"{folder} holds no frames{hint}")

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from univs.files import atomic_path
 from univs.video.reader import Frame
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+LONGEST_SIDE = 16384
+"""In pixels: what x264 takes."""
+MOST_PIXELS = 139_264 * 16 * 16
+"""Of a frame: the macroblocks of H.264's highest level, 6.2 (8192 x 4320 and the like)."""
+
+
 class VideoWriter:
     """Writes RGB uint8 frames H x W x 3 to an H.264 MP4 (yuv420p); the first frame sets the size.
 
     A context manager: the file takes its name when the block ends well and at least one frame was written; after an
-    error nothing is left. H.264 needs even sizes, so the last row or column of an odd one is repeated.
+    error nothing is left. H.264 needs even sizes, so the last row or column of an odd one is repeated; frames
+    beyond what H.264 takes are scaled down (`fitting_size`).
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float, crf: int = 20, preset: str = "veryfast") -> None:
@@ -41,7 +49,9 @@ class VideoWriter:
         """Add one frame. Raises ValueError if its size differs from the first one's."""
         import av
 
-        height, width = frame.shape[:2]
+        height, width = fitting_size(*frame.shape[:2])
+        if (height, width) != frame.shape[:2]:
+            frame = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BOX))
         padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._container is None:
             temporary = self._stack.enter_context(atomic_path(self._path))
@@ -64,3 +74,9 @@ class VideoWriter:
         elif self._container is not None:
             with self._stack:
                 self._container.mux(self._stream.encode(None))
+
+
+def fitting_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width in pixels at which frames of this size are written, smaller where H.264 takes no such frames."""
+    ratio = min(1.0, LONGEST_SIDE / max(height, width), (MOST_PIXELS / (height * width)) ** 0.5)
+    return max(1, int(height * ratio)), max(1, int(width * ratio))
