@@ -124,7 +124,8 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="append",
         default=[],
         metavar="PNG[@FRAME]",
-        help="indexed (one object per index, 255 is ignored) or binary (object 1), of the frame's size",
+        help="indexed or grey (one object per value, 255 is ignored) or binary (object 1), of the frame's size; "
+        "docs/inputs.md has all kinds",
     )
     prompts.add_argument("--box", action="append", default=[], metavar="ID@FRAME:x0,y0,x1,y1")
     prompts.add_argument(

@@ -17,6 +17,7 @@ PAGES = (
     "docs/synthvs.md",
     "docs/metrics.md",
     "docs/evaluation.md",
+    "docs/inputs.md",
     "datasets/README.md",
 )
 
