@@ -56,7 +56,7 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--box", "65536@0:0,0,3,4"], "object id 65536 is not valid; ids are whole numbers from 1 to 65535"),
         (["--box", f"{'9' * 20}@0:0,0,3,4"], "ids are whole numbers from 1 to 65535"),
         (["--mask", "no.png"], "the mask no.png does not exist"),
-        (["--scribble", "no.json"], "the scribble file no.json does not exist"),
+        (["--scribble", "no.json"], "no.json does not exist"),
         (["--box", "1@0:0,0,9,9", "--weights", "no-such"], "unknown weights 'no-such'"),
         (["--box", "1@0:0,0,9,9", "--precision", "int8"], "unknown precision 'int8'; known: float32"),
         (["--box", "1@0:0,0,9,9", "--device", "abacus"], "invalid choice: 'abacus'"),
@@ -131,7 +131,7 @@ def test_bad_masks(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Pa
 
 def test_bad_scribbles(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:
     for text, words in (
-        ("{", "is not DAVIS scribble JSON"),
+        ("{", "is no JSON file"),
         ('{"strokes": []}', "is not DAVIS scribble JSON"),
         ('{"scribbles": [[{"path": 3, "object_id": 1}]]}', "must be x,y pairs"),
         ('{"scribbles": [[{"path": [[0.1, 2]], "object_id": 1}]]}', "outside the frame"),
