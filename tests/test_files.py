@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from univs.files import atomic_path
+from univs.files import atomic_path, folders_in, is_stray
 
 
 def test_takes_its_name_only_when_whole(tmp_path: Path) -> None:
@@ -22,3 +22,11 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert final.read_text() == "old" and list(tmp_path.iterdir()) == [final]
+
+
+def test_what_systems_leave_behind_is_no_folder_of_a_video(tmp_path: Path) -> None:
+    for name in ("b", "a", "__MACOSX", ".hidden", "._a", "@eaDir"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    assert folders_in(tmp_path) == ["a", "b"]
+    assert all(map(is_stray, ("._00001.png", ".DS_Store", "Thumbs.db", "desktop.ini"))) and not is_stray("00001.png")

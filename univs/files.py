@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the folder of what can be made again."""
+"""Files that appear whole or not at all, what systems leave beside them, and the folder of what can be made again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+STRAY = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini"})
+"""What systems and archives leave in folders, beside hidden files (._NAME, .DS_Store)."""
+
+
+def is_stray(name: str) -> bool:
+    """Whether a file or folder of this name is none that somebody put there: hidden, or left behind by a system."""
+    return name.startswith(".") or name in STRAY
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted, without those that a system left there. Raises OSError."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_stray(path.name))
 
 
 @contextmanager

@@ -160,3 +160,16 @@ def test_a_sequence_without_objects_has_no_rows(tmp_path: Path) -> None:
     write_data_set(tmp_path, "Annotations_unsupervised", [boxes()] * 3)
     scores = score_unsupervised(tmp_path / "DAVIS", tmp_path / "results")
     assert not scores.rows and math.isnan(scores.summary["J&F-Mean"])
+
+
+def test_what_systems_leave_in_folders_is_passed_over(tmp_path: Path) -> None:
+    frames = [boxes(o1=(2, 3, 20, 20), o2=(20, 20, 30, 40))] * 4
+    name = write_data_set(tmp_path, "Annotations", frames)
+    clean = score_semisupervised(tmp_path / "DAVIS", tmp_path / "results").summary
+    for folder in (tmp_path / "DAVIS" / "Annotations" / "480p" / name, tmp_path / "results" / name):
+        for stray in ("._00001.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+            (folder / stray).write_bytes(b"\0\5\26\7")
+    (tmp_path / "DAVIS" / "Annotations" / "480p" / "__MACOSX").mkdir()
+    list_file = tmp_path / "DAVIS" / "ImageSets" / "2017" / "val.txt"
+    list_file.write_bytes(b"\xef\xbb\xbf" + list_file.read_bytes().replace(b"\n", b"\r\n"))
+    assert score_semisupervised(tmp_path / "DAVIS", tmp_path / "results").summary == clean

@@ -60,9 +60,37 @@ def test_an_expression_means_all_its_objects(case: Path) -> None:
 
 
 def test_a_video_without_predictions_scores_nothing(case: Path) -> None:
-    (case / "predictions" / "v").rename(case / "predictions" / "other")
+    path = case / "meta_expressions.json"
+    video = json.loads(path.read_text())["videos"]["v"]
+    path.write_text("\ufeff" + json.dumps({"videos": {"v": video, "w": video}}))
     scores = score(case, case / "predictions")
-    assert dict(scores.summary) == {"J": 0, "F": 0, "J&F": 0} and scores.figures["per_expression"]["v_1"]["J"] == 0
+    assert scores.figures["per_expression"]["w_1"]["J"] == 0 < scores.figures["per_expression"]["v_1"]["J"]
+    (case / "predictions" / "v").rename(case / "predictions" / "other")
+    with pytest.raises(UserError, match="predictions has a folder of none of the videos"):
+        score(case, case / "predictions")
+
+
+def test_masks_that_are_none_are_named(case: Path) -> None:
+    path = case / "mask_dict.json"
+    masks = json.loads(path.read_text())
+    for broken, why in (
+        ({"size": [24, 32], "counts": "b'11'"}, "frame 1 of v: the compressed counts"),
+        ({"size": [24, 31], "counts": [744]}, "frame 1 of v: a mask has the size 24 x 31; expected 24 x 32"),
+        ({"size": [24, 32], "counts": [744]}, "frame 1 of v: run lengths add up to 744 pixels"),
+        ("none", "frame 1 of v: a mask is 'none'"),
+        ([[1, 2, float("nan"), 5, 6, 7]], "frame 1 of v: a polygon holds"),
+    ):
+        masks["6"][1] = broken
+        path.write_text(json.dumps(masks))
+        with pytest.raises(UserError, match=f"mask_dict.json, annotation 6, {why}"):
+            score(case, case / "predictions")
+
+
+def test_nothing_meant_and_nothing_found(case: Path) -> None:
+    (case / "mask_dict.json").write_text(json.dumps({"5": [None] * 3, "6": [None] * 3}))
+    for file in (case / "predictions").rglob("*.png"):
+        Image.new("L", (32, 24)).save(file)
+    assert dict(score(case, case / "predictions").summary) == {"J": 1, "F": 1, "J&F": 1}
 
 
 def test_bad_files_are_named(case: Path) -> None:

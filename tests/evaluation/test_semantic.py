@@ -77,6 +77,48 @@ def test_vspw_round_trip_and_wrong_files(tmp_path: Path) -> None:
         vspw.score(pred, pred)
 
 
+def test_vspw_takes_void_for_nothing_found(tmp_path: Path) -> None:
+    gt, pred = write_vspw(tmp_path)
+    save(pred / "v" / "004.png", np.full((4, 6), 255))
+    # Of 10 frames with 17 pixels of class 7 and 1 of class 9 one is lost.
+    assert vspw.score(gt, pred).summary["mIoU"] == pytest.approx(0.9)
+    for file in (pred / "v").iterdir():
+        save(file, np.full((4, 6), 255))
+    assert vspw.score(gt, pred).summary["mIoU"] == vspw.score(gt, pred).summary["fwIoU"] == 0
+
+
+def test_vspw_maps_of_other_labels_than_said_are_refused(tmp_path: Path) -> None:
+    """Raw maps have classes 1 to 124, others 0 to 123; where 124 is not seen, all classes are one off."""
+    true, found = tmp_path / "V" / "data" / "v" / "mask", tmp_path / "p" / "v"
+
+    def write(folder: Path, added: int, highest: int = 20) -> None:
+        for t in range(3):
+            labels = np.repeat([[3, 4, 9, 255], [highest, 7, 7, 3]], 4, 0)
+            save(folder / f"{t}.png", np.where(labels == 255, 255, labels + added))
+
+    def scored(**options: str) -> float:
+        return vspw.score(tmp_path / "V", tmp_path / "p", **options).summary["mIoU"]
+
+    write(true, 1)
+    write(found, 0)
+    (tmp_path / "V" / "val.txt").write_bytes(b"\xef\xbb\xbfv\r\n")
+    assert scored(labels="raw") == 1
+    with pytest.raises(UserError, match="true maps look raw, .*; expected --labels raw"):
+        scored()
+    write(found, 1)
+    with pytest.raises(UserError, match="plus one: leave out --labels raw, or write predictions as classes 0 to 123"):
+        scored(labels="raw")
+    write(true, 0)
+    with pytest.raises(UserError, match="plus one: write predictions as classes 0 to 123"):
+        scored()
+    write(true, 1, highest=123)
+    with pytest.raises(UserError, match=r"0.png holds 124, which maps .* look raw, .*; expected --labels raw"):
+        scored()
+    write(true, 30, highest=123)
+    with pytest.raises(UserError, match=r"0.png holds 153; expected 1 to 124, or 255"):
+        scored(labels="raw")
+
+
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_the_band_is_what_erosions_take_off(steps: int) -> None:
     for seed in range(5):

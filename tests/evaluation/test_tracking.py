@@ -164,11 +164,33 @@ def test_kitti_mots_excuses_what_lies_in_the_ignored_region(tmp_path: Path) -> N
         (f"7 4 1 10 20 {box(3)}", "line 2: frame 7; .* says 0 to 1"),
         (f"0 3 1 10 20 {box(12)}", "frame 0: the id 3 comes more than once"),
         (f"0 4 1 10 20 {box(3)}", "frame 0: masks overlap"),
+        ("0 4 1 10 20 b'11'", "0003.txt, line 2: the compressed counts"),
+        (f"0 4 1 20 20 {box(12)}", "0003.txt, line 2: run lengths add up to 200 pixels"),
+        (f"1 4 1 20 10 {box(12)}", r"mine/data/0003.txt, frame 1: masks of \[20, 10\] .*; expected \[10, 20\]"),
+        ("0 4 1 -10 -20 1", "0003.txt, line 2: no mask can have -10 x -20 pixels"),
     ],
 )
 def test_wrong_kitti_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         score_kitti(*write_kitti(tmp_path, [f"0 3 1 10 20 {box(2)}", line]))
+
+
+def test_no_tracks_at_all_score_0(tmp_path: Path) -> None:
+    gt, pred = write_kitti(tmp_path, [])
+    found = score_kitti(gt, pred)
+    assert set(found.summary.values()) == {0}
+    (gt / "label_02" / "0003.txt").write_text("")
+    assert set(score_kitti(gt, pred).summary.values()) == {0}
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path: Path) -> None:
+    gt, pred = write_kitti(tmp_path, [f"{t} 4 1 10 20 {box(2 + t)}" for t in (0, 1)])
+    for path in (gt / "label_02" / "0003.txt", pred / "data" / "0003.txt", gt / "evaluate_mots.seqmap.val"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert score_kitti(gt, pred).summary["HOTA car"] == 1
+    (pred / "data" / "0003.txt").write_bytes("0 é".encode("latin-1"))
+    with pytest.raises(UserError, match="0003.txt is no UTF-8 text"):
+        score_kitti(gt, pred)
 
 
 def test_ignored_regions_may_overlap_each_other(tmp_path: Path) -> None:
@@ -224,5 +246,45 @@ def test_wrong_burst_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds the sequence D/other, which .* does not have"):
         score_burst(gt, pred)
     pred.write_text("{}")
-    with pytest.raises(UserError, match="pred.json holds no sequence"):
+    with pytest.raises(UserError, match="pred.json holds no list of sequences"):
         score_burst(gt, pred)
+
+
+def change(path: Path, **fields: Any) -> None:
+    content = json.loads(path.read_text())
+    content["sequences"][0].update(fields)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("task", ["class_guided", "exemplar_guided"])
+def test_finding_nothing_scores_0(task: str, tmp_path: Path) -> None:
+    gt, pred = write_burst(tmp_path, {"1": 4})
+    change(pred, segmentations=[{}, {}, {}], track_category_ids={})
+    nothing = score_burst(gt, pred, task=task).summary
+    assert nothing["HOTA all"] == nothing["AP all"] == nothing["HOTA common"] == 0
+    pred.write_text('{"sequences": []}')
+    assert score_burst(gt, pred, task=task).summary["HOTA all"] == 0
+    change(gt, segmentations=[{}, {}, {}], track_category_ids={})
+    summary = score_burst(gt, pred, task=task).summary
+    assert len(summary) == 12 and all(math.isnan(value) for value in summary.values())
+
+
+def test_burst_answers_about_something_else_are_named(tmp_path: Path) -> None:
+    gt, pred = write_burst(tmp_path, {"1": 4})
+    good = pred.read_text()
+    sequence = json.loads(good)["sequences"][0]
+    size, masks = (sequence["height"], sequence["width"]), sequence["segmentations"]
+    one = next(iter(masks[1]))
+    for fields, why in (
+        ({"height": size[1], "width": size[0]}, f"D/s is {size[1]} x {size[0]} .*; expected {size[0]} x {size[1]}"),
+        ({"annotated_image_paths": ["x", "y", "z"]}, "D/s is of none of the annotated frames; expected"),
+        ({"segmentations": [{}, {one: {"rle": "b'11'"}}, {}]}, "D/s, .*, track .*: the compressed counts"),
+        ({"segmentations": [{}, {one: {"rle": None}}, {}]}, "D/s, .*, track .*: a mask is no RLE"),
+        ({"segmentations": [{}, {one: {"rle": "11"}}, {}]}, "D/s, .*, track .*: run lengths add up to 2 pixels"),
+        ({"segmentations": [{}, {one: {**masks[1][one], "score": math.nan}}, {}]}, "D/s, .*: expected .*finite score"),
+        ({"segmentations": [{}, {one: {**masks[1][one], "category_id": 4.5}}, {}]}, "D/s, .*: expected track -> rle"),
+    ):
+        pred.write_text(good)
+        change(pred, **fields)
+        with pytest.raises(UserError, match=f"pred.json, {why}"):
+            score_burst(gt, pred)

@@ -191,3 +191,63 @@ def test_annotations_may_come_before_the_videos(tmp_path: Path) -> None:
     gt.write_text(json.dumps({"annotations": rows, "videos": truth["videos"]}))
     with pytest.raises(UserError, match="gt.json is not what was expected"):
         score(gt, pred)
+
+
+def test_finding_nothing_scores_0(tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    results = json.loads(pred.read_text())
+    unseen = [{**row, "segmentations": [None] * 3} for row in results]
+    one_video = [row for row in results if row["video_id"] == 2]
+    for answers in ([], unseen):
+        pred.write_text(json.dumps(answers))
+        scores = score(gt, pred)
+        assert {scores.summary[key] for key in ("AP", "AP50", "AP75", "AR1", "AR10", "AP_small")} == {0}
+        assert list(scores.rows) == ["class1", "class2"]
+    pred.write_text(json.dumps(one_video))
+    assert 0 < score(gt, pred).summary["AP"] < 1
+
+
+def test_without_ground_truth_every_figure_is_unknown(tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    truth = json.loads(gzip.decompress((tmp_path / "gt.json.gz").read_bytes()))
+    (tmp_path / "gt.json.gz").unlink()
+    for answers in (pred.read_text(), "[]"):
+        pred.write_text(answers)
+        gt.write_text(json.dumps({**truth, "annotations": []}))
+        assert set(score(gt, pred).figures["stats"].values()) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"score": float("nan")}, "expected finite numbers as score"),
+        ({"score": "0.5"}, "expected finite numbers as score"),
+        ({"category_id": 1.5}, "expected whole numbers as ids"),
+        ({"category_id": "1"}, "expected whole numbers as ids"),
+        ({"video_id": True}, "expected whole numbers as ids"),
+        ({"segmentations": "abc"}, "a list of segmentations"),
+        ({"segmentations": {"0": None, "1": None, "2": None}}, "a list of segmentations"),
+        ({"segmentations": [None, {"size": [12, 16], "counts": "b'11'"}, None]}, "frame 1: the compressed counts"),
+        ({"segmentations": [None, {"size": [12, 16], "counts": ""}, None]}, "frame 1: the compressed counts are empty"),
+        ({"segmentations": [None, [[1, 2, float("nan"), 5, 6, 7]], None]}, "frame 1: a polygon holds"),
+        ({"segmentations": [None, [[1, 2, 1e9, 5, 6, 7]], None]}, "frame 1: a polygon reaches"),
+    ],
+)
+def test_answers_that_are_none_are_named(changes: dict[str, Any], why: str, tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    results = json.loads(pred.read_text())
+    results[2].update(changes)
+    pred.write_text(json.dumps(results))
+    with pytest.raises(UserError, match=f"results.json, result 2.*{why}"):
+        score(gt, pred)
+
+
+def test_counts_of_another_frame_size_are_refused_at_once(tmp_path: Path) -> None:
+    """pycocotools compares them without end."""
+    gt, pred = write_set(tmp_path)
+    results = json.loads(pred.read_text())
+    smaller = rle_tools.encode(np.asfortranarray(np.eye(10, 16, dtype=np.uint8)))["counts"].decode()
+    results[1]["segmentations"][2]["counts"] = smaller
+    pred.write_text(json.dumps(results))
+    with pytest.raises(UserError, match="result 1, frame 2: run lengths add up to 160 pixels; .* 12 x 16 pixels"):
+        score(gt, pred)

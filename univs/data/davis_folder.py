@@ -11,6 +11,7 @@ import numpy as np
 from univs.data.photo import files_by_stem, read_labels, read_names, require_folder, require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
+from univs.files import folders_in
 from univs.masks.mask_files import is_mask
 from univs.video.images import is_image
 from univs.video.pictures import read_rgb
@@ -63,7 +64,7 @@ class DavisFolder:
         images = resolution_folder(require_folder(root / "JPEGImages", "DAVIS-style folder"))
         masks = resolution_folder(require_folder(root / "Annotations", "DAVIS-style folder"))
         if image_set is None:
-            names = sorted(path.name for path in images.iterdir() if path.is_dir())
+            names = folders_in(images)
         else:
             names = sorted(read_names(image_set))
         banned = read_names(exclude)

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from univs.errors import UserError
-from univs.evaluation.burst_files import HOLDS, Detection, SpooledSequence, Video, read_sequence, spool_sequences
+from univs.evaluation.burst_files import Detection, SpooledSequence, Video, read_sequence, spool_sequences
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.hota import EPSILON, SHAPES, HotaTally, TrackedFrame, added, averaged, measure_hota, renumber
 from univs.evaluation.scores import Progress, Scores, quiet
@@ -71,7 +70,7 @@ class ClassTally(NamedTuple):
 
 
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet, task: str = "class_guided") -> Scores:
-    """All figures by the rules of both tools. Raises UserError for whatever is wrong with the files."""
+    """All figures by the rules of both tools, NaN if nothing is true. Raises UserError for what is wrong with files."""
     measure = partial(measure_sequence, exemplar=task == "exemplar_guided")
     with TemporaryDirectory(prefix="univs-score-") as folder:
         sequences = spool_sequences(gt, pred, Path(folder))
@@ -79,15 +78,19 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet,
         parts = score_videos(measure, sequences, workers, progress, weights)
     measured = [tallies for tallies, _ in parts]
     classes = sorted({category for _, present in parts for category in present})
-    if not classes:
-        raise UserError(f"{gt} holds no object; expected {HOLDS}")
+    shown = ("HOTA", "DetA", "AssA", "AP")
+    if not classes:  # nothing to be found
+        unknown = {key: dict.fromkeys(("all", "common", "uncommon"), float("nan")) for key in shown}
+        return Scores(
+            {f"{task}/{tool}": {**unknown, "per_class": {}} for tool in TOOLS},
+            {f"{key} {part}": value for key, parts in unknown.items() for part, value in parts.items()},
+        )
     figures: dict[str, Any] = {}
     for tool in TOOLS:
         tallies = {
             category: [video[tool][category] for video in measured if category in video[tool]] for category in classes
         }
         figures[f"{task}/{tool}"] = tool_figures(tallies, each_threshold=tool == "burstapi")
-    shown = ("HOTA", "DetA", "AssA", "AP")
     final = figures[f"{task}/trackeval"]
     rows = {name: {key: row[key] for key in shown} for name, row in final["per_class"].items()}
     summary = {f"{key} {part}": value for key in shown for part, value in final[key].items()}

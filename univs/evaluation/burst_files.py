@@ -60,6 +60,8 @@ def spool_sequences(gt: Path, pred: Path, folder: Path) -> list[SpooledSequence]
         folder: where the temporary files go; the sequences can be read as long as they are there.
     """
     truth, true_places = _spool(gt, folder / "truth")
+    if not true_places:
+        raise UserError(f"{gt} holds no sequence; expected {HOLDS}")
     prediction, places = _spool(pred, folder / "prediction")
     unknown = [key for key in places if key not in true_places]
     if unknown:
@@ -88,8 +90,17 @@ def read_sequence(spooled: SpooledSequence, exemplar: bool) -> Video:
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"{spooled.gt}, {'/'.join(key)}: {error}; expected {HOLDS}") from error
+    if predicted and (said := (predicted[0]["height"], predicted[0]["width"])) != size:
+        raise UserError(
+            f"{spooled.pred}, {'/'.join(key)} is {said[0]} x {said[1]} (height x width); expected {size[0]} x {size[1]}"
+        )
     true = _detections(sequence, size, spooled.gt, key)
     found = _detections(predicted[0], size, spooled.pred, key) if predicted else {}
+    if found and paths and not found.keys() & set(paths):
+        raise UserError(
+            f"{spooled.pred}, {'/'.join(key)} is of none of the annotated frames; expected {paths[0]} and others of "
+            f"{spooled.gt}"
+        )
     if exemplar:
         own = {int(track) for track in sequence["track_category_ids"]}
         extra = {one.track for frame in found.values() for one in frame} - own
@@ -108,11 +119,12 @@ def read_sequence(spooled: SpooledSequence, exemplar: bool) -> Video:
 
 def _spool(path: Path, spool: Path) -> tuple[Spooled, dict[tuple[str, str], int]]:
     """Writes the sequences; (data set, name) -> place. UserError if a field is missing or numbers of frames differ."""
-    places = {}
+    places, there = {}, False
     with SpoolWriter(spool) as writer:
         for member, items in json_arrays(path, HOLDS):
             if member != "sequences":
                 continue
+            there = True
             for place, (sequence, text) in enumerate(items):
                 lacking = [field for field in FIELDS if not isinstance(sequence, Mapping) or field not in sequence]
                 if lacking:
@@ -125,8 +137,8 @@ def _spool(path: Path, spool: Path) -> tuple[Spooled, dict[tuple[str, str], int]
                     )
                 places[key] = place
                 writer.add(text)
-    if not places:
-        raise UserError(f"{path} holds no sequence; expected {HOLDS}")
+    if not there:
+        raise UserError(f"{path} holds no list of sequences; expected {HOLDS}")
     return writer.spooled, places
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
+from univs.evaluation.label_spaces import VOID, count_classes, off_by_one
 from univs.evaluation.score_files import frame_names, need_frames, read_labels
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.vspw import class_figures
@@ -28,24 +29,29 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     frames = frame_names(gt)
     need_frames(pred, frames, gt)
     measured = score_videos(partial(confusion, gt, pred), frames, workers, progress)
-    return figures(np.sum(measured, 0))
+    pixels = np.sum(measured, 0)
+    if shift := off_by_one(pixels):
+        direction = "less" if shift < 0 else "plus"
+        raise UserError(
+            f"the classes in {pred} are those in {gt} {direction} one; expected 0 to {CLASSES - 1} in both, 0 is sky"
+        )
+    return figures(pixels)
 
 
 def confusion(gt: Path, pred: Path, frame: str) -> NDArray[np.int64]:
-    """Pixels of a frame by true (rows) and predicted class, 11 11. UserError for classes that there are not."""
+    """Pixels of a frame by true (rows) and predicted class, 11 12. UserError for classes that there are not."""
     truth = read_labels(gt / f"{frame}.png")
     path = pred / f"{frame}.png"
     predicted = read_labels(path, (truth.shape[0], truth.shape[1]))
-    known = truth < CLASSES
-    if predicted[known].size and int(predicted[known].max()) >= CLASSES:
-        raise UserError(f"{path} holds class {predicted[known].max()}; expected 0 to {CLASSES - 1}")
-    pairs = truth[known].astype(np.int64) * CLASSES + predicted[known]
-    return np.bincount(pairs, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
+    try:
+        return count_classes(truth, predicted, CLASSES)
+    except ValueError as error:
+        raise UserError(f"{path} holds class {error}; expected 0 to {CLASSES - 1}, or {VOID}") from error
 
 
 def figures(pixels: NDArray[np.int64]) -> Scores:
-    """Means over the classes that the truth holds, and the IoU of each class, from pixels by class, 11 11."""
-    shared, true, predicted = np.diag(pixels), pixels.sum(1), pixels.sum(0)
+    """Means over the classes that the truth holds, and the IoU of each class, from pixels by class, 11 12."""
+    shared, true, predicted = np.diag(pixels), pixels.sum(1), pixels.sum(0)[:CLASSES]
     names = vocabulary("camvid").names
     union = true + predicted - shared
     each = {names[k]: {"IoU": float(shared[k] / union[k])} for k in range(CLASSES) if true[k]}

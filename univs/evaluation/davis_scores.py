@@ -109,11 +109,12 @@ def semisupervised(sequence: LabelFolders) -> Figures:
     """
     first = sequence.read_truth(sequence.frames[0])
     size, count = (first.shape[0], first.shape[1]), _highest(first)
+    objects = f"the objects 1 to {count}" if count else f"no object on its first frame, {sequence.frames[0]}"
     frames = sequence.frames[1:-1]
     figures = np.zeros((2, count, len(frames)))
     for t, frame in enumerate(frames):
         truth = sequence.read_truth(frame, size)
-        prediction = sequence.read_prediction(frame, size, count, f"the objects 1 to {count}")
+        prediction = sequence.read_prediction(frame, size, count, objects)
         figures[..., t] = measure_objects(prediction, truth, range(1, count + 1))
     return figures
 

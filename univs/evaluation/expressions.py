@@ -42,6 +42,9 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     need_folder(pred, "VIDEO/EXPRESSION/FRAME.png")
     videos = read_videos(gt, pred)
     work = [len(video.frames) * len(video.expressions) for video in videos]
+    if videos and not any(video.prediction.is_dir() for video in videos):
+        names = ", ".join(video.name for video in videos[:3])
+        raise UserError(f"{pred} has a folder of none of the videos ({names}, …); expected VIDEO/EXPRESSION/FRAME.png")
     measured = score_videos(score_video, videos, workers, progress, work)
     each, rows = {}, {}
     for video, figures in zip(videos, measured, strict=True):

@@ -82,10 +82,11 @@ def measure_sequence(sequence: TrackingFiles) -> dict[str, ClassTally]:
     """The tallies of each class in one sequence. Raises UserError for lines that cannot be read or do not fit."""
     truth = read_detections(sequence.truth, sequence.length)
     prediction = read_detections(sequence.prediction, sequence.length)
-    for frame, found in enumerate(zip(truth, prediction, strict=True)):
-        sizes = [part[0].mask["size"] for part in found if part]
-        if len(sizes) == 2 and sizes[0] != sizes[1]:
-            raise UserError(f"{sequence.prediction}, frame {frame}: masks of {sizes[1]}; expected {sizes[0]}")
+    size = next((one.mask["size"] for found in truth for one in found), None)
+    for frame, found in enumerate(prediction):
+        own = [one.mask["size"] for one in found if size is not None and one.mask["size"] != size]
+        if own:
+            raise UserError(f"{sequence.prediction}, frame {frame}: masks of {own[0]} (height, width); expected {size}")
     tallies = {}
     for name, category in CLASSES.items():
         frames = [_frame(true, found, category) for true, found in zip(truth, prediction, strict=True)]

@@ -14,7 +14,7 @@ import numpy as np
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.label_pairs import read_ids, shared_pixels
-from univs.evaluation.score_files import frame_names, need_folder, need_frames
+from univs.evaluation.score_files import frame_names, need_folder, need_frames, video_names
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.stq import Meetings, SequenceStq, measure_sequence, pooled, stq_figures
 
@@ -72,9 +72,7 @@ def class_and_instance(ids: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndar
 
 def find_sequences(gt: Path, pred: Path) -> list[Sequence]:
     """The sequences of the ground truth by name. Raises UserError for what is missing."""
-    names = sorted(path.name for path in need_folder(gt, "SEQUENCE/*.png").iterdir() if path.is_dir())
-    if not names:
-        raise UserError(f"{gt} holds no sequence; expected SEQUENCE/*.png")
+    names = video_names(gt, "SEQUENCE/*.png")
     need_folder(pred, "SEQUENCE/*.png")
     sequences = []
     for name in names:

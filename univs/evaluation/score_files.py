@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from univs import texts
 from univs.errors import UserError
+from univs.files import folders_in, is_stray
 from univs.masks.mask_files import read_values
 
 Labels = NDArray[np.integer[Any]]
@@ -65,10 +66,19 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
 
 
 def frame_names(folder: Path, suffix: str = ".png") -> list[str]:
-    """Names of the frames of a folder, without suffix, in order. UserError if there is none."""
-    names = sorted(path.stem for path in need_folder(folder, f"{suffix} frames").iterdir() if path.suffix == suffix)
+    """Names of the frames of a folder, without suffix, in order; hidden files are none. UserError if there is none."""
+    files = need_folder(folder, f"{suffix} frames").iterdir()
+    names = sorted(path.stem for path in files if path.suffix == suffix and not is_stray(path.name))
     if not names:
         raise UserError(f"{folder} holds no {suffix} frames")
+    return names
+
+
+def video_names(folder: Path, holds: str) -> list[str]:
+    """Names of the folders in a folder, in order; hidden ones are none. UserError if there is none."""
+    names = folders_in(need_folder(folder, holds))
+    if not names:
+        raise UserError(f"{folder} holds no folder of a video; expected {holds}")
     return names
 
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
-from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_json, read_labels
+from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_json, read_labels, video_names
 from univs.evaluation.scores import Progress, Scores, quiet
 
 BoolMask = NDArray[np.bool_]
@@ -218,12 +218,10 @@ def decay(crowded: Mapping[int, Tally]) -> float:
 def find_videos(gt: Path, pred: Path) -> list[Video]:
     """The videos of Annotations_gt. Raises UserError for what is missing."""
     need_folder(gt, "Annotations_gt, Annotations and obj_class.json")
-    root = need_folder(gt / "Annotations_gt", "VIDEO/*.png")
+    root = gt / "Annotations_gt"
     need_folder(pred, "VIDEO/*.png")
     classes = read_json(gt / "obj_class.json", "video -> object -> class")
-    names = sorted(path.name for path in root.iterdir() if path.is_dir())
-    if not names:
-        raise UserError(f"{root} holds no video; expected VIDEO/*.png")
+    names = video_names(root, "VIDEO/*.png")
     videos = []
     for name in names:
         frames = tuple(frame_names(root / name))

@@ -2,7 +2,7 @@
 
 Source: Miao et al., "VSPW: A Large-scale Dataset for Video Scene Parsing in the Wild", CVPR 2021; rules are those of
 VSPW-dataset/VSPW_code. Maps are grey PNG of classes 0..123, void 255. Those of the data set as it is downloaded (raw: 0
-others, 1..124, void 255) are these plus one. Figures are fractions.
+others, 1..124, void 255) are these plus one. What is predicted as void counts as wrong. Figures are fractions.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
+from univs.evaluation.label_spaces import VOID, count_classes, off_by_one
 from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_labels, read_lines
 from univs.evaluation.scores import Progress, Scores, quiet
 
@@ -35,7 +36,7 @@ class Video(NamedTuple):
 
 
 class VideoFigures(NamedTuple):
-    """What is kept of a video: its pixels by true and predicted class (124 124), and span -> figures of its windows."""
+    """What is kept of a video: its pixels by true and predicted class (124 125), and span -> figures of its windows."""
 
     confusion: NDArray[np.int64]
     consistency: dict[int, list[float]]
@@ -83,15 +84,17 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet,
     videos = find_videos(gt, pred)
     measure = partial(measure_video, raw=labels == "raw")
     measured = score_videos(measure, videos, workers, progress, [len(video.frames) for video in videos])
-    figures: dict[str, object] = dict(class_figures(np.sum([video.confusion for video in measured], 0)))
+    confusion = np.sum([video.confusion for video in measured], 0)
+    refuse_other_labels(confusion, labels == "raw", gt, pred)
+    figures: dict[str, object] = dict(class_figures(confusion))
     summary = {key: figures[key] for key in ("mIoU", "fwIoU")}
     for span in SPANS:
         windows = [video.consistency[span] for video in measured]
         figures[f"VC{span}"] = summary[f"mVC{span}"] = mean([value for one in windows for value in one])
         figures[f"VC{span}_printed_per_video"] = [float(np.mean(one)) for one in windows if one]
     rows = {}
-    for video, (confusion, consistency) in zip(videos, measured, strict=True):
-        one = class_figures(confusion)
+    for video, (pixels, consistency) in zip(videos, measured, strict=True):
+        one = class_figures(pixels)
         spans = {f"VC{span}": mean(consistency[span]) for span in SPANS if consistency[span]}
         rows[video.name] = {"mIoU": one["mIoU"], "fwIoU": one["fwIoU"], **spans}
     return Scores(figures, summary, rows)  # type: ignore[arg-type]
@@ -104,30 +107,66 @@ def reduced(labels: NDArray[np.integer]) -> NDArray[np.integer]:
 
 def measure_video(video: Video, raw: bool = False) -> VideoFigures:
     """The figures of one video. Raises UserError for broken maps and classes that there are not."""
-    confusion = np.zeros(CLASSES * CLASSES, np.int64)
+    confusion = np.zeros((CLASSES, CLASSES + 1), np.int64)
     consistency = Consistency()
     for frame in video.frames:
-        truth = read_labels(video.truth / f"{frame}.png")
-        truth = reduced(truth) if raw else truth
+        truth = read_truth(video.truth / f"{frame}.png", raw)
         path = video.prediction / f"{frame}.png"
         prediction = read_labels(path, (truth.shape[0], truth.shape[1]))
-        known = (truth >= 0) & (truth < CLASSES)
-        true, predicted = truth[known].astype(np.int64), prediction[known]
-        if predicted.size and not 0 <= int(predicted.min()) <= int(predicted.max()) < CLASSES:
+        try:
+            confusion += count_classes(truth, prediction, CLASSES)
+        except ValueError as error:
             raise UserError(
-                f"{path} holds class {predicted.max()} where something is labelled; expected 0 to {CLASSES - 1}"
-            )
-        confusion += np.bincount(true * CLASSES + predicted, minlength=CLASSES * CLASSES)
+                f"{path} holds class {error} where something is labelled; expected 0 to {CLASSES - 1}, or {VOID}"
+            ) from error
         consistency.update(truth, prediction)
-    return VideoFigures(confusion.reshape(CLASSES, CLASSES), consistency.compute())
+    return VideoFigures(confusion, consistency.compute())
+
+
+def read_truth(path: Path, raw: bool) -> NDArray[np.integer]:
+    """A true map as classes 0..123, void 255. UserError for one that holds other labels than it is said to have."""
+    labels = read_labels(path)
+    highest = int(labels[labels != VOID].max(initial=0))
+    if highest >= CLASSES + raw:
+        if highest == CLASSES:
+            raise UserError(
+                f"{path} holds {highest}, which maps of classes 0 to {CLASSES - 1} cannot: these look raw, as they are "
+                "downloaded; expected --labels raw"
+            )
+        raise UserError(f"{path} holds {highest}; expected {int(raw)} to {CLASSES - 1 + raw}, or {VOID} for void")
+    return reduced(labels) if raw else labels
+
+
+def refuse_other_labels(confusion: NDArray[np.int64], raw: bool, gt: Path, pred: Path) -> None:
+    """UserError if what is predicted is the class beside the true one, so that one side has other labels than is said.
+
+    Args:
+        confusion: pixels by true and predicted class.
+        raw: whether the true maps were read as raw ones.
+    """
+    shift = off_by_one(confusion)
+    if shift < 0 and not raw:
+        raise UserError(
+            f"the classes in {pred} are those in {gt} less one: the true maps look raw, as they are downloaded; "
+            "expected --labels raw"
+        )
+    if shift:
+        direction = "less" if shift < 0 else "plus"
+        hint = "leave out --labels raw, or " if raw else ""
+        raise UserError(
+            f"the classes in {pred} are those in {gt} {direction} one: {hint}write predictions as classes 0 to "
+            f"{CLASSES - 1}"
+        )
 
 
 def class_figures(confusion: NDArray[np.int64]) -> Mapping[str, float]:
-    """Accuracies and IoU from pixels by true (rows) and predicted class, C C; NaN where nothing is labelled.
+    """Accuracies and IoU from pixels by true (rows) and predicted class; NaN where nothing is labelled.
 
+    Args:
+        confusion: C C, or C C+1: the last column is what nothing was predicted for.
     Means are over the classes that the truth holds. One that is only predicted costs the class that was right.
     """
-    shared, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    shared, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)[: len(confusion)]
     present = true > 0
     if not present.any():
         return dict.fromkeys(("pixel_accuracy", "class_accuracy", "mIoU", "fwIoU"), float("nan"))

@@ -12,6 +12,7 @@ from univs.data.public.files import list_frames, write_image
 from univs.data.public.recording import FrameLabels
 from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.files import folders_in
 from univs.masks.mask_files import read_marked, write_labels
 
 
@@ -39,7 +40,7 @@ def subfolders(folder: Path, what: str) -> tuple[str, ...]:
     """Names of the folders in a folder, sorted. Raises UserError if it is missing or has none."""
     if not folder.is_dir():
         raise UserError(f"{what}: no folder {folder}")
-    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    names = tuple(folders_in(folder))
     if not names:
         raise UserError(f"{what}: no videos (folders of frames) in {folder}")
     return names
