@@ -48,7 +48,7 @@ def test_a_second_run_is_refused_in_one_line_and_a_killed_one_is_known(tmp_path:
 
 
 def test_a_folder_that_nothing_was_written_to_does_not_stay(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no weights"), claim_folder(tmp_path / "out"):
+    with pytest.raises(UserError, match="no weights"), claim_folder(tmp_path / "a" / "out"):
         raise UserError("no weights")
     assert not any(tmp_path.iterdir())
     with claim_folder(tmp_path):

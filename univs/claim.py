@@ -34,10 +34,10 @@ class Claim:
 def claim_folder(folder: Path, option: str = "--out") -> Iterator[Claim]:
     """Makes a folder if need be, tries that it can be written, and keeps other runs out until the block ends.
 
-    A folder that was made here and is still empty is removed again. option: how the user names another folder. Raises
+    Folders that were made here and are still empty are removed again. option: how the user names another folder. Raises
     UserError for what is no folder, cannot be written, or is being written to by another run, of this process too.
     """
-    new = not folder.exists()
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     descriptor, unfinished = _open_mark(folder, option)
     ended = False
     try:
@@ -50,8 +50,9 @@ def claim_folder(folder: Path, option: str = "--out") -> Iterator[Claim]:
         if ended:
             (folder / MARK).unlink(missing_ok=True)
         os.close(descriptor)
-        if new and not any(folder.iterdir()):
-            folder.rmdir()
+        for path in new:
+            if not any(path.iterdir()):
+                path.rmdir()
 
 
 def _open_mark(folder: Path, option: str) -> tuple[int, bool]:

@@ -178,7 +178,8 @@ def _segment(arguments: argparse.Namespace) -> None:
 
     from univs.claim import claim_folder
     from univs.commands.earlier_results import refuse_own_input
-    from univs.commands.segment import check_question, choose_device, segment_to_folder
+    from univs.commands.segment import check_question, segment_to_folder
+    from univs.devices import choose_device
     from univs.models.precision import check_precision
     from univs.models.weights_path import weights_path
 
@@ -219,7 +220,7 @@ def _segment(arguments: argparse.Namespace) -> None:
 def _extract(arguments: argparse.Namespace) -> None:
     from univs.claim import claim_folder
     from univs.commands.extract import extract_to_folder
-    from univs.commands.segment import choose_device
+    from univs.devices import choose_device
     from univs.models.weights_path import weights_path
     from univs.video import open_video
 

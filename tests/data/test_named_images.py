@@ -148,5 +148,5 @@ def test_unknown_sources(tmp_path: Path) -> None:
         build_word_images([{"kind": "lvis"}], size=32)
     with pytest.raises(UserError, match="no source"):
         build_word_images([], size=32)
-    with pytest.raises(UserError, match="words: source"):
+    with pytest.raises(UserError, match="unknown setting data.sources.0.rot; there are root"):
         build_word_images([{"kind": "coco", "rot": "x"}], size=32)

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 FLOORS = (
-    {"errors", "files", "texts", "claim", "configuration", "allocator", "overrides", "terminal"},
+    {"errors", "files", "texts", "claim", "configuration", "allocator", "devices", "overrides", "settings", "terminal"},
     {"prompts", "results", "vocabularies"},
     {"video", "masks"},
     {"models"},

@@ -44,19 +44,6 @@ class Summary:
         }
 
 
-def choose_device(name: str) -> str:
-    """The torch name of a device; `auto` is the GPU where there is one. UserError for a GPU that is not there."""
-    if name == "cpu":
-        return name
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if name != "auto":
-        raise UserError(f"cannot use device {name!r}: PyTorch sees no GPU here; use --device cpu")
-    return "cpu"
-
-
 def check_question(task: str, prompts: Mapping[int, Sequence[Prompt]], categories: Categories | None) -> None:
     """Raise UserError for an unknown task, and where it does not go together with what was asked."""
     from univs.streaming.tasks import TASKS

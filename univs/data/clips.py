@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,14 +18,24 @@ from univs.data.davis_folder import DavisFolder
 from univs.data.photo import PhotoSource
 from univs.data.photo_masks import PhotoMasks
 from univs.data.photo_pool import PhotoPool, object_areas
-from univs.data.prompt_drawing import FramePrompts, draw_prompts
-from univs.data.public_sources import SetPhotos, open_set
+from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
+from univs.data.public_sources import open_set
 from univs.data.region_labels import RegionLabels
 from univs.data.sample import VideoSample
+from univs.data.source_settings import Reader, open_source
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
+from univs.settings import Among, Count, SomeAboveZero, Weight
 
-PHOTO_SOURCES: dict[str, Any] = {"photos": PhotoMasks, "coco": CocoInstances, "regions": RegionLabels}
+READERS = {
+    "photos": Reader(PhotoMasks),
+    "coco": Reader(CocoInstances),
+    "regions": Reader(RegionLabels),
+    "videos": Reader(DavisFolder, gaps=True),
+    "set": Reader(open_set, gaps=True),
+}
+"""Kind of a source -> what reads it."""
+KindShares = Annotated[Mapping[str, Weight], Among(KINDS), SomeAboveZero()]
 TRIES = 100
 MOST_LISTED = 24
 """So many objects of a frame, the largest ones, are listed for the learnable queries."""
@@ -68,13 +78,13 @@ class TrainingClip:
 class PromptDraws:
     """What is prompted in a clip."""
 
-    first: Mapping[str, float] = field(default_factory=lambda: {"mask": 1.0})
+    first: KindShares = field(default_factory=lambda: {"mask": 1.0})
     """Shares of the kinds (`prompt_drawing.KINDS`) for the targets on frame 0."""
-    anew: Mapping[str, float] = field(default_factory=lambda: {"box": 0.4, "point": 0.4, "scribble": 0.2})
+    anew: KindShares = field(default_factory=lambda: {"box": 0.4, "point": 0.4, "scribble": 0.2})
     """Shares of the kinds on the frames that are answered on an empty memory."""
-    frames: int = 2
+    frames: Count = 2
     """So many frames of a clip are."""
-    objects: int = 4
+    objects: Count = 4
     """So many objects are prompted there, at most: larger ones more often."""
 
 
@@ -91,6 +101,13 @@ class ClipSettings:
     prompts: PromptDraws = PromptDraws()
     seed: int = 0
     length: int = 1_000_000
+
+
+def missing_source(name: str, share: float) -> str:
+    """What to set where clips of some name are to be drawn, and no source has them."""
+    kinds = {"photo": "photos, coco, regions or set", "video": "videos or set"}
+    add = f"add a source of {name}s (kind: {kinds[name]}) to data.sources, or " if name in kinds else ""
+    return f"clip probabilities: no source for {name}, drawn with {share:g}; {add}set data.probabilities.{name}=0"
 
 
 class TrainingClips(Dataset[TrainingClip]):
@@ -111,9 +128,10 @@ class TrainingClips(Dataset[TrainingClip]):
         self.extra = dict(extra or {})
         have = {*(["photo"] if photos else []), *(["video"] if self.videos else []), *self.extra}
         self.shares = {name: float(p) for name, p in settings.probabilities.items() if p > 0}
-        missing = sorted(self.shares.keys() - have)
-        if missing or not self.shares:
-            raise UserError(f"clip probabilities: no source for {missing or 'any'}; there is {sorted(have) or 'none'}")
+        if missing := sorted(self.shares.keys() - have):
+            raise UserError(missing_source(missing[0], self.shares[missing[0]]))
+        if not self.shares:
+            raise UserError("clip probabilities: all are 0; set one above it, such as data.probabilities.photo=1")
 
     def changed(self, **settings: Any) -> TrainingClips:
         """The same sources (and their cache) under other settings: probabilities, frames, size, seed, ..."""
@@ -220,25 +238,15 @@ def build_clips(
     """
     photos: list[tuple[PhotoSource, float]] = []
     videos: list[VideoSource] = []
-    for source in sources:
-        options = dict(source)
-        kind, weight = options.pop("kind", None), float(options.pop("weight", 1.0))
-        try:
-            if kind in ("videos", "set"):
-                low, high = options.pop("gaps", (1, 2))
-                found = DavisFolder(**options).sequences if kind == "videos" else open_set(**options)
-                if isinstance(found, SetPhotos):
-                    photos.append((found, weight))
-                else:
-                    videos.append(VideoSource(found, weight, (int(low), int(high))))
-            elif kind in PHOTO_SOURCES:
-                photos.append((PHOTO_SOURCES[kind](**options), weight))
-            else:
-                known = ", ".join(("videos", "set", *PHOTO_SOURCES))
-                raise UserError(f"data source of unknown kind {kind!r}: expected {known}")
-        except TypeError as error:
-            raise UserError(f"data source {dict(source)}: {error}") from error
-    pool = PhotoPool(photos, cache_bytes=cache_bytes) if photos else None
+    for number, source in enumerate(sources):
+        own, found = open_source(source, f"data.sources.{number}", READERS)
+        if isinstance(found, DavisFolder):
+            videos.append(VideoSource(found.sequences, own.weight, own.gaps))
+        elif isinstance(found, list):
+            videos.append(VideoSource(found, own.weight, own.gaps))
+        else:
+            photos.append((found, own.weight))
+    pool = PhotoPool(photos, cache_bytes=cache_bytes) if any(weight > 0 for _, weight in photos) else None
     return TrainingClips(ClipSettings(probabilities, **settings), photos=pool, videos=videos, extra=extra)
 
 

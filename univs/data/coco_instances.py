@@ -14,6 +14,7 @@ from univs.data.sample import IGNORE
 from univs.errors import UserError
 from univs.masks.overlaps import draw
 from univs.masks.rle import read_masks
+from univs.settings import Count
 from univs.texts import read_json
 from univs.video.pictures import read_rgb
 
@@ -29,7 +30,7 @@ class CocoInstances:
         *,
         exclude: str | Path | list[str] | None = None,
         complete: bool = True,
-        longest: int = 400,
+        longest: Count = 400,
     ) -> None:
         """Reads the JSON; images are decoded when asked for.
 

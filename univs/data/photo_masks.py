@@ -11,6 +11,7 @@ from univs.data.photo import Photo, files_by_stem, read_names, require_folder, r
 from univs.data.sample import IGNORE
 from univs.errors import UserError
 from univs.masks.mask_files import is_mask, read_objects
+from univs.settings import Count
 from univs.video.images import is_image
 from univs.video.pictures import read_rgb
 
@@ -24,7 +25,7 @@ class PhotoMasks:
         *,
         category: str | None = None,
         exclude: str | Path | list[str] | None = None,
-        longest: int = 400,
+        longest: Count = 400,
     ) -> None:
         """Pairs the files; raises UserError for missing folders and for an image or mask that has no partner.
 

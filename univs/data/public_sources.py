@@ -10,6 +10,7 @@ import numpy as np
 from univs.data.photo import Photo, read_names, shrink
 from univs.data.public import Recording, RecordingSet, read_set
 from univs.errors import UserError
+from univs.settings import Count
 
 
 class AnnotatedVideo:
@@ -32,7 +33,7 @@ class SetPhotos:
     recordings: those to take. classes: whether the set names what its images show. longest: of a side, in pixels.
     """
 
-    def __init__(self, name: str, recordings: Sequence[Recording], *, classes: bool, longest: int = 400) -> None:
+    def __init__(self, name: str, recordings: Sequence[Recording], *, classes: bool, longest: Count = 400) -> None:
         self.name, self._recordings, self._classes, self._longest = name, recordings, classes, longest
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ def open_set(
     root: str | Path,
     split: str = "train",
     exclude: str | Path | list[str] | None = None,
-    longest: int = 400,
+    longest: Count = 400,
 ) -> list[AnnotatedVideo] | SetPhotos:
     """The labelled videos of a public set, or its photos where its recordings are images.
 

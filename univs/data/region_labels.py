@@ -8,6 +8,7 @@ import numpy as np
 
 from univs.data.photo import Photo, read_indices, require_same_size, shrink
 from univs.data.photo_masks import pair_files
+from univs.settings import Count, Share
 from univs.video.pictures import read_rgb
 
 MOST_RIM = 1.2  # pixels on the photo's border per square root of the region's area
@@ -20,7 +21,7 @@ class RegionLabels:
     """
 
     def __init__(
-        self, images: str | Path, labels: str | Path, *, least: float = 0.01, most: float = 0.25, longest: int = 400
+        self, images: str | Path, labels: str | Path, *, least: Share = 0.01, most: Share = 0.25, longest: Count = 400
     ) -> None:
         """Pairs images with label maps of the same stem; UserError for missing folders and files without a partner."""
         self.files = pair_files(Path(images), Path(labels), "photos with regions")

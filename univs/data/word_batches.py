@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from univs.data.appearance import degrade
 from univs.data.clips import draw
 from univs.data.named_images import NamedImages, SemanticImages, merged_name
 from univs.data.sample import NO_CLASS, VideoSample
+from univs.data.source_settings import Reader, open_source
 from univs.data.warps import opencv
 from univs.errors import UserError
 from univs.vocabularies import vocabulary
@@ -159,24 +161,20 @@ def build_word_images(sources: Sequence[Mapping[str, Any]], *, size: int, seed: 
     Kinds: coco (root, expressions, exclude, only, complete), semantic (images, labels, names: a list or a vocabulary)
     and synth (arguments of SynthVS). Raises UserError for an unknown kind, a wrong argument or missing files.
     """
-    found: list[tuple[Samples, float]] = []
-    for source in sources:
-        options = dict(source)
-        kind, weight = options.pop("kind", None), float(options.pop("weight", 1.0))
-        try:
-            if kind == "coco":
-                found.append((NamedImages(**options), weight))
-            elif kind == "semantic":
-                names = options.pop("names")
-                names = vocabulary(names).names if isinstance(names, str) else names
-                found.append((SemanticImages(names=names, **options), weight))
-            elif kind == "synth":
-                found.append((SynthWords(**options), weight))
-            else:
-                raise UserError(f"words: source of unknown kind {kind!r}: expected coco, semantic or synth")
-        except (TypeError, KeyError) as error:
-            raise UserError(f"words: source {dict(source)}: {error}") from error
-    return WordImages(found, size=size, seed=seed)
+    from univs.data.synth import SynthVS
+
+    readers = {
+        "coco": Reader(NamedImages),
+        "semantic": Reader(open_semantic),
+        "synth": Reader(SynthWords, checked=SynthVS),
+    }
+    opened = (open_source(source, f"data.sources.{number}", readers) for number, source in enumerate(sources))
+    return WordImages([(found, settings.weight) for settings, found in opened], size=size, seed=seed)
+
+
+def open_semantic(images: str | Path, labels: str | Path, names: str | Sequence[str]) -> SemanticImages:
+    """Images with maps of class numbers; names: of the classes 0, 1, ..., or the name of a vocabulary."""
+    return SemanticImages(images, labels, vocabulary(names).names if isinstance(names, str) else names)
 
 
 class SynthWords:

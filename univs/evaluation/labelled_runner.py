@@ -9,17 +9,20 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from univs.claim import claim_folder
 from univs.data.named_images import NamedImages
 from univs.data.sample import IGNORE, VideoSample
+from univs.devices import choose_device
 from univs.errors import UserError
 from univs.evaluation.average_precision import AveragePrecision
 from univs.files import atomic_path
+from univs.settings import Count, Device, NotEmpty, ShortSide, Text
 from univs.terminal import counted, plain_console
 
 if TYPE_CHECKING:
@@ -31,14 +34,22 @@ MOST = 100
 """Detections (mask and class) of an image that count."""
 
 
+class LabelledData(TypedDict):
+    """The folder of all, the folders in it that hold images, and a file that lists those to take."""
+
+    root: Text
+    folders: Annotated[Sequence[str], NotEmpty()]
+    list: Text
+
+
 def evaluate(
     dataset: str,
-    data: Mapping[str, Any],
-    images: int | None = None,
-    weights: str = "tiny",
-    size: int | None = None,
-    device: str = "auto",
-    out: str | Path | None = None,
+    data: LabelledData,
+    images: Count | None = None,
+    weights: Text = "tiny",
+    size: ShortSide | None = None,
+    device: Device = "auto",
+    out: Text | Path | None = None,
 ) -> dict[str, float]:
     """AP50 of each class on the images that `data` names.
 
@@ -49,15 +60,12 @@ def evaluate(
     chosen = [(folder, index) for folder in folders for index in range(len(folder))][:images]
     if not chosen:
         raise UserError(f"no image of {data['list']} in {', '.join(data['folders'])} of {data['root']}")
-
-    import torch
+    device = choose_device(device)
 
     from univs.models.encoders import load_text_encoder
     from univs.models.zoo import load
 
     console = plain_console()
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
     if not model.config.get("text"):
         raise UserError(f"the weights {weights} know no words: choose weights that were trained with a text encoder")
@@ -73,8 +81,7 @@ def evaluate(
     result = score.compute()
     _report(console, result, counts, f"labelled, {len(chosen)} images, weights {weights}")
     folder_out = Path(out) if out else Path("results") / dataset
-    folder_out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder_out / "summary.json") as temporary:
+    with claim_folder(folder_out, "out="), atomic_path(folder_out / "summary.json") as temporary:
         mean = float(np.mean(list(result.values())))
         temporary.write_text(
             json.dumps({"weights": str(weights), "size": size, "ap50": mean, "classes": result}, indent=1)

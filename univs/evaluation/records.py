@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,13 @@ def read_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     if content["settings"] != settings:
         raise ValueError("made under other settings")
     return content
+
+
+def of_other_runs(folder: Path, names: Iterable[str]) -> str:
+    """A sentence on the records in a folder that are not of the run over `names`; empty if there is none."""
+    own = {f"{name}.json" for name in names}
+    count = sum(path.relative_to(folder).as_posix() not in own for path in folder.rglob("[!.]*.json"))
+    return f"{folder} also holds {count} of other runs, which no figure here counts" if count else ""
 
 
 @dataclass(frozen=True)

@@ -6,26 +6,28 @@ there, and files made with other weights or settings are made again.
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
 
 import numpy as np
 from rich.console import Console
 
+from univs.claim import claim_folder
 from univs.data.davis_folder import DavisFolder, LabelledSequence
+from univs.devices import choose_device
 from univs.errors import UserError
 from univs.evaluation.davis import SemiSupervised
 from univs.evaluation.fingerprint import fingerprint
-from univs.evaluation.records import SequenceRecord, Summary, results_table
+from univs.evaluation.records import SequenceRecord, Summary, of_other_runs, results_table
 from univs.files import atomic_path
 from univs.masks.mask_files import write_objects
 from univs.prompts import Mask
+from univs.settings import Count, Device, NotEmpty, ShortSide, Text, check_value, make
 from univs.terminal import plain_console, progress_bar
 from univs.texts import read_entries
 
@@ -60,22 +62,30 @@ def main(overrides: Sequence[str]) -> None:
     settings = compose("evaluate", overrides)
     module, _, function = RUNNERS.get(settings["dataset"], PUBLIC).partition(":")
     chosen: Callable[..., object] = getattr(import_module(module), function)
-    known = inspect.signature(chosen).parameters
-    unknown = sorted(settings.keys() - known.keys())
-    if unknown:
-        raise UserError(f"evaluate: unknown setting {unknown[0]}; there are {', '.join(known)}")
-    chosen(**settings)
+    make(chosen, settings)
+
+
+class FolderRoot(TypedDict):
+    """The folder that must be given."""
+
+    root: Text
+
+
+class FolderData(FolderRoot, total=False):
+    """Where the sequences lie, and a file that lists those to take."""
+
+    list: Text | None
 
 
 def evaluate(
     dataset: str,
-    data: dict[str, Any],
-    sequences: Sequence[str] | None = None,
-    max_frames: int | None = None,
-    weights: str = "tiny",
-    size: int | None = 480,
-    device: str = "auto",
-    out: str | Path | None = None,
+    data: FolderData,
+    sequences: Annotated[Sequence[str], NotEmpty()] | None = None,
+    max_frames: Count | None = None,
+    weights: Text = "tiny",
+    size: ShortSide | None = 480,
+    device: Device = "auto",
+    out: Text | Path | None = None,
     save_masks: bool = False,
 ) -> list[SequenceRecord]:
     """Follows the objects of every sequence from their true masks on its first frame, and scores the rest.
@@ -84,15 +94,12 @@ def evaluate(
     Prints a table and writes it to `out`/summary.json. Raises UserError for missing data, unknown names and weights.
     """
     found = find_sequences(dataset, data, sequences)
-
-    import torch  # after the cheap checks: it takes seconds to import
+    device = choose_device(device)  # after the cheap checks: torch takes seconds to import
 
     from univs.models.zoo import load
     from univs.streaming import Session
 
     console = plain_console()
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
     settings = {
         "dataset": dataset,
@@ -102,13 +109,21 @@ def evaluate(
         "max_frames": max_frames,
     }
     folder = Path(out) if out else Path("results") / dataset
-    records = run(found, lambda: Session(model, size=size or 0), settings, folder, save_masks, console)
+    with claim_folder(folder, "out="):
+        records = run(found, lambda: Session(model, size=size or 0), settings, folder, save_masks, console)
+        write_summary(folder, settings, records)
     console.print(results_table(records, f"{dataset}, weights {weights}, short side {size or 'as stored'}"))
+    console.print(f"J&F {Summary.of(records).j_and_f:.1f}   (figures frame by frame: {folder}/sequences)")
+    if others := of_other_runs(folder / "sequences", (record.name for record in records)):
+        console.print(others, soft_wrap=True)
+    return records
+
+
+def write_summary(folder: Path, settings: dict[str, Any], records: list[SequenceRecord]) -> None:
+    """Writes summary.json."""
     summary = {"settings": settings, "sequences": [record.name for record in records], **asdict(Summary.of(records))}
     with atomic_path(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(summary, indent=1))
-    console.print(f"J&F {Summary.of(records).j_and_f:.1f}   (figures frame by frame: {folder}/sequences)")
-    return records
 
 
 def run(
@@ -175,7 +190,7 @@ def run_sequence(
     return SequenceRecord(sequence.name, count, seconds, scoring.compute())
 
 
-def find_sequences(dataset: str, data: dict[str, Any], chosen: Sequence[str] | None = None) -> list[LabelledSequence]:
+def find_sequences(dataset: str, data: FolderData, chosen: Sequence[str] | None = None) -> list[LabelledSequence]:
     """The sequences of a data set, by name; `chosen` keeps those named `sequence` or `folder/sequence`.
 
     `data`: root, the folder that holds JPEGImages and Annotations (for davis_folder also a folder of such folders);
@@ -183,9 +198,7 @@ def find_sequences(dataset: str, data: dict[str, Any], chosen: Sequence[str] | N
     """
     if dataset not in DATASETS:
         raise UserError(f"unknown dataset {dataset}: choose one of {', '.join(DATASETS)}")
-    unknown = sorted(data.keys() - {"root", "list"})
-    if unknown:
-        raise UserError(f"dataset {dataset}: unknown setting data.{unknown[0]}; there are data.root and data.list")
+    check_value("data", data, FolderData)
     root = Path(str(data["root"])).expanduser()
     roots = [root]
     if dataset == "davis_folder" and root.is_dir() and not (root / "JPEGImages").is_dir():

@@ -5,29 +5,31 @@ Every clip leaves one JSON file as soon as it is done; a run that was killed goe
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from univs.claim import claim_folder
 from univs.data.sample import VideoSample
 from univs.data.synth import SynthVS
 from univs.data.synth.vocabulary import vocabulary
+from univs.devices import choose_device
 from univs.errors import UserError
 from univs.evaluation.fingerprint import fingerprint
-from univs.evaluation.records import BROKEN, read_record, write_record
+from univs.evaluation.records import BROKEN, of_other_runs, read_record, write_record
 from univs.evaluation.synth import EXAMS, exam
 from univs.evaluation.tallies import Tally, mean, total
 from univs.files import atomic_path
 from univs.results import FrameResult
+from univs.settings import Device, Is, Seed, ShortSide, Text, Within, check, settings_of
 from univs.terminal import plain_console, progress_bar
 
 
@@ -72,13 +74,13 @@ class ClipRecord:
 def evaluate(
     dataset: str,
     task: str,
-    videos: int,
-    seed: int,
+    videos: Annotated[int, Is("the number of clips"), Within(1)],
+    seed: Seed,
     data: Mapping[str, Any],
-    weights: str = "tiny",
-    size: int | None = None,
-    device: str = "auto",
-    out: str | Path | None = None,
+    weights: Text = "tiny",
+    size: ShortSide | None = None,
+    device: Device = "auto",
+    out: Text | Path | None = None,
 ) -> list[ClipRecord]:
     """Scores a task on the first `videos` clips of SynthVS at a seed; `data` are further arguments of `SynthVS`.
 
@@ -87,22 +89,15 @@ def evaluate(
     """
     if task not in EXAMS:
         raise UserError(f"unknown task {task}: choose one of {', '.join(EXAMS)}")
-    if videos < 1:
-        raise UserError(f"videos is the number of clips and must be at least 1, not {videos}")
-    unknown = sorted(data.keys() - inspect.signature(SynthVS).parameters.keys())
-    if unknown:
-        raise UserError(f"dataset synth: unknown setting data.{unknown[0]}; see configs/dataset/synth.yaml")
+    check(data, settings_of(SynthVS, leave_out=("seed", "length")), "data")
     if data.get("photos"):
         raise UserError("dataset synth: what a photo shows is not known, so data.photos cannot be scored")
     clips = SynthVS(seed=seed, length=videos, **data)
-
-    import torch  # after the cheap checks: it takes seconds to import
+    device = choose_device(device)  # after the cheap checks: torch takes seconds to import
 
     from univs.models.zoo import load
     from univs.streaming import Session
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load(weights, device=device)
 
     def session() -> Session:
@@ -113,11 +108,14 @@ def evaluate(
                 "fingerprint": fingerprint(model), "size": size}  # fmt: skip
     folder = Path(out) if out else Path("results") / dataset / task
     console = plain_console()
-    records = run(clips, task, session, settings, folder, console)
+    with claim_folder(folder, "out="):
+        records = run(clips, task, session, settings, folder, console)
+        with atomic_path(folder / "summary.json") as temporary:
+            temporary.write_text(json.dumps({"settings": settings, "videos": videos, **summary(records)}, indent=1))
     console.print(results_table(records, task, f"SynthVS {clips.split}, {task}, weights {weights}"))
-    with atomic_path(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps({"settings": settings, "videos": videos, **summary(records)}, indent=1))
     console.print(f"{task} {summary(records)['score']:.1f}   (figures clip by clip: {folder}/sequences)")
+    if others := of_other_runs(folder / "sequences", (f"{number:05d}" for number in range(len(clips)))):
+        console.print(others, soft_wrap=True)
     return records
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.errors import UserError
 from univs.losses import (
     CriterionWeights,
     bootstrapped_cross_entropy,
@@ -26,6 +27,7 @@ from univs.losses import (
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
+from univs.settings import Count, Weight
 from univs.streaming.aggregation import soft_aggregate
 from univs.training.aim import IGNORE, Aim, read_aim
 from univs.training.prompt_batch import encode_prompts
@@ -40,11 +42,11 @@ class ClipLosses:
     """What a clip step weighs."""
 
     criterion: CriterionWeights = field(default_factory=lambda: CriterionWeights(1.0, 1.0, 1.0, 1024))
-    local_radius: int = 5
-    correspondence: float = 0.5
-    intermediate: float = 0.2
-    prompt: float = 1.0
-    learnable: float = 0.2
+    local_radius: Count = 5
+    correspondence: Weight = 0.5
+    intermediate: Weight = 0.2
+    prompt: Weight = 1.0
+    learnable: Weight = 0.2
 
 
 class ClipStep:
@@ -57,7 +59,7 @@ class ClipStep:
 
     def __init__(self, model: UniVS, settings: ClipLosses) -> None:
         if model.dense_memory is None:
-            raise ValueError("the clip step trains the dense memory, and this model has none")
+            raise UserError("stages clip and image train the dense memory, which this model has not: model=tiny has")
         self.model, self.dense, self.settings = model, model.dense_memory, settings
         single = FrameLosses(settings.criterion, settings.intermediate, settings.prompt, settings.learnable)
         self.frames = PromptedFrames(model, single)

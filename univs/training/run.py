@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from univs.claim import claim_folder
 from univs.configuration import compose
 from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
 from univs.data.word_batches import build_word_images, collate_words
+from univs.devices import choose_device
 from univs.errors import UserError
 from univs.losses import CriterionWeights
 from univs.models import zoo
@@ -24,8 +28,30 @@ from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.schedule import Budget
+from univs.training.stages import check_run
 from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
+
+
+class _Told(Dataset[Any]):
+    """Samples of another data set; where one cannot be had, the UserError that says why.
+
+    Raised in a process of the loader it would come back with the whole traceback as its text.
+    """
+
+    def __init__(self, samples: Dataset[Any]) -> None:
+        self.samples = samples
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.samples[index]
+        except UserError as error:
+            return error
+
+    def collate(self, collate: Callable[[Sequence[Any]], dict[str, Any]], samples: Sequence[Any]) -> Any:
+        """A batch, or the first error among the samples."""
+        errors = [sample for sample in samples if isinstance(sample, UserError)]
+        return errors[0] if errors else collate(samples)
 
 
 class _From(Sampler[int]):
@@ -48,9 +74,9 @@ def main(overrides: Sequence[str]) -> None:
     interrupted, OUT/NAME.safetensors with the averaged weights. Raises UserError for wrong settings or missing data.
     """
     settings = compose("train", list(overrides))
-    stage = settings["stage"]
+    check_run(settings)
     prepare_cpu()
-    device = choose_device(settings["device"])
+    device = device_of_this_process(settings["device"])
     if device.type == "cuda":
         prepare_gpu()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -58,32 +84,40 @@ def main(overrides: Sequence[str]) -> None:
         if device.type == "cuda":
             torch.cuda.set_device(device)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    with nullcontext() if rank else claim_folder(Path(settings["out"]), "out="):
+        train(settings, device, rank, world)
+    if world > 1:
+        torch.distributed.destroy_process_group()
+
+
+def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: int) -> None:
+    """Train with checked settings, as one of `world` processes."""
+    stage = settings["stage"]
     torch.manual_seed(settings["seed"] + rank)
     model = build(settings["model"], settings["init"]).to(device)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     if stage.get("step") == "words":
         data, step, collate = words(model, settings, settings["seed"] + rank)
     else:
-        freeze_backbone(model, int(stage["frozen_backbone"]))
-        data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
+        freeze_backbone(model, stage["frozen_backbone"])
         step = ClipStep(model, clip_losses(stage["losses"]))
+        data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
     options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
+    folder = Path(settings["out"])
     trainer = Trainer(
         model,
         step,
-        batches(data, int(stage["batch_size"]), int(stage["workers"]), rank, world, collate),
+        batches(data, stage["batch_size"], stage["workers"], rank, world, collate),
         TrainerOptions(**{name: options[name] for name in TrainerOptions.__dataclass_fields__}),
-        make_folder(settings["out"]),
+        folder,
         device,
     )
     trainer.run()
     if rank == 0:
         model.load_state_dict(trainer.average.values)
-        path = Path(settings["out"]) / f"{settings['model']['name']}.safetensors"
+        path = folder / f"{settings['model']['name']}.safetensors"
         zoo.save(model, path, settings["model"])
         print(f"averaged weights after {trainer.step_number} steps: {path}")
-    if world > 1:
-        torch.distributed.destroy_process_group()
 
 
 def prepare_cpu() -> None:
@@ -97,15 +131,10 @@ def prepare_gpu() -> None:
     torch.set_float32_matmul_precision("high")
 
 
-def choose_device(name: str) -> torch.device:
-    """auto, cpu or cuda (of this process, under torchrun)."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"unknown device {name!r}: auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda, but no CUDA device is available; use device=cpu")
-    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
+def device_of_this_process(name: str) -> torch.device:
+    """auto, cpu or cuda as torch's device, under torchrun the GPU of this process. UserError for one not there."""
+    chosen = choose_device(name)
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if chosen == "cuda" else torch.device(chosen)
 
 
 def build(numbers: Mapping[str, Any], init: str | None) -> UniVS:
@@ -130,6 +159,7 @@ def words(
 ) -> tuple[Dataset[Any], WordStep, Callable[[Sequence[Any]], dict[str, Any]]]:
     """Data, step and collation of stage `words`; all parameters but those that the stage names are frozen."""
     stage = settings["stage"]
+    head, _ = word_parts(model)
     trained = tuple(stage["trained"])
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(trained))
@@ -137,12 +167,10 @@ def words(
     encoder = load_text_encoder(settings["model"]["text"]["encoder"])
     if isinstance(encoder, CachedTextEncoder):  # texts are drawn at random: nothing worth keeping on disk
         encoder = encoder.encoder
-    if stage["start"] not in (None, "imagenet"):
-        raise UserError(f"unknown start {stage['start']!r}: imagenet or null")
     if stage["start"] == "imagenet":
         from univs.training.imagenet_words import start_from_imagenet
 
-        start_from_imagenet(word_parts(model)[0], encoder)
+        start_from_imagenet(head, encoder)
     return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"]), seed), collate_words
 
 
@@ -171,20 +199,28 @@ def batches(
     rank: int,
     world: int,
     collate: Callable[[Sequence[Any]], dict[str, Any]] = collate_clips,
-) -> Callable[[int], DataLoader[dict[str, Any]]]:
-    """A function from the number of steps already done to a loader that goes on from there."""
+) -> Callable[[int], Iterator[dict[str, Any]]]:
+    """A function from the number of steps already done to batches that go on from there.
 
-    def start(step: int) -> DataLoader[dict[str, Any]]:
-        return DataLoader(
-            clips,
+    They raise the UserError of a sample that cannot be had.
+    """
+    told = _Told(clips)
+
+    def start(step: int) -> Iterator[dict[str, Any]]:
+        loader = DataLoader(
+            told,
             batch_size=size,
             sampler=_From(step * size * world, rank, world),
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=partial(told.collate, collate),
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if workers else None,
             persistent_workers=workers > 0,
         )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
     return start
 
@@ -194,13 +230,3 @@ def clip_losses(settings: Mapping[str, Any]) -> ClipLosses:
     plain = dict(settings)
     points = int(plain.pop("points"))
     return ClipLosses(criterion=CriterionWeights(1.0, 1.0, 1.0, points), **plain)
-
-
-def make_folder(out: str) -> Path:
-    """The folder of the run. Raises UserError where it can't be made."""
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out={out}: {error.strerror}; name a folder that can be written") from error
-    return folder

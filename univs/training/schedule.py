@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from univs.errors import UserError
+from univs.settings import Count, Positive
+
 
 @dataclass(frozen=True)
 class Budget:
     """The length of a run: a number of steps, or minutes of training time (for machines whose speed varies)."""
 
-    steps: int | None = None
-    minutes: float | None = None
+    steps: Count | None = None
+    minutes: Positive | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
-            raise ValueError("a run's length is given in steps or in minutes, one of the two")
+            raise UserError(
+                "the length of a run is given in steps or minutes, one of the two: stage.steps=N stage.minutes=null, "
+                "or stage.steps=null stage.minutes=N"
+            )
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the run that is done, 0..1, after `step` steps and `seconds` of training (resumed time included)."""

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.settings import CountFromZero, Positive, Share, Weight, Within
 from univs.terminal import plain_console
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
@@ -30,17 +31,17 @@ class TrainerOptions:
     """Numbers of a run; see configs/stage/clip.yaml."""
 
     budget: Budget
-    learning_rate: float
-    backbone_factor: float
-    final_factor: float
-    warmup: int
-    weight_decay: float
-    clip_norm: float
-    ema_decay: float
-    kept_share: float
-    kept_share_start: float
-    precision: str
-    save_minutes: float
+    learning_rate: Positive
+    backbone_factor: Weight
+    final_factor: Share
+    warmup: CountFromZero
+    weight_decay: Weight
+    clip_norm: Positive
+    ema_decay: Share
+    kept_share: Annotated[float, Within(0, 1, above=True)]
+    kept_share_start: Annotated[float, Within(0, 1, above=True)]
+    precision: Literal["float32", "bfloat16"]
+    save_minutes: Weight
 
 
 class _Forward(nn.Module):
@@ -82,7 +83,10 @@ class Trainer:
         if self.world > 1:
             forward = nn.parallel.DistributedDataParallel(forward, find_unused_parameters=True)
         self.forward = forward
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, options), weight_decay=options.weight_decay)
+        groups = parameter_groups(model, options)
+        if not groups:
+            raise UserError("no part of the model is trained; stage.trained names the beginnings of its parts")
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         self.average = WeightAverage(model, options.ema_decay)
         self.step_number, self.seconds = 0, 0.0
         self._resume(out / "last.pt")

@@ -25,6 +25,7 @@ from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.models.word_answers import answer_texts, word_parts
 from univs.models.word_head import STRIDE, WordCells, WordHead
+from univs.settings import Count, CountFromZero, Share, Weight
 from univs.training.phrases import may_mean, phrase
 
 
@@ -32,19 +33,19 @@ from univs.training.phrases import may_mean, phrase
 class WordLosses:
     """Weights of the losses and what is asked."""
 
-    boxes: float = 1.0
-    names: float = 1.0
-    cells: float = 1.0
-    prompt: float = 1.0
-    fit: float = 0.5
-    texts: int = 3
+    boxes: Weight = 1.0
+    names: Weight = 1.0
+    cells: Weight = 1.0
+    prompt: Weight = 1.0
+    fit: Weight = 0.5
+    texts: Count = 3
     """Texts asked of an image."""
-    absent: float = 0.15
+    absent: Share = 0.15
     """Share of texts that fit nothing on the image, where that is known."""
-    other_names: int = 60
+    other_names: CountFromZero = 60
     """So many names that are on no image of the batch take part in the names of cells."""
-    points: int = 512
-    intermediate: float = 0.2
+    points: Count = 512
+    intermediate: Weight = 0.2
 
 
 class WordStep:

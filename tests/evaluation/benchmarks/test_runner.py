@@ -95,7 +95,7 @@ def test_where_a_set_lies(tmp_path: Path) -> None:
         (["dataset=vspw", "data.root=.", "size=0"], "at least 1, not 0"),
         (["dataset=all", "data.root=.", "size=big"], "at least 1, not big"),
         (["dataset=vspw", "data.root=.", "options=3"], "options"),
-        (["dataset=vspw", "data.root=null"], "no folder None"),
+        (["dataset=vspw", "data.root=null"], "data.root must be a text, not nothing"),
         (["dataset=vspw", "data.root=.", "sequences=[a]"], "sequences"),
         (["dataset=vspw", "data.root=.", "+sequences=[a]"], "unknown setting sequences; there are dataset"),
         (["dataset=vspw", "data.root=.", "+data.list=x"], "unknown setting data.list; there is data.root"),

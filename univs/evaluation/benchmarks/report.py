@@ -12,6 +12,7 @@ from rich.table import Table
 
 from univs.evaluation.benchmarks.examination import Job, Outcome
 from univs.evaluation.benchmarks.table import BENCHMARKS
+from univs.evaluation.records import of_other_runs
 from univs.evaluation.score_printing import plain, print_table, print_whole
 from univs.evaluation.scores import METRICS
 from univs.files import atomic_path
@@ -29,6 +30,8 @@ def report(outcome: Outcome, console: Console) -> None:
     if outcome.submission:
         console.print(f"for the server, checked: {outcome.submission}", highlight=False, soft_wrap=True)
     console.print(f"answers and figures: {job.folder}", highlight=False, soft_wrap=True)
+    if others := of_other_runs(job.folder / "videos", (record.name for record in outcome.records)):
+        console.print(others, highlight=False, soft_wrap=True)
 
 
 def print_all(

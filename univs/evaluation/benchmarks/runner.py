@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
+from univs.claim import claim_folder
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.examination import Job, Outcome, answer, find_job
@@ -14,6 +16,7 @@ from univs.evaluation.benchmarks.running import NewSession, Pusher
 from univs.evaluation.benchmarks.sharding import World
 from univs.evaluation.benchmarks.table import OF_PAPERS
 from univs.evaluation.fingerprint import fingerprint
+from univs.settings import Among, Device, Is, ShortSide, Text, Within
 from univs.terminal import plain_console
 
 if TYPE_CHECKING:
@@ -25,16 +28,29 @@ if TYPE_CHECKING:
 RESULTS = Path("results")
 
 
+class SetData(TypedDict):
+    """The folder of a set."""
+
+    root: Text
+
+
+class ManyData(TypedDict, total=False):
+    """A folder that holds each set in a folder of its name, and where single sets lie instead."""
+
+    root: Text | None
+    roots: Annotated[Mapping[str, Text | None], Among(OF_PAPERS)] | None
+
+
 def evaluate(
     dataset: str,
-    data: Mapping[str, Any],
-    split: str | None = None,
-    videos: int | None = None,
-    weights: str = "tiny",
-    size: int | None = 480,
+    data: SetData,
+    split: Text | None = None,
+    videos: Annotated[int, Is("how many are taken"), Within(1)] | None = None,
+    weights: Text = "tiny",
+    size: ShortSide | None = 480,
     options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    out: str | Path | None = None,
+    device: Device = "auto",
+    out: Text | Path | None = None,
 ) -> Outcome | None:
     """Answers a split of a public set and scores the answers, or makes the file that its server takes.
 
@@ -42,14 +58,10 @@ def evaluate(
     frame, `options` are those of `univs.Session`. Prints a table and writes OUT/DATASET/SPLIT/summary.json. None in all
     processes of torchrun but the first. Raises UserError for missing data, unknown names and weights.
     """
-    unknown = sorted(data.keys() - {"root"})
-    if unknown:
-        raise UserError(f"dataset {dataset}: unknown setting data.{unknown[0]}; there is data.root")
-    check_settings(size, options)
     world = World.from_environment()
     job = find_job(dataset, str(data["root"]), split, videos, Path(out) if out else RESULTS)
     console = plain_console(quiet=world.rank > 0)
-    with world:
+    with claims([job], world), world:
         examiner = Examiner(weights, device, size, options or {}, world, console)
         outcome = examiner.answer(job)
     if outcome:
@@ -59,20 +71,19 @@ def evaluate(
 
 def evaluate_all(
     dataset: str,
-    data: Mapping[str, Any],
-    videos: int | None = None,
-    weights: str = "tiny",
-    size: int | None = 480,
+    data: ManyData,
+    videos: Annotated[int, Is("how many are taken"), Within(1)] | None = None,
+    weights: Text = "tiny",
+    size: ShortSide | None = 480,
     options: Mapping[str, Any] | None = None,
-    device: str = "auto",
-    out: str | Path | None = None,
+    device: Device = "auto",
+    out: Text | Path | None = None,
 ) -> list[Outcome]:
     """The ten benchmarks of the paper's table, each on its first split, and the table.
 
     `data`: root, a folder that holds each set in a folder of its name; roots, where single sets lie instead. Sets that
     are not there say so in their row. Raises UserError if none is there.
     """
-    check_settings(size, options)
     folder, world = Path(out) if out else RESULTS, World.from_environment()
     console = plain_console(quiet=world.rank > 0)
     jobs: dict[str, Job | str] = {}
@@ -84,12 +95,21 @@ def evaluate_all(
     found = [job for job in jobs.values() if isinstance(job, Job)]
     if not found:
         raise UserError(f"dataset all: no benchmark can be read; {next(iter(jobs.values()))}")
-    with world:
+    with claims(found, world), world:
         examiner = Examiner(weights, device, size, options or {}, world, console)
         outcomes = [outcome for job in found if (outcome := examiner.answer(job))]
     if world.rank == 0:
         print_all(jobs, outcomes, f"ten benchmarks, weights {weights}", folder, console)
     return outcomes
+
+
+@contextmanager
+def claims(jobs: Sequence[Job], world: World) -> Iterator[None]:
+    """Keeps other runs out of the folders of the jobs; the first process does so for all of torchrun's."""
+    with ExitStack() as stack:
+        for job in jobs if world.rank == 0 else ():
+            stack.enter_context(claim_folder(job.folder, "out="))
+        yield
 
 
 class Examiner:
@@ -131,15 +151,7 @@ class Examiner:
         return new_session
 
 
-def check_settings(size: int | None, options: Mapping[str, Any] | None) -> None:
-    """Raises UserError for a size that is none, and for options that are not names with values."""
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise UserError(f"size is the short side in pixels and must be at least 1, not {size}")
-    if options is not None and not isinstance(options, Mapping):
-        raise UserError(f"options are given as +options.NAME=VALUE, not {options}")
-
-
-def find_root(name: str, data: Mapping[str, Any]) -> Path:
+def find_root(name: str, data: ManyData) -> Path:
     """Where a set lies: data.roots.NAME, else the folder of its name (- and _, A and a are the same) in data.root.
 
     Raises UserError if it is nowhere.

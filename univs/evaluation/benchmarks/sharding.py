@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from univs.devices import choose_device
 from univs.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,11 +41,10 @@ class World:
 
     def device(self, name: str) -> str:
         """The device of this process: "auto" is a GPU of its own if there is one, else the CPU."""
-        import torch
-
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = choose_device(name)
         if name == "cuda" and self.size > 1:
+            import torch
+
             return f"cuda:{self.local_rank % max(1, torch.cuda.device_count())}"
         return name
 

@@ -1,0 +1,135 @@
+"""Every setting of a run, wrong in one place, through the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from univs.cli import main
+from univs.configuration import compose
+from univs.errors import UserError
+from univs.training.stages import check_run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two photos with a mask each."""
+    for kind in ("images", "masks"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+    for name in "ab":
+        pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+        mask = np.zeros((64, 80), np.uint8)
+        mask[16:48, 20:60] = 255
+        Image.fromarray(pixels).save(tmp_path / "photos" / "images" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "photos" / "masks" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+def wrong(*overrides: str) -> str:
+    """The error of settings that are right but for these."""
+    with pytest.raises(UserError) as error:
+        check_run(compose("train", ["data.root=-", *overrides]))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("stage", ["clip", "image", "words"])
+def test_the_stages_that_come_along_are_right(stage: str) -> None:
+    for data in ("photos_and_videos", "named_images") if stage == "words" else ("photos_and_videos",):
+        check_run(compose("train", [f"stage={stage}", f"data={data}", "data.root=-"]))
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "kept_share", "kept_share_start"])
+@pytest.mark.parametrize("value", ["fast", "-1", "0", "nan", "inf", "null", "[1]"])
+def test_what_must_be_above_zero(name: str, value: str) -> None:
+    assert wrong(f"stage.{name}={value}").startswith(f"stage.{name} must be ")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "stage.batch_size=0", "stage.batch_size=-1", "stage.batch_size=2.5", "stage.frames=0", "stage.size=0",
+        "stage.size=48", "stage.size=big", "stage.size=100000", "stage.workers=-1", "stage.workers=many",
+        "stage.steps=0", "stage.steps=3.5", "stage.minutes=0", "stage.minutes=soon", "stage.warmup=-1",
+        "stage.weight_decay=-1", "stage.backbone_factor=-1", "stage.final_factor=2", "stage.ema_decay=1.5",
+        "stage.precision=float8", "stage.save_minutes=-1", "stage.frozen_backbone=-2", "stage.losses.points=0",
+        "stage.losses.prompt=-1", "stage.losses.prompt=nan", "stage.losses.local_radius=0", "stage.prompts.frames=0",
+        "stage.prompts.objects=0", "stage.prompts.first.mask=-1", "+stage.prompts.anew.blob=1", "+stage.foo=1",
+        "+stage.losses.foo=1", "+foo=1", "~stage.size", "seed=-1", "seed=x", "seed=1.5", "device=tpu", "out=", "init=",
+        "model.name=a/b", "data.sources=x", "data.sources=[]", "data.sources=[a]", "data.probabilities.photo=-1",
+        "data.probabilities.photo=nan", "data.synth.difficulty=hard", "+data.synth.foo=1", "+data.foo=1",
+    ],
+)  # fmt: skip
+def test_each_setting_has_its_line(override: str) -> None:
+    key = override.lstrip("+~").partition("=")[0]
+    assert key.rpartition(".")[0] in wrong(override) and key.rpartition(".")[2] in wrong(override)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["stage.minutes=null"], "in steps or minutes, one of the two: stage.steps=N stage.minutes=null"),
+        (["stage.steps=3"], "one of the two"),
+        (["stage=words", "stage.trained=[]"], "stage.trained must be given"),
+        (["stage=words", "stage.start=x"], "stage.start must be null or imagenet, not x"),
+        (["stage=words", "stage.losses.absent=3"], "stage.losses.absent must be at most 1"),
+        (["stage=words", "stage.step=x"], "stage.step must be words, not x"),
+        ([f"stage.losses.{n}=0" for n in ("prompt", "learnable", "correspondence")], "nothing is learnt"),
+        (["data.probabilities={photo: 0, video: 0}"], "data.probabilities must be above 0 in at least one entry"),
+        (["data=named_images"], "no value for data.probabilities"),
+    ],
+)
+def test_settings_that_belong_together(overrides: list[str], message: str) -> None:
+    assert message in wrong(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["stage.learning_rate=fast"], "stage.learning_rate must be a number above 0, not fast"),
+        (["stage.batch_size=-1"], "stage.batch_size must be at least 1, not -1"),
+        (["stage.size=0"], "stage.size is the side of a training crop in pixels and must be at least 32, not 0"),
+        ([], "no source for video, drawn with 0.2; add a source of videos (kind: videos or set) to data.sources, or "
+             "set data.probabilities.video=0"),
+        (["data.sources=[{kind: photo, root: {}}]"], "data.sources.0 is of unknown kind 'photo'; there are photos"),
+        (["data.sources=[{root: {}}]"], "no value for data.sources.0.kind"),
+        (["data.sources=[{kind: photos}]"], "no value for data.sources.0.root"),
+        (["data.sources=[{kind: photos, root: {}, rot: 1}]"], "unknown setting data.sources.0.rot; there are root"),
+        (["data.sources=[{kind: photos, root: {}, weight: -1}]"], "data.sources.0.weight must be at least 0, not -1"),
+        (["data.sources=[{kind: photos, root: {}, longest: 0}]"], "data.sources.0.longest must be at least 1"),
+        (["data.sources=[{kind: photos, root: {}, gaps: [1, 2]}]"], "data.sources.0.gaps are for videos"),
+        (["data.sources=[{kind: videos, root: {}, gaps: [3, 1]}]"], "the smallest and the largest step, not 3 and 1"),
+        (["data.sources=[{kind: photos, root: {}, weight: 0}]"], "no source for photo"),
+        (["stage=words", "data=named_images", "data.sources=[{kind: synth, size: [8]}]"], "sources.0.size must be"),
+        (["stage=words", "data=named_images", "data.sources=[{kind: synth}]", "stage.trained=[foo]"],
+         "no part of the model is trained"),
+        (["model=r50", "init=null"], "train the dense memory"),
+        (["device=cuda:1"], "device must be auto, cpu or cuda"),
+    ],
+)  # fmt: skip
+def test_the_command_says_what_to_set(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
+) -> None:
+    base = ["data.root=-", f"data.sources=[{{kind: photos, root: {photos}}}]", "init=null", f"out={tmp_path / 'out'}"]
+    if "stage=words" in overrides:
+        base.pop(1)
+    given = [override.replace("root: {}", f"root: {photos}") for override in overrides]
+    assert main(["train", *base, "device=cpu", "stage.workers=0", *given]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_breaks_while_it_is_read_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for image in (photos / "images").iterdir():
+        image.write_bytes(b"not an image")
+    overrides = ["data.root=-", f"data.sources=[{{kind: photos, root: {photos}}}]", "data.probabilities.video=0"]
+    size = ["stage.size=32", "stage.batch_size=1", "stage.frames=2", "stage.workers=1", "init=null", "device=cpu"]
+    assert main(["train", *overrides, *size, f"out={tmp_path / 'out'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "images" in error and "Traceback" not in error

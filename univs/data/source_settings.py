@@ -1,0 +1,57 @@
+"""Sources of training data as plain settings: a kind, a weight, and the arguments of the reader of that kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from univs.errors import UserError
+from univs.settings import Count, Text, Weight, check, settings_of
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What opens a source.
+
+    opens: takes the arguments. checked: whose annotations say what they may be; None: those of `opens`. gaps: whether
+    the source may hold videos, which are stepped through.
+    """
+
+    opens: Callable[..., Any]
+    checked: Any = None
+    gaps: bool = False
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """What a source has beside the arguments of its reader."""
+
+    kind: Text
+    weight: Weight = 1.0
+    """How often it is drawn from, among those of its sort."""
+    gaps: tuple[Count, Count] = (1, 2)
+    """Stored frames from one clip frame to the next, smallest and largest."""
+
+
+def open_source(source: Any, where: str, readers: Mapping[str, Reader]) -> tuple[SourceSettings, Any]:
+    """The settings of a source and what its reader makes of the others.
+
+    where: its name in the settings, `data.sources.0`. Raises UserError for an unknown kind or argument, a wrong value,
+    and whatever the reader refuses.
+    """
+    own = settings_of(SourceSettings)
+    given = source if isinstance(source, Mapping) else {}
+    check({name: given[name] for name in given if name in own} if given else source, own, where)
+    settings = SourceSettings(**{name: given[name] for name in given if name in own})
+    reader = readers.get(settings.kind)
+    if reader is None:
+        raise UserError(f"{where} is of unknown kind {settings.kind!r}; there are {', '.join(readers)}")
+    if "gaps" in given and not reader.gaps:
+        raise UserError(f"{where}.gaps are for videos, not for the kind {settings.kind}")
+    low, high = settings.gaps
+    if low > high:
+        raise UserError(f"{where}.gaps are the smallest and the largest step, not {low} and {high}")
+    options = {name: given[name] for name in given if name not in own}
+    check(options, settings_of(reader.checked or reader.opens), where)
+    return settings, reader.opens(**options)

@@ -1,0 +1,20 @@
+"""Which device the networks run on."""
+
+from __future__ import annotations
+
+from univs.errors import UserError
+
+
+def choose_device(name: str) -> str:
+    """The torch name of a device; `auto` is the GPU where there is one. UserError for a GPU that is not there."""
+    if name != "auto" and not name.startswith("cuda"):
+        return name
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(name.partition(":")[2] or 0) >= count:
+        there = f"sees {count} GPUs" if count else "sees no GPU"
+        raise UserError(f"cannot use device {name!r}: PyTorch {there} here; use cpu")
+    return name

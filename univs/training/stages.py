@@ -1,0 +1,125 @@
+"""Every setting of a training run, checked before any work: what must be given, what each may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypedDict
+
+from univs.data.clips import PromptDraws
+from univs.data.synth import SynthVS
+from univs.errors import UserError
+from univs.settings import (
+    Count,
+    Is,
+    Matches,
+    MultipleOf,
+    NotEmpty,
+    Seed,
+    Setting,
+    SomeAboveZero,
+    Text,
+    Weight,
+    Within,
+    Workers,
+    check,
+    check_value,
+    settings_of,
+)
+from univs.training.clip_step import ClipLosses
+from univs.training.schedule import Budget
+from univs.training.trainer import TrainerOptions
+from univs.training.word_step import WordLosses
+
+Crop = Annotated[int, Is("the side of a training crop in pixels"), Within(32, 4096), MultipleOf(32)]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """configs/train.yaml."""
+
+    out: Text
+    init: Text | None
+    device: Annotated[str, Matches("auto|cpu|cuda", "auto, cpu or cuda")]
+    seed: Seed
+    model: Mapping[str, Any]
+    stage: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AnyStage:
+    """What all stages have beside the options of the trainer."""
+
+    size: Crop
+    batch_size: Count
+    workers: Workers
+    losses: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ClipStage(AnyStage):
+    """configs/stage/clip.yaml and image.yaml."""
+
+    frames: Count
+    frozen_backbone: Annotated[int, Is("the number of parts that keep their weights (-1: all)"), Within(-1)]
+    prompts: PromptDraws
+
+
+@dataclass(frozen=True)
+class WordStage(AnyStage):
+    """configs/stage/words.yaml."""
+
+    step: Literal["words"]
+    start: Literal["imagenet"] | None
+    trained: Annotated[Sequence[Text], NotEmpty()]
+
+
+class WordData(TypedDict):
+    """configs/data/named_images.yaml."""
+
+    sources: Annotated[Sequence[Mapping[str, Any]], NotEmpty()]
+
+
+class ClipData(WordData):
+    """configs/data/photos_and_videos.yaml."""
+
+    probabilities: Annotated[Mapping[str, Weight], SomeAboveZero()]
+    synth: Mapping[str, Any]
+
+
+def check_run(settings: Mapping[str, Any]) -> None:
+    """Raise UserError, in one line, for what is wrong with the settings of a run; sources are checked when opened."""
+    check(settings, settings_of(RunSettings))
+    name = settings["model"].get("name")
+    check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
+    stage, data = settings["stage"], settings["data"]
+    words = "step" in stage
+    check(stage, _stage(WordStage if words else ClipStage), "stage")
+    losses = settings_of(WordLosses) if words else _clip_losses()
+    check(stage["losses"], losses, "stage.losses")
+    Budget(stage["steps"], stage["minutes"])
+    if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
+        raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
+    # a stage takes what it needs; the other's entries may stand beside
+    known = settings_of(ClipData)
+    required = settings_of(WordData) if words else known
+    spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
+    check(data, {**required, **spare}, "data")
+    if not words:
+        check(data["synth"], settings_of(SynthVS, leave_out=("split",)), "data.synth")
+
+
+COUNTS = ("points", "local_radius", "texts", "absent", "other_names", "intermediate")
+"""Entries of the losses that are no weights of their own."""
+
+
+def _stage(kind: type) -> dict[str, Setting]:
+    """All entries of a stage."""
+    trainer = settings_of(TrainerOptions, leave_out=("budget",))
+    budget = {name: Setting(setting.kind, True) for name, setting in settings_of(Budget).items()}
+    return {**settings_of(kind), **budget, **trainer}
+
+
+def _clip_losses() -> dict[str, Setting]:
+    return {"points": Setting(Count, True), **settings_of(ClipLosses, leave_out=("criterion",))}
