@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 FLOORS = (
@@ -105,15 +106,21 @@ def test_import_is_cheap(repository: Path) -> None:
 SLOW = {"timm", "torchvision", "torch._dynamo", "scipy", "skimage", "open_clip", "tokenizers", "yaml", "hydra", "cv2"}
 
 
-def test_following_a_box_imports_nothing_slow_but_torch(repository: Path, tmp_path: Path) -> None:
-    """Each of these takes from a tenth of a second to a second, and only words, clicks or training need it."""
+@pytest.mark.parametrize(
+    ("question", "needed"),
+    [(["--box", "1@0:8,8,40,40"], set()), (["--task", "vis", "--categories", "dog, cat"], {"tokenizers"})],
+)
+def test_a_first_answer_imports_nothing_slow_but_torch(
+    repository: Path, tmp_path: Path, question: list[str], needed: set[str]
+) -> None:
+    """Each of these takes from a tenth of a second to a second, and only clicks, training or other models need it."""
     for index in range(2):
         Image.new("RGB", (64, 48), (40 * index, 90, 20)).save(tmp_path / f"{index}.png")
-    command = ["segment", str(tmp_path), "--box", "1@0:8,8,40,40", "--out", str(tmp_path / "out")]
+    command = ["segment", str(tmp_path), *question, "--out", str(tmp_path / "out")]
     probe = f"import sys, univs.cli; assert univs.cli.main({command!r}) == 0; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], cwd=repository, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert "torch" in loaded and not SLOW & loaded
+    assert "torch" in loaded and SLOW & loaded == needed
 
 
 def test_every_public_name_can_be_had(repository: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 SUBJECTS = {
     "step": "univs.benchmark.step",
+    "start": "univs.benchmark.start",
     "official": "univs.benchmark.official",
     "metrics": "univs.benchmark.metrics",
 }

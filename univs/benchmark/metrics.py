@@ -6,14 +6,14 @@ layout). What counts is the call of the scorer in this process and its workers, 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rich.table import Table
 
+from univs.benchmark.arguments import Parser
 from univs.errors import UserError
 from univs.evaluation.score_files import need_folder, read_json
 from univs.evaluation.scores import METRICS
@@ -31,10 +31,9 @@ PATHS = {
 
 def main(argv: Sequence[str]) -> int:
     """Print the table. Raises UserError for options and folders that cannot be used."""
-    parser = argparse.ArgumentParser("univs benchmark metrics", description=__doc__)
+    parser = Parser("univs benchmark metrics", description=__doc__)
     parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of timing.json and large/")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes at most (default: 2)")
-    parser.error = _refuse  # type: ignore[method-assign]
     options = parser.parse_args(argv)
     if options.workers < 1:
         raise UserError("--workers must be at least 1")
@@ -67,7 +66,3 @@ def official_seconds(told: Mapping[str, Any]) -> float:
     if "seconds" in told:
         return float(told["seconds"])
     return sum(float(part["seconds"]) for part in told.values() if isinstance(part, Mapping) and "seconds" in part)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message} (see univs benchmark metrics --help)")

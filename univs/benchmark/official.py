@@ -7,7 +7,6 @@ plain ResNet-50 (timm, float32) over the same frame in the same process.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import time
@@ -23,7 +22,8 @@ from rich.table import Table
 from torch import Tensor
 
 from univs.allocator import keep_freed_memory
-from univs.benchmark.step import moving_frames, parse_size, refuse, resident_bytes
+from univs.benchmark.arguments import Parser
+from univs.benchmark.step import moving_frames, parse_size, resident_bytes
 from univs.errors import UserError
 from univs.models.features import TextFeatures
 from univs.models.precision import PRECISIONS
@@ -235,7 +235,7 @@ def flat_table(runs: Mapping[str, Run], size: tuple[int, int], at: Sequence[int]
 
 def main(argv: Sequence[str]) -> int:
     """`univs benchmark official`: print the tables. Raises UserError for what cannot be read."""
-    parser = argparse.ArgumentParser("univs benchmark official", description=__doc__)
+    parser = Parser("univs benchmark official", description=__doc__)
     tasks = ("vos", "refvos", "vis", "vps", "vss", "pvos")
     parser.add_argument("--tasks", nargs="+", default=list(tasks), choices=tasks)
     parser.add_argument("--weights", metavar="PATH", help="official checkpoint; left out: R50 drawn at random")
@@ -248,7 +248,6 @@ def main(argv: Sequence[str]) -> int:
         "--flat", metavar="HEIGHTxWIDTH", nargs="?", const="128x224", help="memory and time over long videos instead"
     )
     parser.add_argument("--at", type=int, nargs="+", default=list(FLAT_AT), help="frames after which --flat looks")
-    parser.error = refuse  # type: ignore[method-assign]
     options = parser.parse_args(argv)
     if min(options.clip, options.frames, options.threads, *options.at) < 1:
         raise UserError("--clip, --frames, --threads and --at must be at least 1")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from univs.allocator import keep_freed_memory
+from univs.benchmark.arguments import Parser
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
 from univs.models.precision import PRECISIONS
@@ -167,7 +167,7 @@ def timing_table(timings: dict[tuple[tuple[int, int], int], Timing]) -> Table:
 
 def main(argv: Sequence[str]) -> int:
     """`univs benchmark`: print the tables. Raises UserError for unknown weights or sizes that cannot be read."""
-    parser = argparse.ArgumentParser("univs benchmark", description=__doc__, epilog="also: univs benchmark official")
+    parser = Parser("univs benchmark", description=__doc__, epilog="also: univs benchmark start, official, metrics")
     parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
     parser.add_argument("--task", default="vos", choices=sorted(TASKS))
     parser.add_argument("--size", nargs="+", default=["240x427", "480x854"], metavar="HEIGHTxWIDTH")
@@ -178,7 +178,6 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--precision", default="float32", choices=list(PRECISIONS))
     parser.add_argument("--compile", action="store_true", help="compile the image encoder")
     parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
-    parser.error = refuse  # type: ignore[method-assign]
     options = parser.parse_args(argv)
     sizes = [parse_size(text) for text in options.size]
     if min(options.objects) < 1 or options.frames < 1 or options.threads < 1:
@@ -212,11 +211,6 @@ def main(argv: Sequence[str]) -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     console.print(f"peak memory of the process: {peak / 2**20:.0f} MiB; {options.threads} threads")
     return 0
-
-
-def refuse(message: str) -> NoReturn:
-    """What argument parsers here do with an error."""
-    raise UserError(f"{message} (see univs benchmark --help)")
 
 
 def parse_size(text: str) -> tuple[int, int]:

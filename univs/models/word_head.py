@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.masks.boxes import best_boxes
 from univs.models.efficientnet_lite import CLASSIFIED, SCALES, EfficientNetLite
 from univs.models.features import ImageFeatures
 
@@ -175,14 +176,13 @@ def propose_boxes(cells: WordCells, most: int, overlap: float = 0.6) -> tuple[Te
     Returns:
         boxes N 4 (xyxy in pixels of the padded input, within it) and objectness N in 0..1, best first; at least one.
     """
-    from torchvision.ops import nms  # only now: torchvision takes a second, and only words need it
-
     height, width = cells.objectness.shape[-2:]
     scores = cells.objectness[0].flatten().sigmoid()
     best = scores.topk(min(CANDIDATES, len(scores))).indices
     boxes = cells.boxes()[0].flatten(1).T[best]
     limits = boxes.new_tensor([width, height, width, height]) * STRIDE
     boxes = boxes.clamp_min(0).minimum(limits)
-    kept = nms(boxes, scores[best], overlap)[:most]
+    stay = best_boxes(boxes.float().cpu().numpy(), scores[best].float().cpu().numpy(), overlap)
+    kept = torch.from_numpy(stay[:most]).to(best.device)
     kept = kept[scores[best][kept] >= LEAST] if scores[best[0]] >= LEAST else kept[:1]
     return boxes[kept], scores[best][kept]
