@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from univs.data.photo import Photo, read_names, require_folder, shrink, sizes_of
+from univs.data.photo import Photo, read_names, read_rgb, require_folder, shrink, sizes_of
 from univs.data.sample import IGNORE
 from univs.errors import UserError
 from univs.masks.overlaps import draw
 from univs.masks.rle import read_masks
 from univs.settings import Count
 from univs.texts import read_json
-from univs.video.pictures import read_rgb
 
 MANY_OBJECTS = ("group", "category")  # mask levels that cover several objects at once
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import files_by_stem, read_labels, read_names, require_folder, require_same_size
+from univs.data.photo import files_by_stem, read_labels, read_names, read_rgb, require_folder, require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
 from univs.files import folders_in
 from univs.masks.mask_files import is_mask
 from univs.video.images import is_image
-from univs.video.pictures import read_rgb
 
 RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 

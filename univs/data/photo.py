@@ -16,6 +16,7 @@ from univs.masks.mask_files import read_objects, read_values
 from univs.masks.meanings import IGNORE
 from univs.texts import read_entries
 from univs.video.pictures import picture_sizes
+from univs.video.pictures import read_rgb as read_rgb  # photos are read as frames are
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import require_same_size
+from univs.data.photo import read_rgb, require_same_size
 from univs.data.sample import VideoSample
 from univs.errors import UserError
-from univs.video.pictures import read_rgb
 
 
 @dataclass(frozen=True)
