@@ -207,10 +207,8 @@ def _transparent(said: int | bytes) -> list[int]:
 def _refuse_permuted(used: NDArray[Any], colours: NDArray[np.uint8], where: str) -> None:
     """Programs that sort a palette leave indices that are no ids; black that is not 0 gives them away."""
     black = used[(colours == 0).all(1)]
-    if used[0] == 0 and len(black) and black[0] != 0:
-        raise UserError(
-            f"{where} has black at index {black[0]} and another colour at 0, which is background; store it as index 0"
-        )
+    if 0 < len(black) < len(used) and black[0] != 0:
+        raise UserError(f"{where} has black at index {black[0]}, but index 0 is background; store the background as 0")
     ids = np.where((colours == colours[:, :1]).all(1), NO_ID, ids_of_colours(colours))
     coloured = ids != NO_ID
     if coloured.sum() > 1 and (ids != used)[coloured].any() and coloured[used > 0].all():
