@@ -168,7 +168,8 @@ def _numbers(picture: Picture, where: str) -> Values:
     """Indices or grey values H W as they are stored, uint8 or int32."""
     image = picture.image
     if image.mode in ("1", "L", "P"):
-        return (np.asarray(image) // GREYS.get(picture.packing, 1)).astype(np.uint8)
+        values = np.array(image, np.uint8)
+        return values // np.uint8(GREYS[picture.packing]) if picture.packing in GREYS else values
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image).astype(np.int64)
         if values.size and not 0 <= values.min() <= values.max() <= LARGEST_ID:
@@ -183,7 +184,7 @@ def _numbers(picture: Picture, where: str) -> Values:
 def _indexed(image: Image.Image, where: str, single: bool) -> Objects:
     """Indices, if neither their colours nor their transparency say something else."""
     values = np.asarray(image)
-    used = np.unique(values)
+    used = np.flatnonzero(np.bincount(values.reshape(-1)))
     palette = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     colours = np.zeros((256, 3), np.uint8)  # a palette may be shorter than the indices go
     colours[: len(palette)] = palette

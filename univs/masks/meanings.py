@@ -120,7 +120,7 @@ def opaque_objects(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], where: 
     if lowest > 0 or highest == 0:
         what = "nothing in it is transparent" if lowest else "all of it is transparent"
         raise UserError(f"{where} has an alpha channel, but {what}; expected the object opaque, the rest transparent")
-    inside = alpha == highest if len(np.unique(alpha)) == 2 else _soft(alpha, where)
+    inside = alpha == highest if len(_present(alpha)) == 2 else _soft(alpha, where)
     known, places = _distinct(colours[alpha == highest])
     ids = ids_of_colours(known)
     if (ids > 0).all():
@@ -143,7 +143,7 @@ def edges_of(values: Values) -> Edges:
         edge[1:-1] |= (before != here) | (here != after)
         middle[1:-1] |= ((before < here) & (here < after)) | ((before > here) & (here > after))
     present = set(_nonzero(values))
-    levels = frozenset(np.unique(values[1:-1, 1:-1][_squares(values)]).tolist())
+    levels = frozenset(_present(values[1:-1, 1:-1][_squares(values)]))
     thin = tuple(value for value in sorted(present - levels) if between[values == value].mean() >= 0.5)
     count = int(between.sum())
     return Edges(count / max(1, int(beside.sum())), count, levels, thin)
@@ -182,8 +182,12 @@ def _with_void(values: Values) -> Objects:
     return Objects(np.where(void, 0, values).astype(np.uint8), void)
 
 
+def _present(values: Values) -> list[int]:
+    return np.flatnonzero(np.bincount(values.reshape(-1))).tolist()
+
+
 def _nonzero(values: Values) -> list[int]:
-    return [value for value in np.unique(values).tolist() if value]
+    return [value for value in _present(values) if value]
 
 
 def _distinct(colours: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
