@@ -38,10 +38,8 @@ PATHS: dict[str, tuple[str, str]] = {
 TASK_PREDICTIONS = {("burst", "exemplar_guided"): "pred_exemplar/results.json"}
 
 TOLERANCE = {"vspw": 1e-7, "interactive": 1e-7}
-STABILITY = 0.08
-"""Of the means of T of DAVIS-2016: one sequence is 0.079 off, one 0.025, all others by less than 0.01."""
-NOT_FIGURES = ("note", "provenance", "robot_object_ids", "per_pair")
-"""Remarks; what the robot draws, which is partly left to chance and changes no figure; T of single pairs."""
+NOT_FIGURES = ("note", "provenance", "robot_object_ids")
+"""Remarks; what the robot draws, which is partly left to chance and changes no figure."""
 
 CASES = [(path.parent.name, path.name) for path in sorted(ROOT.glob("*/*")) if path.is_dir()]
 
@@ -94,9 +92,7 @@ def differences(actual: Any, expected: Any, metric: str, path: str = "") -> Iter
             for number, (ours, value) in enumerate(zip(actual, expected, strict=True)):
                 yield from differences(ours, value, metric, f"{path}[{number}]")
     elif isinstance(expected, float) and isinstance(actual, (int, float)):
-        stability = metric == "davis2016_jft" and "/T" in path
-        tolerance = STABILITY if stability and expected != 0 else TOLERANCE.get(metric, 1e-9)
-        if not math.isclose(actual, expected, rel_tol=0, abs_tol=tolerance):
+        if not math.isclose(actual, expected, rel_tol=0, abs_tol=TOLERANCE.get(metric, 1e-9)):
             yield f"{path} is {actual}, not {expected}"
     elif actual != expected:
         yield f"{path} is {actual!r:.100}, not {expected!r:.100}"
