@@ -114,3 +114,93 @@ def test_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "False"
+
+
+def test_a_frame_in_the_middle_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    root = export("davis17", tmp_path, frames=5)
+    frames = root / "JPEGImages" / "480p" / "synth-val-1-00001"
+    masks = root / "Annotations" / "480p" / "synth-val-1-00000"
+    whole = (frames / "00002.jpg").read_bytes()
+    (frames / "00002.jpg").write_bytes(whole[: len(whole) // 2])
+    (frames / "00003.jpg").write_bytes(b"<html><body>404</body></html>")
+    mask = (masks / "00001.png").read_bytes()
+    (masks / "00001.png").write_bytes(mask[: len(mask) - 40])
+    (masks / "00003.png").write_bytes(b"")
+    (masks / "._00001.png").write_bytes(b"resource fork")
+    report = check("davis17", root, "val")[0]
+    assert report.count == 4 and report.videos == 2 and report.frames == report.annotated == 10
+    named = [masks / "00001.png", masks / "00003.png", frames / "00002.jpg", frames / "00003.jpg"]
+    assert all(str(path) in problem for path, problem in zip(named, report.problems, strict=True))
+
+
+def test_frames_of_several_sizes_are_named(tmp_path: Path) -> None:
+    root = export("ytvis21", tmp_path, frames=4)
+    content = json.loads((root / "valid" / "instances.json").read_text())
+    (root / "valid" / "instances.json").write_text(json.dumps({**content, "annotations": []}))
+    path = root / "valid" / "JPEGImages" / "synth-val-1-00001" / "00010.jpg"
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(path)
+    report = check("ytvis21", root, "valid")[0]
+    assert report.problems == [f"{path} is 20x30 (height x width), the frames before it 48x80"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "key"),
+    [
+        ("ytvis21", "valid/instances.json", "segmentations"),
+        ("ovis", "annotations_valid.json", "segmentations"),
+        ("coco", "annotations/instances_val2017.json", "segmentation"),
+        ("lvis", "annotations/lvis_v1_val.json", "segmentation"),
+        ("entityseg", "annotations/entityseg_panseg_val.json", "segmentation"),
+        ("sa1b", "sa_000000/sa_1.json", "segmentation"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("mask", "why"),
+    [
+        ({"size": [48, 80], "counts": "b'11'"}, "the compressed counts"),
+        ({"size": [48, 80], "counts": ""}, "are empty"),
+        ({"size": [48, 80], "counts": [1, 2]}, "add up to 3 pixels"),
+        ({"size": [80, 48], "counts": [3840]}, "has the size 80 x 48; expected 48 x 80"),
+        ([[1, 2, float("nan"), 5, 6, 7]], "no finite number"),
+        ([[1, 2, 1e9, 5, 6, 7]], "far outside the frame"),
+    ],
+)
+def test_broken_masks_of_json_are_named(name: str, file: str, key: str, mask: object, why: str, tmp_path: Path) -> None:
+    root = export(name, tmp_path)
+    content = json.loads((root / file).read_text())
+    row = content["annotations"][0]
+    if key == "segmentations":
+        row[key][1] = mask
+    else:
+        row[key] = mask
+    (root / file).write_text("\ufeff" + json.dumps(content))
+    report = check(name, root, SETS[name].splits[0])[0]
+    assert report.count == 1 and str(root / file) in report.problems[0] and why in report.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("burst", ("annotations/val/all_classes.json",)),
+        ("kitti_mots", ("instances_txt/0002.txt",)),
+        ("ref_ytvos", ("meta_expressions/valid/mask_dict.json",)),
+    ],
+)
+def test_broken_masks_of_other_files_are_named(name: str, files: tuple[str, ...], tmp_path: Path) -> None:
+    root = export(name, tmp_path)
+    path = root / files[0]
+    text = path.read_text()
+    if name == "kitti_mots":
+        line = text.splitlines()[0]
+        path.write_text(text.replace(line, line.rsplit(" ", 1)[0] + " b'11'"))
+    else:
+        content = json.loads(text)
+        if name == "burst":
+            frame = next(frame for frame in content["sequences"][0]["segmentations"] if frame)
+            next(iter(frame.values()))["rle"] = "b'11'"
+        else:
+            tube = next(tube for tube in content.values() if any(tube))
+            tube[next(k for k, mask in enumerate(tube) if mask)]["counts"] = "b'11'"
+        path.write_text(json.dumps(content))
+    report = check(name, root, SETS[name].splits[0])[0]
+    assert report.count == 1 and str(path) in report.problems[0] and "compressed counts" in report.problems[0]

@@ -96,6 +96,29 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert frames == 6 and all(record.num_frames == 3 for record in third)
 
 
+@pytest.mark.parametrize("file", ["JPEGImages/short/00001.jpg", "Annotations/short/00002.png"])
+def test_cut_files_are_found_before_the_first_frame_is_answered(file: str, tmp_path: Path) -> None:
+    root, out = tmp_path / "set", tmp_path / "out"
+    write_sequence(root, "long", 6)
+    write_sequence(root, "short", 3)
+    whole = (root / file).read_bytes()
+    (root / file).write_bytes(whole[: len(whole) // 2])
+    found = find_sequences("davis_folder", {"root": str(root)})
+    before = CopyFirstMask.frames
+
+    def go(used: dict[str, object]) -> list[SequenceRecord]:
+        return run(found, CopyFirstMask, used, out, False, Console(file=io.StringIO()))
+
+    with pytest.raises(UserError, match=file):
+        go(settings("davis_folder"))
+    assert CopyFirstMask.frames == before and not out.exists()
+    assert len(go(settings("davis_folder", max_frames=1))) == 2, "frames that are not asked about may be broken"
+    (root / file).write_bytes(whole)
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(root / "Annotations" / "short" / "00001.png")
+    with pytest.raises(UserError, match="Annotations/short/00001.png is 5x5 pixels, its image is"):
+        go(settings("davis_folder"))
+
+
 def test_masks_are_written(tmp_path: Path) -> None:
     write_sequence(tmp_path / "set", "pair", 3, second_object=True)
     found = find_sequences("davis_folder", {"root": str(tmp_path / "set")})

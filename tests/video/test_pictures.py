@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from univs import UserError
-from univs.video.pictures import picture_sizes, read_rgb
+from univs.video.pictures import check_picture, picture_sizes, read_rgb
 
 HEIGHT, WIDTH = 20, 30
 DEEP = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 4)).astype(np.uint16)
@@ -161,3 +161,23 @@ def test_cut_and_empty_files_are_named(tmp_path: Path, suffix: str) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="does not exist"):
         read_rgb(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif"])
+def test_a_check_says_what_reading_would(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (41, 67, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(noise).save(path, exif=exif)
+    whole = path.read_bytes()
+    assert check_picture(path) == read_rgb(path).shape[:2]
+    for content in (whole[: len(whole) // 2], whole[:-60], whole[:20], b"", b"<html>not found</html>"):
+        path.write_bytes(content)
+        with pytest.raises(UserError) as read:
+            read_rgb(path)
+        with pytest.raises(UserError) as checked:
+            check_picture(path)
+        assert str(path) in str(checked.value)
+        if suffix != ".jpg":
+            assert str(checked.value) == str(read.value)

@@ -8,12 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import files_by_stem, read_labels, read_names, read_rgb, require_folder, require_same_size
+from univs.data.photo import (
+    files_by_stem,
+    read_labels,
+    read_names,
+    read_rgb,
+    require_folder,
+    require_same_size,
+    sizes_of,
+)
 from univs.data.sample import VideoSample
 from univs.errors import UserError
 from univs.files import folders_in
 from univs.masks.mask_files import is_mask
 from univs.video.images import is_image
+from univs.video.pictures import check_picture
 
 RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 
@@ -35,6 +44,13 @@ class LabelledSequence:
         image, labels = read_rgb(self.frames[index]), read_labels(self.masks[index])
         require_same_size(image, labels, f"mask {self.masks[index]}", self.frames[index])
         return image, labels
+
+    def need_whole(self, count: int) -> None:
+        """Raises UserError unless the first `count` frames and masks can be read to their end and are of one size."""
+        for frame, mask in zip(self.frames[:count], self.masks[:count], strict=True):
+            size, (height, width) = check_picture(frame), read_labels(mask).shape
+            if (height, width) != size:
+                raise UserError(f"mask {mask} is {width}x{height} pixels, {sizes_of(size, frame)}")
 
     def sample(self) -> VideoSample:
         """The whole sequence in memory."""

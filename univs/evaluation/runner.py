@@ -138,6 +138,9 @@ def run(
     limit = settings["max_frames"]
     merge = settings["dataset"] == "davis2016"
     records: dict[str, SequenceRecord] = {}
+    for sequence in sequences:
+        if SequenceRecord.read(folder / "sequences" / f"{sequence.name}.json", settings) is None:
+            sequence.need_whole(_count(sequence, limit))
     with progress_bar(console) as progress:
         task = progress.add_task("frames", total=sum(_count(sequence, limit) for sequence in sequences))
         for sequence in sorted(sequences, key=lambda sequence: -_count(sequence, limit)):

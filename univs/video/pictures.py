@@ -79,14 +79,34 @@ def number_of_pictures(image: Image.Image) -> int:
 def picture_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     """(height, width) of a picture as it is seen and as it is stored, from the head of its file. UserError as above."""
     with one_line_errors(path, "picture"), Image.open(path) as image:
-        if image.format == "TIFF":  # Pillow turns these itself, and says so only once they are decoded
-            tags: Any = image
-            stored = int(tags.tag_v2[257]), int(tags.tag_v2[256])
-            sideways = tags.tag_v2.get(int(ExifTags.Base.Orientation)) in _SIDEWAYS
-        else:
-            stored = image.height, image.width
-            sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
-        return (stored[::-1] if sideways else stored), stored
+        return _sizes(image)
+
+
+def check_picture(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is seen, once it is decoded whole: a JPEG much faster than by `read_rgb`.
+
+    Raises UserError as `read_rgb`.
+    """
+    with one_line_errors(path, "picture"), Image.open(path) as image:
+        if image.format == "JPEG":
+            size = _sizes(image)[0]
+            image.draft("L", (1, 1))  # an eighth of the size: the whole file is read, few pixels are made
+            image.load()
+            return size
+    height, width, _ = read_rgb(path).shape
+    return height, width
+
+
+def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height, width) of an opened picture as it is seen and as it is stored, before it is decoded."""
+    if image.format == "TIFF":  # Pillow turns these itself, and says so only once they are decoded
+        tags: Any = image
+        stored = int(tags.tag_v2[257]), int(tags.tag_v2[256])
+        sideways = tags.tag_v2.get(int(ExifTags.Base.Orientation)) in _SIDEWAYS
+    else:
+        stored = image.height, image.width
+        sideways = image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
+    return (stored[::-1] if sideways else stored), stored
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -245,3 +245,19 @@ def test_names_are_plain_and_told_apart() -> None:
         names.id_of("lamp", "v")
     with pytest.raises(UserError, match="names no classes"):
         ClassNames.of(replace(data, classes={}))
+
+
+@pytest.mark.parametrize("part", ["JPEGImages", "Annotations"])
+def test_cut_files_are_found_before_the_first_frame_is_answered(part: str, tmp_path: Path) -> None:
+    root = export("davis17", tmp_path / "set", videos=2, frames=4)
+    path = sorted((root / part).rglob("00002.*"))[-1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 50])
+    Oracle.pushed = 0
+    with pytest.raises(UserError, match=f"{path}.*univs datasets check"):
+        examine("davis17", root, tmp_path / "out")
+    assert Oracle.pushed == 0
+    path.write_bytes(whole)
+    for folder in (path.parent, tmp_path):
+        (folder / "._00002.png").write_bytes(b"resource fork")
+    assert examine("davis17", root, tmp_path / "out").figures["J&F"] == pytest.approx(100)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from univs.data.public.recording import Recording, RecordingSet
 from univs.data.public.sets import find_set, read_set
 from univs.errors import UserError
+from univs.video.pictures import check_picture
 
 SHOWN = 20
 """So many problems of a split are named; all are counted."""
+BATCH = 64
+"""Videos that wait for a thread at once; a set may have millions."""
 DEPTH = 3
 """Folders below the root in which the files of a split are looked for."""
 CONTENT = re.compile(r"JPEGImages|Annotations.*|images?|labels?|masks?", re.IGNORECASE)
@@ -74,41 +81,76 @@ def check(
 
 
 def check_split(data: RecordingSet, report: SplitReport, advance: Advance) -> None:
-    """Looks at every video: all files must be there, and the first and the last frame readable."""
-    for place in range(len(data.recordings)):
+    """Looks at every video: all files must be there and readable to their end."""
+    for found in check_videos(data.recordings):
         report.videos += 1
-        try:
-            recording = data.recordings[place]
-        except UserError as error:
-            report.add(str(error))
-        else:
-            report.frames += len(recording)
-            report.annotated += len(recording.annotated)
-            for problem in problems_of(recording):
-                report.add(problem)
-        advance(place + 1, len(data.recordings))
+        report.frames += found.frames
+        report.annotated += found.annotated
+        for problem in found.problems:
+            report.add(problem)
+        advance(report.videos, len(data.recordings))
+
+
+def need_whole(recordings: Sequence[Recording], advance: Advance = lambda done, total: None) -> None:
+    """Raises UserError for the first thing that is missing or unreadable of some videos, before hours go into them."""
+    for place, found in enumerate(check_videos(recordings), 1):
+        if found.problems:
+            raise UserError(f"{found.problems[0]} (univs datasets check NAME ROOT lists everything of the kind)")
+        advance(place, len(recordings))
+
+
+class VideoReport(NamedTuple):
+    """What was found of a video."""
+
+    frames: int
+    annotated: int
+    problems: list[str]
+
+
+def check_videos(recordings: Sequence[Recording]) -> Iterator[VideoReport]:
+    """What is missing or unreadable of each video, in their order."""
+    count = len(recordings)
+    with ThreadPoolExecutor(default_threads()) as pool:  # Pillow decodes outside of Python's lock
+        for start in range(0, count, BATCH):
+            yield from pool.map(partial(_check_video, recordings), range(start, min(start + BATCH, count)))
+
+
+def _check_video(recordings: Sequence[Recording], place: int) -> VideoReport:
+    try:
+        recording = recordings[place]
+    except UserError as error:
+        return VideoReport(0, 0, [str(error)])
+    return VideoReport(len(recording), len(recording.annotated), list(problems_of(recording)))
 
 
 def problems_of(recording: Recording) -> Iterator[str]:
-    """What is missing or unreadable of a video."""
+    """What is missing or unreadable of a video. Every frame is decoded, every mask read; one frame is in memory."""
     missing = {path for path in (*recording.frames, *recording.label_files) if not path.is_file()}
     for path in (*recording.frames, *recording.label_files):
         if path in missing:
             yield f"{path} is missing"
-    ends = {*_ends(range(len(recording))), *_ends(recording.annotated)}
-    for index in sorted(ends):
-        if recording.frames[index] in missing:
+    first: tuple[int, int] | None = None
+    for index, path in enumerate(recording.frames):
+        if path in missing:
             continue
         try:
-            size = recording.frame(index).shape[:2]
+            size = check_picture(path)
             labels = recording.labels_of(index)
         except UserError as error:
-            if not any(str(path) in str(error) for path in missing):
+            if not any(str(other) in str(error) for other in missing):
                 yield str(error)
             continue
+        first = first or size
         if labels is not None and labels.objects.shape != size:
             found = "x".join(map(str, labels.objects.shape))
-            yield f"the labels of {recording.frames[index]} are {found} (height x width), the frame {size[0]}x{size[1]}"
+            yield f"the labels of {path} are {found} (height x width), the frame {size[0]}x{size[1]}"
+        elif size != first:
+            yield f"{path} is {size[0]}x{size[1]} (height x width), the frames before it {first[0]}x{first[1]}"
+
+
+def default_threads() -> int:
+    """As many threads as there are cores for this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def bears_name(root: Path, split: str) -> bool:
@@ -124,7 +166,3 @@ def bears_name(root: Path, split: str) -> bool:
         return False
 
     return found(root, DEPTH)
-
-
-def _ends(places: range | tuple[int, ...]) -> set[int]:
-    return {places[0], places[-1]} if len(places) else set()

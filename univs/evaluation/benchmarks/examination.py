@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from univs.data.public import Recording, RecordingSet, read_set
+from univs.data.public.checking import need_whole
 from univs.errors import UserError
 from univs.evaluation.benchmarks.benchmark import Benchmark
 from univs.evaluation.benchmarks.running import Desk, NewSession, VideoRecord, run
@@ -94,6 +95,7 @@ def answer(
 
     Args:
         settings: what the answers depend on; those made under others are made again.
+    Raises UserError, before the first frame is answered, for files of these videos that cannot be read to their end.
     """
     benchmark = job.benchmark
     made_under = {
@@ -106,10 +108,17 @@ def answer(
     form = benchmark.form(job.folder / "predictions", job.data)
     desk = Desk(job.folder / "videos", form, made_under)
     share = deal([len(recording) for recording in job.recordings], world.size)[world.rank]
+    recordings = [job.recordings[place] for place in share]
     with progress_bar(console) as bar:
+        files = bar.add_task("files", total=None)
+        need_whole(
+            [recording for recording in recordings if desk.record(recording) is None],
+            lambda done, total: bar.update(files, completed=done, total=total),
+        )
+        bar.remove_task(files)
         frames = bar.add_task(job.title, total=None)
         run(
-            [job.recordings[place] for place in share],
+            recordings,
             lambda recording: benchmark.ask(recording, job.data),
             new_session,
             desk,
