@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from univs.errors import UserError
+from univs.mistaken_files import download_fault
 
 
 def read_text(path: Path, expected: str) -> str:
@@ -18,6 +19,8 @@ def read_text(path: Path, expected: str) -> str:
     """
     try:
         data = path.read_bytes()
+        if data and (fault := download_fault(path, expected)):
+            raise UserError(f"{path} {fault}")
         return decode_text(gzip.decompress(data) if path.suffix == ".gz" else data)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected {expected}") from None
@@ -31,6 +34,8 @@ def read_text(path: Path, expected: str) -> str:
 def read_json(path: Path, expected: str) -> Any:
     """What a JSON file (or .json.gz) holds. Raises UserError as `read_text` does, and for what is no JSON."""
     text = read_text(path, expected)
+    if not text and (fault := download_fault(path, expected)):
+        raise UserError(f"{path} {fault}")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

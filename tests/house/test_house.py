@@ -12,7 +12,19 @@ import pytest
 from PIL import Image
 
 FLOORS = (
-    {"errors", "files", "texts", "claim", "configuration", "allocator", "devices", "overrides", "settings", "terminal"},
+    {
+        "errors",
+        "files",
+        "texts",
+        "claim",
+        "configuration",
+        "allocator",
+        "devices",
+        "mistaken_files",
+        "overrides",
+        "settings",
+        "terminal",
+    },
     {"prompts", "results", "vocabularies"},
     {"video", "masks"},
     {"models"},

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from torch import Tensor
 
 from univs.errors import UserError
@@ -103,6 +104,48 @@ def test_a_checkpoint_file_becomes_a_model(
     assert all(torch.equal(value, loaded[name]) for name, value in r50.state_dict().items())
     with pytest.raises(UserError, match="holds no moving averages"):
         load(tmp_path / "r50.pth", averages=True)
+
+
+def test_wrapped_counted_and_halved_checkpoints_are_the_same_model(
+    r50: UniVS, checkpoint: dict[str, Tensor], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted = {**checkpoint, "backbone.stem.conv1.norm.num_batches_tracked": torch.tensor(7)}
+    halved = {f"module._orig_mod.{name}": halve(value) for name, value in counted.items()}
+    torch.save({"state_dict": halved, "best": np.float64(3.1)}, tmp_path / "r50.pth")
+    loaded = load(tmp_path / "r50.pth").state_dict()
+    assert not caplog.messages
+    for name, value in r50.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        assert torch.equal(loaded[name], halve(value).to(value.dtype)), name
+    save_file({name: value.contiguous().clone() for name, value in checkpoint.items()}, tmp_path / "r50.safetensors")
+    loaded = load(tmp_path / "r50.safetensors").state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in r50.state_dict().items())
+
+
+def halve(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def test_broken_and_foreign_weights_are_named(checkpoint: dict[str, Tensor], tmp_path: Path) -> None:
+    query = PREDICTOR + "query_feat.weight"
+    nan = checkpoint[query].clone()
+    nan[3, 4] = float("nan")
+    deeper = {f"backbone.res4.{block}.conv1.weight": torch.zeros(1) for block in range(23)}
+    unread = {PREDICTOR + "reid_temp.weight": torch.full((1, 1), float("nan"))}
+    swin = {f"backbone.layers.2.blocks.{block}.x": torch.zeros(1) for block in range(18)}
+    swin["backbone.patch_embed.proj.weight"] = torch.zeros(96, 3, 4, 4)
+    for content, words in (
+        ({**checkpoint, query: nan}, rf"{query} holds NaN"),
+        ({**checkpoint, **deeper}, "official weights of a ResNet-101: R50, Swin-T"),
+        ({query: checkpoint[query], **swin}, r"96 channels and 18 blocks in its third stage \(Swin-S\)"),
+        ({query: checkpoint[query]}, "incomplete: nothing for the backbone"),
+    ):
+        torch.save(content, tmp_path / "x.pth")
+        with pytest.raises(UserError, match=words) as error:
+            load(tmp_path / "x.pth")
+        assert str(tmp_path / "x.pth") in str(error.value)
+    torch.save({**checkpoint, **unread}, tmp_path / "x.pth")
+    load(tmp_path / "x.pth")
 
 
 def test_moving_averages_are_chosen_or_skipped_with_a_notice(

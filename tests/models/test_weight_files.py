@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import pickletools
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from univs.errors import UserError
-from univs.models.weight_files import read_tensors
+from univs.models.weight_files import check_numbers, read_tensors
 
 ARRAYS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -109,3 +111,99 @@ def test_other_formats(tmp_path: Path) -> None:
         assert tensors.keys() == {"a"} and tensors["a"].tolist() == [1, 1]
     torch.save(torch.ones(3), tmp_path / "bare.pth")
     assert read_tensors(tmp_path / "bare.pth")[""].shape == (3,)
+
+
+TENSORS = {"sem_seg_head.predictor.query_feat.weight": torch.ones(2), "backbone.x": torch.zeros(1)}
+WRAPPERS = ("module.", "_orig_mod.", "model.", "module._orig_mod.", "_orig_mod.module.model.")
+
+
+def wrapped(prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in TENSORS.items()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *map(wrapped, WRAPPERS),
+        {"state_dict": wrapped("model.") | {"criterion.weight": torch.ones(1)}},
+        {"model_state_dict": wrapped("module.")},
+        {"state_dict": {"model": wrapped("student.")}},
+        {"ema": TENSORS, "epoch": 3},
+        {"model": TENSORS, "ema": {"sem_seg_head.other": torch.ones(1)}},
+        {"model": {}, "state_dict": TENSORS},
+        wrapped("student.") | wrapped("teacher."),
+        {"sem_seg_head._orig_mod.predictor.query_feat.weight": torch.ones(2), "backbone.module.x": torch.zeros(1)},
+    ],
+)
+def test_names_lose_what_wraps_them(tmp_path: Path, content: dict[str, Any]) -> None:
+    torch.save(content, tmp_path / "x.pth")
+    found = read_tensors(tmp_path / "x.pth")
+    found.pop("criterion.weight", None)
+    assert found.keys() == TENSORS.keys()
+    assert found["sem_seg_head.predictor.query_feat.weight"].tolist() == [1, 1]
+
+
+def test_numbers_of_numpy_in_a_checkpoint_are_plain(tmp_path: Path) -> None:
+    scalars = [kind(1) for kind in (np.float64, np.float32, np.float16, np.int64, np.int32, np.uint8, np.bool_)]
+    for new in (True, False):
+        torch.save(
+            {"model": {"a": torch.ones(2)}, "best": scalars, "curve": np.arange(3.0)},
+            tmp_path / "x.pth",
+            _use_new_zipfile_serialization=new,
+        )
+        assert read_tensors(tmp_path / "x.pth")["a"].tolist() == [1, 1]
+    old = (tmp_path / "x.pth").read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert b"numpy.core.multiarray" in old  # as numpy 1 wrote it
+    (tmp_path / "x.pth").write_bytes(old)
+    assert read_tensors(tmp_path / "x.pth")["a"].tolist() == [1, 1]
+
+
+def test_why_a_checkpoint_cannot_be_read(tmp_path: Path) -> None:
+    torch.save(TENSORS, tmp_path / "whole.pth")
+    torch.save(TENSORS, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save({"model": TENSORS, "args": argparse.Namespace()}, tmp_path / "args.pth")
+    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
+        archive.writestr("a.txt", "a")
+    cases = {
+        "args.pth": "asks for argparse.Namespace, which is not run",
+        "other.pth": "a zip archive of other files",
+        "cut.pth": "is cut off",
+        "oldcut.pth": "damaged or cut off",
+        "noise.pth": "damaged or cut off",
+        "empty.pth": "is empty: the download broke off",
+        "page.pth": "is a web page, not a checkpoint",
+        "cut.safetensors": "not a whole safetensors file.*fetch it again",
+        "page.safetensors": "is a web page",
+        "empty.pkl": "is empty",
+    }
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:-40])
+    (tmp_path / "oldcut.pth").write_bytes((tmp_path / "old.pth").read_bytes()[:-4])
+    (tmp_path / "noise.pth").write_bytes(np.random.default_rng(0).bytes(999))
+    save_file(TENSORS, tmp_path / "cut.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-3])
+    for name in ("empty.pth", "empty.pkl"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("page.pth", "page.safetensors"):
+        (tmp_path / name).write_bytes(b"<html>Sign in</html>")
+    for name, words in cases.items():
+        with pytest.raises(UserError, match=words) as error:
+            read_tensors(tmp_path / name)
+        said = str(error.value)
+        assert str(tmp_path / name) in said and "\n" not in said and "\x1b" not in said and "weights_only" not in said
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        (torch.tensor([1.0, float("nan")]), "b holds NaN or infinity"),
+        (torch.tensor([1.0, float("inf")], dtype=torch.float16), "b holds NaN or infinity"),
+        (torch.eye(2).to_sparse(), "b is a packed tensor"),
+        (torch.tensor([1j]), "b is a complex tensor"),
+    ],
+)
+def test_numbers_that_are_none_are_named(tensor: torch.Tensor, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        check_numbers("x.pth", {"a": torch.ones(1), "b": tensor})
+    check_numbers("x.pth", {"a": torch.ones(1, dtype=torch.bfloat16), "b": torch.tensor([1])})
+    with pytest.raises(UserError, match=r"b holds torch\.int8 and not floating-point"):
+        check_numbers("x.pth", {"b": torch.ones(1, dtype=torch.int8)}, {"b": torch.ones(1)})

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from univs.errors import UserError
 from univs.models import UniVS, build_model
-from univs.models.zoo import load, save
+from univs.models.zoo import load, save, start_from
 
 
 def test_tiny_and_r50_differ_in_numbers_and_options_only(repository: Path) -> None:
@@ -128,3 +128,39 @@ def test_a_missing_part_is_named(small_config: dict[str, Any]) -> None:
     del small_config["backbone"]
     with pytest.raises(UserError, match="missing entry 'backbone'"):
         build_model(small_config)
+
+
+def test_broken_numbers_and_counters_in_our_files(
+    small_model: UniVS, small_config: dict[str, Any], tmp_path: Path
+) -> None:
+    numbers = {"univs_config": json.dumps(small_config)}
+    tensors = {name: value.contiguous() for name, value in small_model.state_dict().items()}
+    nan = torch.full_like(tensors["mask_decoder.query"], float("nan"))
+    save_file({**tensors, "mask_decoder.query": nan}, tmp_path / "nan.safetensors", metadata=numbers)
+    with pytest.raises(UserError, match=r"nan\.safetensors: mask_decoder\.query holds NaN or infinity"):
+        load(tmp_path / "nan.safetensors")
+    whole = torch.zeros(nan.shape, dtype=torch.int8)
+    save_file({**tensors, "mask_decoder.query": whole}, tmp_path / "whole.safetensors", metadata=numbers)
+    with pytest.raises(UserError, match=r"mask_decoder\.query holds torch\.int8"):
+        load(tmp_path / "whole.safetensors")
+    uncounted = {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
+    save_file(uncounted, tmp_path / "few.safetensors", metadata=numbers)
+    save_file({**tensors, "x.num_batches_tracked": torch.tensor(3)}, tmp_path / "more.safetensors", metadata=numbers)
+    for name in ("few", "more"):
+        loaded = load(tmp_path / f"{name}.safetensors").state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in uncounted.items())
+
+
+def test_weights_that_are_of_nothing_here(small_model: UniVS, small_config: dict[str, Any], tmp_path: Path) -> None:
+    save(small_model, tmp_path / "small.safetensors", small_config)
+    other: Any = torch.nn.Linear(2, 2)
+    other.config = {"name": "other"}
+    with pytest.raises(UserError, match=r"nothing in .*small\.safetensors fits the model other"):
+        start_from(other, tmp_path / "small.safetensors")
+    with pytest.raises(UserError, match="are a folder; name the file in it"):
+        load(tmp_path)
+    with pytest.raises(UserError, match="no weights file at"):
+        load(tmp_path / "none")
+    torch.save({"model": small_model.state_dict(), "step": 3}, tmp_path / "last.pt")
+    with pytest.raises(UserError, match="its names are those of univs, without the numbers of the model"):
+        load(tmp_path / "last.pt")

@@ -88,6 +88,8 @@ TABLE: tuple[tuple[str, str], ...] = (
 )
 
 UNREAD: tuple[str, ...] = (
+    # counters of BatchNorm
+    r".*\.num_batches_tracked",
     # without effect in the official code
     _QUERIES + r"reid_temp\.weight",
     # computed from the size of a window
@@ -102,6 +104,12 @@ UNREAD: tuple[str, ...] = (
 
 SWIN_WIDTHS = {96: "swint", 128: "swinb", 192: "swinl"}
 """Channels of the first map -> our name of the model."""
+
+SWIN_DEPTHS = {"swint": 6, "swinb": 18, "swinl": 18}
+"""Blocks of the third stage."""
+
+R50_DEPTH = 6
+"""Blocks of res4."""
 
 CLASS_ROWS: dict[str, tuple[int, int]] = {
     "imagenet": (0, 1000),
@@ -131,24 +139,47 @@ def is_official(names: Iterable[str]) -> bool:
     return any(name.startswith("sem_seg_head.") for name in names)
 
 
+def is_read(official: str) -> bool:
+    """Whether something here reads an official tensor, or nobody knows it."""
+    return not any(re.fullmatch(pattern, official) for pattern in UNREAD)
+
+
 def our_name(official: str) -> str | None:
     """Our name of an official tensor; None for one that nothing reads. Raises KeyError for an unknown name."""
+    if not is_read(official):
+        return None
     for pattern, replacement in TABLE:
         if match := re.fullmatch(pattern, official):
             return match.expand(replacement)
-    if any(re.fullmatch(pattern, official) for pattern in UNREAD):
-        return None
     raise KeyError(official)
 
 
 def backbone_of(tensors: Mapping[str, Tensor]) -> str:
-    """Which of our models (configs/model/NAME.yaml) official tensors belong to. Raises UserError for none of them."""
+    """Which of our models (configs/model/NAME.yaml) official tensors belong to. UserError, naming it, for another."""
     patches = tensors.get("backbone.patch_embed.proj.weight")
-    if patches is not None and len(patches) in SWIN_WIDTHS:
-        return SWIN_WIDTHS[len(patches)]
+    if patches is not None:
+        deep = _blocks(tensors, r"backbone\.layers\.2\.blocks\.(\d+)\.")
+        known = SWIN_WIDTHS.get(len(patches))
+        if known is not None and deep == SWIN_DEPTHS[known]:
+            return known
+        raise UserError(
+            f"official weights of a Swin of {len(patches)} channels and {deep} blocks in its third stage"
+            f"{' (Swin-S)' if (len(patches), deep) == (96, 18) else ''}: R50, Swin-T, Swin-B and Swin-L are known"
+        )
     if "backbone.stem.conv1.weight" in tensors:
-        return "r50"
+        deep = _blocks(tensors, r"backbone\.res4\.(\d+)\.")
+        if deep == R50_DEPTH:
+            return "r50"
+        name = {23: "a ResNet-101", 36: "a ResNet-152"}.get(deep, f"a ResNet of {deep} blocks in its fourth stage")
+        raise UserError(f"official weights of {name}: R50, Swin-T, Swin-B and Swin-L are known")
+    if not any(name.startswith("backbone.") for name in tensors):
+        raise UserError("official weights are incomplete: nothing for the backbone")
     raise UserError("official weights of an unknown backbone: R50, Swin-T, Swin-B and Swin-L are known")
+
+
+def _blocks(tensors: Iterable[str], pattern: str) -> int:
+    """The number of blocks of a stage, whose names begin with a pattern that gives the number of the block."""
+    return 1 + max((int(match[1]) for name in tensors if (match := re.match(pattern, name))), default=-1)
 
 
 def is_initial(tensors: Mapping[str, Tensor]) -> bool:

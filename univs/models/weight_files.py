@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
+import warnings
+import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -15,33 +19,150 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from univs.errors import UserError
+from univs.mistaken_files import other_kind
+
+STATES = (
+    *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "module", "student"),
+    *("ema", "model_ema", "ema_state_dict", "teacher", "weights", "params"),
+)
+"""Entries of checkpoints under which the tensors lie, the first one that is there."""
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "student.", "ema.", "teacher.")
+"""What DistributedDataParallel, torch.compile and training frameworks put before all names."""
+DEEPEST = 4
+"""So many entries within each other are looked into."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name (a bare one has the name ""); what else is in it (optimizer, counters) is left out.
 
-    Raises UserError, in one line, for a file of another kind, a damaged one, and one that asks for code to be run.
+    Names lose what wrappers of networks put before them. Raises UserError, in one line, for a file of another kind, a
+    damaged one, and one that asks for code to be run.
     """
-    content: Any
-    if path.suffix == ".safetensors":
+    content = read_plain(path)
+    named = _state(content)
+    if named is None:
+        raise UserError(f"{path} holds no tensors by name")
+    numbers = {str(name): value for name, value in named.items() if _is_numbers(value)}
+    return unwrapped({name: _tensor(path, name, value) for name, value in numbers.items()})
+
+
+def read_plain(path: Path) -> Any:
+    """What a file of tensors, arrays and plain values holds: safetensors, a checkpoint of torch, or a pickle of arrays.
+
+    Known by its content; numpy's scalars are plain values. Raises UserError as `read_tensors` does.
+    """
+    try:
+        if kind := other_kind(path, "a checkpoint"):
+            raise UserError(f"{path} {kind}")
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
         try:
             return load_file(path)
         except (safetensors.SafetensorError, OSError) as error:
-            raise UserError(f"{path} is not a whole safetensors file: {error}") from error
-    if path.suffix == ".pkl":
-        content = _read_arrays(path)
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged or foreign pickle makes of torch.load
-            raise UserError(f"{path} is not a checkpoint of plain tensors: {str(error).splitlines()[0]}") from error
-    named = {"": content} if _is_numbers(content) else content
-    for entry in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
-            named = content[entry]
-    if not isinstance(named, Mapping):
-        raise UserError(f"{path} holds no tensors by name")
-    return {str(name): _tensor(path, str(name), value) for name, value in named.items() if _is_numbers(value)}
+            raise UserError(f"{path} is not a whole safetensors file: {error}; fetch it again") from error
+    if start.startswith(b"PK") or LEGACY in start or path.suffix != ".pkl":
+        return _read_checkpoint(path)
+    return _read_arrays(path)
+
+
+LEGACY = b"l\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number at the start of what torch wrote before version 1.6."""
+
+
+def _read_checkpoint(path: Path) -> Any:
+    """The content of what `torch.save` wrote, read without running anything in it."""
+    try:
+        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of programs, old formats: words to programmers
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign pickle makes of torch.load
+        raise UserError(f"{path} is not a checkpoint of plain tensors: {_why_not(path, error)}") from error
+
+
+ASKED_FOR = re.compile(r"(?:GLOBAL|global|class|function) [`'\"]?<?(?:class |built-in function )?'?([A-Za-z_][\w.]*)")
+"""Where torch's message names what a pickle asks for."""
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Why a checkpoint could not be read, in our words: torch's speak to programmers, in colours."""
+    if found := ASKED_FOR.search(str(error)):
+        return f"it asks for {found[1]}, which is not run; save the tensors alone: torch.save(model.state_dict(), FILE)"
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    if zipped and not zipfile.is_zipfile(path):
+        return "it is cut off; fetch it again"
+    if zipped:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("constants.pkl") or "/code/" in name for name in names):
+            return "it is a TorchScript program; give the state dict of the model"
+        if not any(name.endswith("data.pkl") for name in names):
+            return "it is a zip archive of other files; unpack it"
+    return "it is damaged or cut off, or of another kind; fetch it again"
+
+
+def _numpy_scalars() -> list[Any]:
+    """What numpy's scalars and arrays ask for, for torch's reader of plain values."""
+    kinds = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdg"}
+    named = [(found, f"{module}.{name}") for (module, name), found in _admitted().items() if module != "collections"]
+    older = [(found, name.replace("numpy._core", "numpy.core")) for found, name in named if "numpy._core" in name]
+    return [*kinds, *named, *older]
+
+
+def _state(content: Any, depth: int = 0) -> Mapping[Any, Any] | None:
+    """The tensors by name in whatever a checkpoint holds; None if there are none."""
+    if _is_numbers(content):
+        return {"": content}
+    if not isinstance(content, Mapping):
+        return None
+    for entry in STATES if depth < DEEPEST else ():
+        if isinstance(content.get(entry), Mapping):
+            found = _state(content[entry], depth + 1)
+            if found:
+                return found
+    return content
+
+
+def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under the names that the network itself gives them.
+
+    `module` and `_orig_mod` go wherever they stand; what else wraps goes where all tensors have it, or those of an
+    official network do. Beside a wrapped network, others that are wrapped otherwise (a teacher) are left out.
+    """
+    found = {re.sub(r"(^|\.)(?:(?:module|_orig_mod)\.)+", r"\1", name): tensor for name, tensor in tensors.items()}
+    while prefix := next((prefix for prefix in WRAPPERS if _wraps(prefix, found)), None):
+        others = tuple(other for other in WRAPPERS if other != prefix)
+        found = {name.removeprefix(prefix): tensor for name, tensor in found.items() if not name.startswith(others)}
+    return found
+
+
+def _wraps(prefix: str, names: Iterable[str]) -> bool:
+    """Whether a prefix stands before all names, or before those of an official network."""
+    names = list(names)
+    wrapped = [name for name in names if name.startswith(prefix)]
+    return bool(wrapped) and (
+        len(wrapped) == len(names) or any(name.startswith(f"{prefix}sem_seg_head.") for name in wrapped)
+    )
+
+
+def check_numbers(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor] | None = None
+) -> None:
+    """Raise UserError, naming one, unless all tensors are dense numbers and none is NaN or infinite.
+
+    expected: tensors of the same names; where they hold fractions, whole numbers (quantised weights) are refused.
+    """
+    for name, tensor in tensors.items():
+        if expected is not None and expected[name].is_floating_point() and not tensor.is_floating_point():
+            raise UserError(f"{path}: {name} holds {tensor.dtype} and not floating-point numbers: quantised weights?")
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+            kind = "complex" if tensor.is_complex() else "packed"
+            raise UserError(f"{path}: {name} is a {kind} tensor, not one of plain numbers")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{path}: {name} holds NaN or infinity: weights of a run that diverged, or a broken file")
 
 
 def _is_numbers(value: object) -> bool:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from univs.configuration import configs_folder
 from univs.errors import UserError
 from univs.files import atomic_path
+from univs.mistaken_files import other_kind
 from univs.models.backbone import Backbone
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.official import (
@@ -27,6 +30,7 @@ from univs.models.official import (
     initialise_official,
     is_initial,
     is_official,
+    is_read,
     load_official,
     split_averages,
 )
@@ -36,13 +40,15 @@ from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.unset_weights import UnsetWeights
 from univs.models.visual_sampler import VisualSampler
-from univs.models.weight_files import read_tensors
+from univs.models.weight_files import check_numbers, read_tensors, unwrapped
 from univs.models.weights_path import weights_path
 from univs.models.word_head import WordHead
 
 log = logging.getLogger(__name__)
 
 CONFIG_KEY = "univs_config"
+COUNTER = "num_batches_tracked"
+"""Of BatchNorm: counts steps of training, and nothing here asks."""
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
 
@@ -109,8 +115,8 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
 
     Args:
         name_or_path: the name of built-in weights ("tiny"), the path of a .safetensors file of ours, or the path of an
-            official checkpoint (.pth or .pkl): UniVS with R50, Swin-T, Swin-B or Swin-L, or a Mask2Former with one of
-            them, which gives the initial weights of such a UniVS.
+            official checkpoint (of torch, a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L, or a
+            Mask2Former with one of them, which gives the initial weights of such a UniVS.
         device: where to put it, as torch names devices.
         averages: take the moving averages that official training keeps beside the weights, where the file has them.
 
@@ -118,7 +124,8 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
     unknown name, a missing, foreign or damaged file, and a device that is not there.
     """
     path = weights_path(str(name_or_path))
-    model = _load_our_file(path) if path.suffix == ".safetensors" else _load_official_file(path, averages)
+    ours = path.suffix == ".safetensors" and not _is_official_file(path)
+    model = _load_our_file(path) if ours else _load_official_file(path, averages)
     try:
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:
@@ -129,6 +136,8 @@ def start_from(model: UniVS, path: str | os.PathLike[str]) -> None:
     """Give a model the weights of a file (any that `load` takes) where they fit, and name the parts that got none."""
     given, own = load(path).state_dict(), model.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise UserError(f"nothing in {path} fits the model {model.config.get('name', '')}; name weights of that model")
     model.load_state_dict(fitting, strict=False)
     if missing := [name for name in own if name not in fitting]:
         log.warning("%s has nothing for %s, which start anew", path, _parts(missing))
@@ -151,13 +160,31 @@ def save(model: UniVS, path: str | os.PathLike[str], config: Mapping[str, Any], 
         save_file(tensors, temporary, metadata={CONFIG_KEY: json.dumps(config)})
 
 
-def _load_our_file(path: Path) -> UniVS:
+@contextmanager
+def _open_safetensors(path: Path) -> Iterator[Any]:
+    """The open file. UserError, in one line, if it is another one or damaged."""
+    if kind := other_kind(path, "weights"):
+        raise UserError(f"{path} is not a whole safetensors file: it {kind}")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file{_pickle_hint(path)}: {error}") from error
+        raise UserError(
+            f"{path} is not a whole safetensors file{_pickle_hint(path)}: {error}; fetch it again"
+        ) from error
+
+
+def _is_official_file(path: Path) -> bool:
+    """Whether a safetensors file holds official tensors, and does not say itself which model it is for."""
+    with _open_safetensors(path) as file:
+        names = unwrapped(dict.fromkeys(file.keys(), torch.empty(0)))
+        return CONFIG_KEY not in (file.metadata() or {}) and is_official(names)
+
+
+def _load_our_file(path: Path) -> UniVS:
+    with _open_safetensors(path) as file:
+        metadata = file.metadata() or {}
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     try:
         config = json.loads(metadata[CONFIG_KEY])
     except (KeyError, json.JSONDecodeError) as error:
@@ -165,6 +192,8 @@ def _load_our_file(path: Path) -> UniVS:
     with UnsetWeights():  # below every one of them gets its value
         model = build_model(config)
     expected = model.state_dict()
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
+    tensors.update({name: torch.zeros_like(value) for name, value in expected.items() if name.endswith(COUNTER)})
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors or name not in expected:
             raise UserError(
@@ -173,6 +202,7 @@ def _load_our_file(path: Path) -> UniVS:
         if tensors[name].shape != expected[name].shape:
             shapes = f"{tuple(tensors[name].shape)} and not {tuple(expected[name].shape)}"
             raise UserError(f"{path} does not fit its own numbers: {name} has shape {shapes}")
+    check_numbers(path, tensors, expected)
     model.load_state_dict(tensors)
     return model
 
@@ -180,7 +210,12 @@ def _load_our_file(path: Path) -> UniVS:
 def _load_official_file(path: Path, averages: bool) -> UniVS:
     tensors = read_tensors(path)
     if not is_official(tensors):
-        raise UserError(f"{path} is not an official UniVS checkpoint: give one, or a .safetensors file of ours")
+        hint = ""
+        if any(name.startswith("mask_decoder.") for name in tensors):
+            hint = " (its names are those of univs, without the numbers of the model)"
+        raise UserError(
+            f"{path} is not an official UniVS checkpoint{hint}: give one, or a .safetensors file of univs train"
+        )
     tensors, average = split_averages(tensors)
     if averages and not average:
         raise UserError(f"{path} holds no moving averages: load it without averages")
@@ -190,9 +225,10 @@ def _load_official_file(path: Path, averages: bool) -> UniVS:
         log.warning("%s also holds moving averages of %d tensors, which are not used", path, len(average))
     import yaml  # only now: our own files bring their numbers along
 
-    name = backbone_of(tensors)
-    model = build_model(yaml.safe_load((configs_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8")))
+    check_numbers(path, {name: tensor for name, tensor in tensors.items() if is_read(name)})
     try:
+        name = backbone_of(tensors)
+        model = build_model(yaml.safe_load((configs_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8")))
         if is_initial(tensors):
             missing, unused = initialise_official(model, tensors)
             message = "%s is a Mask2Former: initial weights only; nothing in it for %s; nothing took %s"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from univs.errors import UserError
+from univs.models.weight_files import read_plain
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -28,8 +29,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        state = read_plain(path)
+    except UserError as error:
         raise UserError(f"{path} is not a readable checkpoint; delete it to start anew ({error})") from error
     if not isinstance(state, dict) or "step" not in state:
         raise UserError(f"{path} is not a checkpoint of univs train; delete it or choose another out=")

@@ -99,12 +99,13 @@ class Trainer:
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
+            self.average.load_state_dict(state["average"])
+            self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            why = f"nothing for {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise UserError(
-                f"{path} is of another model or other trained parts ({str(error).splitlines()[0]}); choose another out="
+                f"{path} is of another model or other trained parts ({why}); choose another out="
             ) from error
-        self.average.load_state_dict(state["average"])
-        self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
 
     @property
     def progress(self) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from univs.errors import UserError
+from univs.mistaken_files import download_fault
 from univs.video.reader import DEFAULT_FPS, Frame, VideoReader
 
 _CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
@@ -45,7 +46,9 @@ class FileReader(VideoReader):
         try:
             container = av.open(str(self._path))
         except (FFmpegError, OSError) as error:
-            raise UserError(f"{self._path} is not a video that can be read: {_reason(error)}") from None
+            fault = download_fault(self._path, "a video") if self._path.is_file() else None
+            reason = f"it {fault}" if fault else _reason(error)
+            raise UserError(f"{self._path} is not a video that can be read: {reason}") from None
         if not container.streams.video:
             container.close()
             raise UserError(f"{self._path} holds no video stream; give a video file")

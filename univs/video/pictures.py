@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from univs.errors import UserError
+from univs.mistaken_files import download_fault
 
 _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -159,7 +160,8 @@ def one_line_errors(path: str | os.PathLike[str], what: str, expected: str = "an
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise UserError(f"the {what} {path} is {_size_of_bomb(path)} pixels; no more than {limit} are read") from None
     except Exception as error:  # decoders raise nearly anything for broken files: struct.error, KeyError, MemoryError
-        reason = " ".join(str(error).split()) or type(error).__name__
+        fault = download_fault(Path(path), "a picture")
+        reason = f"it {fault}" if fault else " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"cannot read the {what} {path}: {reason}; expected {expected}") from None
 
 
