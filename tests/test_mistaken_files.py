@@ -29,6 +29,7 @@ PAGE = b"\xef\xbb\xbf \n<!DOCTYPE HTML><html>Virus scan warning"
         (b"<?xml?>", "is XML or a web page"),
         (b"\x89PNG\r\n", "is a PNG picture"),
         (b"\x80\x02}q\x00.", None),
+        (b"\x80\x02}q", None),
         (b"(dp0\nVa\nI1\ns.", None),  # a pickle of protocol 0
         (b"\x18\0\0\0\0\0\0\0{}", None),
         (b"PK\x03\x04", None),

@@ -61,7 +61,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 4:  # but for a character that is cut
+        if len(head) < _HEAD or error.start < _HEAD - 3:  # but for a character that is cut where the head ends
             return False
         text = head[: error.start].decode("utf-8-sig")
     # pickles of protocol 0 are text, too: they end in a full stop and begin with a mark of a dict, a tuple, a global
