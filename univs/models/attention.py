@@ -149,12 +149,15 @@ class SeparatedSelfAttention(nn.Module):
         self.attention = Attention(dim, heads)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, query: Tensor, position: Tensor, learnable: int, kind: str) -> Tensor:
+    def forward(
+        self, query: Tensor, position: Tensor, learnable: int, kind: str, present: Tensor | None = None
+    ) -> Tensor:
         """Attend.
 
         Args:
             query, position: B Q T C, the first `learnable` rows are the learnable queries.
             kind: one of `KINDS`.
+            present: B N bool, the prompt rows that are seen; None = all. Where none is, all are.
         Returns:
             B Q T C.
         """
@@ -165,20 +168,26 @@ class SeparatedSelfAttention(nn.Module):
         v = self.attention.project_value(query)
         rows = query.shape[1]
         ours, theirs, everything = slice(0, learnable), slice(learnable, rows), slice(0, rows)
+        seen = None
+        if present is not None:
+            seen = F.pad(present | ~present.any(1, keepdim=True), (learnable, 0), value=True)
         out = []
         if learnable:
-            out.append(self._between(q, k, v, ours, everything if kind == "all" else ours))
+            out.append(self._between(q, k, v, ours, everything if kind == "all" else ours, seen))
         if rows > learnable and kind == "sep-blocked":
             own = [x[:, theirs].flatten(0, 1) for x in (q, k, v)]  # B*N T C
             out.append(self.attention.attend(*own).unflatten(0, (-1, rows - learnable)))
         elif rows > learnable:
-            out.append(self._between(q, k, v, theirs, theirs if kind == "sep" else everything))
+            out.append(self._between(q, k, v, theirs, theirs if kind == "sep" else everything, seen))
         return self.norm(query + torch.cat(out, dim=1))
 
-    def _between(self, query: Tensor, key: Tensor, value: Tensor, asking: slice, asked: slice) -> Tensor:
+    def _between(
+        self, query: Tensor, key: Tensor, value: Tensor, asking: slice, asked: slice, seen: Tensor | None
+    ) -> Tensor:
         frames = query.shape[2]
         sequences = query[:, asking].flatten(1, 2), key[:, asked].flatten(1, 2), value[:, asked].flatten(1, 2)
-        return self.attention.attend(*sequences).unflatten(1, (-1, frames))
+        allowed = None if seen is None else seen[:, asked].repeat_interleave(frames, 1)[:, None]
+        return self.attention.attend(*sequences, allowed).unflatten(1, (-1, frames))
 
 
 class FeedForward(nn.Module):

@@ -111,6 +111,9 @@ class PromptQueries:
     """As `tokens`; None for text prompts, whose ProCA knows no positions."""
     token_valid: Tensor | None
     """B N Tt L bool: the tokens that take part; None = all of them, blank ones too (official)."""
+    present: Tensor | None = None
+    """B N bool: the rows that other rows see; None = all. What pads a batch must not be seen: an answer may lean on rows
+    that are always there in training, and at inference they are not."""
 
     def clips(self, count: int) -> PromptQueries:
         """The objects of one clip as those of `count` clips, N / count each."""
@@ -119,7 +122,8 @@ class PromptQueries:
             return None if values is None else values[0].unflatten(0, (count, -1))
 
         query, position, tokens = (x[0].unflatten(0, (count, -1)) for x in (self.query, self.position, self.tokens))
-        return PromptQueries(query, position, tokens, parted(self.token_positions), parted(self.token_valid))
+        positions, valid, present = (parted(x) for x in (self.token_positions, self.token_valid, self.present))
+        return PromptQueries(query, position, tokens, positions, valid, present)
 
     @staticmethod
     def over_time(frames: Sequence[PromptQueries]) -> PromptQueries:

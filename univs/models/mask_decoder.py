@@ -177,7 +177,8 @@ class MaskDecoder(nn.Module):
                 allowed = [logits >= 0 for logits in self._mask_logits(embedding, shrunk, small[i % 3], count)]
             query = self._look(i, _per_frame(query), _per_frame(position), inputs, allowed)
             query = query.unflatten(0, (clips, frames)).transpose(1, 2)
-            query = self.self_attention[i](query, position, count, self_attention)
+            present = None if prompts is None else prompts.present
+            query = self.self_attention[i](query, position, count, self_attention, present)
             query = self.feed_forward[i](query)
         normed = self.norm(query)
         return [*predictions, replace(predict(normed, self._embed(normed, count, blend)), queries=query)]

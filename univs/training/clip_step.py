@@ -8,7 +8,7 @@ Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, C
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -91,7 +91,7 @@ class ClipStep:
         tokens, totals = [first], []
         for t in range(1, length):
             dense, correspondence = self._read(steps[t], key_steps[: t + 1], values, aim, t)
-            predictions = self._decode(steps[t], tokens, dense)
+            predictions = self._decode(steps[t], tokens, aim.valid, dense)
             logits = predictions[-1].mask_logits[:, :, 0].float()
             logits = logits.masked_fill(~aim.valid[:, :, None, None], PADDING_LOGIT)
             joint = soft_aggregate(logits)
@@ -111,8 +111,10 @@ class ClipStep:
         full = masks.detach().repeat_interleave(4, -1).repeat_interleave(4, -2)
         return self.model.encode_masks(features, full.flatten(0, 1))
 
-    def _decode(self, features: ImageFeatures, tokens: list[PromptTokens], dense: Tensor) -> list[Prediction]:
-        prompts = self.model.prompt_queries(tokens).clips(len(dense))
+    def _decode(
+        self, features: ImageFeatures, tokens: list[PromptTokens], valid: Tensor, dense: Tensor
+    ) -> list[Prediction]:
+        prompts = replace(self.model.prompt_queries(tokens).clips(len(dense)), present=valid)
         return self.model.decode(features, prompts=prompts, dense=dense, all_predictions=True)
 
     def _read(

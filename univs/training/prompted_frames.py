@@ -8,7 +8,7 @@ Shapes: F frames, K prompted and G listed objects of a frame (0 padded), S pixel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -59,9 +59,10 @@ class PromptedFrames:
         mask_decoder = self.model.mask_decoder
         some_class = torch.zeros(1, mask_decoder.class_projection.out_features, device=labels.device)
         some_class[:, 0] = 1
+        prompts = self.model.prompt_queries([tokens]).clips(len(labels))
         predictions = self.model.decode(
             features,
-            prompts=self.model.prompt_queries([tokens]).clips(len(labels)),
+            prompts=replace(prompts, present=drawn["ids"] > 0),
             dense=self.dense.prompt_residual(features, key, maps),
             learnable=learnable,
             class_embeddings=some_class if learnable else None,
