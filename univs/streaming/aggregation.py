@@ -1,15 +1,11 @@
-"""Where the objects meet: soft aggregation of their mask logits, and the label map that follows from it.
+"""Where the objects meet: soft aggregation of their mask logits.
 
-Shapes: N objects, h w any map size, H W pixels of the frame.
+Shapes: N objects, h w any map size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 EPSILON = 1e-7
@@ -35,22 +31,3 @@ def soft_aggregate(logits: Tensor) -> Tensor:
 def to_logits(masks: Tensor) -> Tensor:
     """Shares 0..1 of given masks -> logits."""
     return torch.logit(masks, eps=EPSILON)
-
-
-def label_map(log_odds: Tensor, object_ids: Sequence[int], dtype: torch.dtype = torch.uint8) -> NDArray[Any]:
-    """The object with the largest odds at each pixel.
-
-    Args:
-        log_odds: N+1 H W from `soft_aggregate`, background first.
-        object_ids: of the N objects; `dtype` must hold them.
-    Returns:
-        H W labels, 0 for the background.
-    """
-    best = log_odds[0]
-    labels = torch.zeros(best.shape, dtype=dtype, device=best.device)
-    for row, object_id in enumerate(object_ids, start=1):
-        wins = log_odds[row] > best
-        labels.masked_fill_(wins, object_id)
-        if row < len(object_ids):
-            best = torch.maximum(best, log_odds[row])
-    return labels.cpu().numpy()

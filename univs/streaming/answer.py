@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.streaming.aggregation import label_map
+from univs.streaming.full_size import label_map
 from univs.streaming.geometry import Geometry
 
 
@@ -54,8 +53,8 @@ class CompetingAnswer(Answer):
     def labels(self) -> NDArray[Any]:
         """The most likely object of each pixel; of two given masks that overlap the later one wins."""
         decoded = [row for row, object_id in enumerate(self.object_ids, start=1) if object_id not in self.given]
-        log_odds = self.geometry.enlarge(self.log_odds[[0, *decoded]])
-        labels = label_map(log_odds, [self.object_ids[row - 1] for row in decoded], label_type(self.object_ids))
+        ids = [self.object_ids[row - 1] for row in decoded]
+        labels = label_map(self.log_odds[[0, *decoded]], ids, self.geometry, label_type(self.object_ids))
         for object_id, mask in self.given.items():
             labels[mask] = object_id
         return labels
@@ -76,12 +75,10 @@ class SeparateAnswer(Answer):
     logits: Tensor
 
     def labels(self) -> NDArray[Any]:
-        height, width = self.geometry.height, self.geometry.width
-        labels = torch.zeros(height, width, dtype=label_type(self.object_ids))
-        if self.object_ids:
-            for object_id, mask in reversed(list(zip(self.object_ids, self._inside(), strict=True))):
-                labels.masked_fill_(mask, object_id)
-        return labels.numpy()
+        labels = np.zeros((self.geometry.height, self.geometry.width), label_type(self.object_ids))
+        for object_id, mask in reversed(self.masks().items()):
+            labels[mask] = object_id
+        return labels
 
     def masks(self) -> dict[int, NDArray[np.bool_]]:
         if not self.object_ids:
@@ -94,12 +91,12 @@ class SeparateAnswer(Answer):
 
 def painted(masks: Mapping[int, NDArray[np.bool_]], geometry: Geometry) -> NDArray[Any]:
     """H W object ids of masks that may overlap: the larger id wins, which is the later of two expressions."""
-    labels = torch.zeros(geometry.height, geometry.width, dtype=label_type(tuple(masks))).numpy()
+    labels = np.zeros((geometry.height, geometry.width), label_type(tuple(masks)))
     for object_id in sorted(masks):
         labels[masks[object_id]] = object_id
     return labels
 
 
-def label_type(object_ids: tuple[int, ...]) -> torch.dtype:
+def label_type(object_ids: tuple[int, ...]) -> type[np.integer[Any]]:
     """The smallest type that holds these ids."""
-    return torch.uint8 if max(object_ids, default=0) <= 255 else torch.int32
+    return np.uint8 if max(object_ids, default=0) <= 255 else np.int32

@@ -25,6 +25,7 @@ from univs.prompts import Mask
 from univs.streaming.answer import Answer, painted
 from univs.streaming.asking import text_encoder_of
 from univs.streaming.frame_follower import FrameFollower
+from univs.streaming.full_size import mask_of
 from univs.streaming.geometry import Geometry
 from univs.streaming.object_prompts import ObjectPrompt, says_something
 from univs.streaming.window import Clip, EncodedFrame
@@ -221,7 +222,7 @@ class DescribedFollower:
         """The answer as it is, H W."""
         if reply is None:
             return np.zeros((self._geometry.height, self._geometry.width), bool), 0.0
-        return (self._geometry.enlarge(reply.logits[None]) > 0)[0].cpu().numpy(), reply.fit
+        return mask_of(reply.logits, self._geometry), reply.fit
 
     def _inside(self, logits: Tensor) -> Tensor:
         """N h w bool masks within the frame."""

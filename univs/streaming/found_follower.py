@@ -24,6 +24,7 @@ from univs.streaming.answer import Answer, CompetingAnswer
 from univs.streaming.classes import Classes
 from univs.streaming.discovery import Detections, Filter
 from univs.streaming.frame_follower import FrameFollower
+from univs.streaming.full_size import mask_of
 from univs.streaming.geometry import Geometry
 from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.scores import assign
@@ -185,7 +186,7 @@ class FoundFollower:
             apart = float((mask & taken).sum() / mask.sum()) <= rules.new_share
             if not (strong and apart and len(self._found) < rules.most):
                 continue
-            large = (self._geometry.enlarge(found.logits[place]) > 0)[0].cpu().numpy()
+            large = mask_of(found.logits[place, 0], self._geometry)
             if large.any():
                 self._found[self._next_id] = _Found(found.scores[place])
                 new[self._next_id] = large

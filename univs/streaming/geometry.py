@@ -6,7 +6,6 @@ filled up to a multiple of 32, or to a square). Mask logits live at a quarter of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +80,7 @@ class Geometry:
 
     def shrink_frame(self, frame: NDArray[np.uint8]) -> Tensor:
         """H W 3 frame -> 1 3 h w uint8 of input size, without padding."""
-        image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
+        image = torch.from_numpy(np.require(frame, requirements=("C", "W"))).permute(2, 0, 1)[None]
         if not self.resized:
             return image
         size = (self.input_height, self.input_width)
@@ -104,23 +103,6 @@ class Geometry:
             stacked = (share >= share.amax((1, 2), keepdim=True).clamp(1e-6, 0.5)).float()
         below, right = (outer - inner for outer, inner in zip(self.padded, stacked.shape[-2:], strict=True))
         return F.pad(stacked, (0, right, 0, below))
-
-    def enlarge(self, logits: Tensor) -> Tensor:
-        """N H'/4 W'/4 maps over the padded input -> N H W at the frame: bilinear, in one step, without the padding."""
-        rows, columns = self.cells
-        scale = (STRIDE * self.height / self.input_height, STRIDE * self.width / self.input_width)
-        # the last output cell may come out one short by rounding; a hair more than the scale prevents that
-        needed = (math.floor(rows * scale[0]) >= self.height, math.floor(columns * scale[1]) >= self.width)
-        pad = (0, 0 if needed[1] else 1, 0, 0 if needed[0] else 1)
-        maps = (
-            F.pad(logits[None, :, :rows, :columns], pad, mode="replicate")
-            if any(pad)
-            else logits[None, :, :rows, :columns]
-        )
-        large = F.interpolate(
-            maps, scale_factor=scale, mode="bilinear", align_corners=False, recompute_scale_factor=False
-        )
-        return large[0, :, : self.height, : self.width]
 
     def from_padded(self, maps: Tensor) -> Tensor:
         """N H' W' maps at the padded input -> N H W at the frame: cut out, then bilinear where the sizes differ."""

@@ -101,7 +101,7 @@ def name_cells(model: UniVS, features: ImageFeatures, classes: Classes, geometry
     scores = head.score_cells(head(features), classes.embeddings)
     fine = F.interpolate(scores, scale_factor=CELL // STRIDE, mode="bilinear", align_corners=False)[0]
     dtype = _class_type(len(fine))
-    return torch.cat([(band.argmax(0) + 1).to(dtype) for band in bands(fine, geometry)])
+    return to_frame(torch.cat([(band.argmax(0) + 1).to(dtype) for _, band in input_bands(fine, geometry)]), geometry)
 
 
 def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:
@@ -113,10 +113,10 @@ def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:
     """
     dtype = _class_type(scores.shape[1])
     rows = []
-    for band in bands(logits, geometry):
+    for _, band in input_bands(logits, geometry):
         votes = scores.T @ band.flatten(1).sigmoid()
         rows.append((votes.argmax(0) + 1).to(dtype).view(band.shape[1:]))
-    return torch.cat(rows)
+    return to_frame(torch.cat(rows), geometry)
 
 
 def _class_type(count: int) -> torch.dtype:
@@ -124,13 +124,24 @@ def _class_type(count: int) -> torch.dtype:
     return torch.uint8 if count < 255 else torch.int32
 
 
+def to_frame(labels: Tensor, geometry: Geometry) -> Tensor:
+    """Labels h w of the input -> H W of the frame, each pixel from the nearest."""
+    if not geometry.resized:
+        return labels
+    rows, columns = nearest(geometry, labels.device)
+    return labels[rows][:, columns]
+
+
+def nearest(geometry: Geometry, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of the frame's H rows and W columns, those of the input."""
+    sizes = ((geometry.height, geometry.input_height), (geometry.width, geometry.input_width))
+    rows, columns = (torch.arange(size, device=device) * inner // size for size, inner in sizes)
+    return rows, columns
+
+
 def bands(logits: Tensor, geometry: Geometry) -> Iterator[Tensor]:
     """Q h w -> Q H W piece by piece, from above: enlarged bilinearly, cut to the input, then nearest to the frame."""
-    height, width = geometry.input_height, geometry.input_width
-    rows, columns = (
-        torch.arange(size, device=logits.device) * inner // size
-        for size, inner in ((geometry.height, height), (geometry.width, width))
-    )
+    rows, columns = nearest(geometry, logits.device)
     for top, band in input_bands(logits, geometry):
         if geometry.resized:
             inside = rows[(rows >= top) & (rows < top + band.shape[1])] - top
