@@ -112,8 +112,8 @@ class PromptQueries:
     token_valid: Tensor | None
     """B N Tt L bool: the tokens that take part; None = all of them, blank ones too (official)."""
     present: Tensor | None = None
-    """B N bool: the rows that other rows see; None = all. What pads a batch must not be seen: an answer may lean on rows
-    that are always there in training, and at inference they are not."""
+    """B N bool: the rows that other rows see; None = all. What pads a batch must not be seen, else answers lean on rows
+    that are always there in training and never at inference."""
 
     def clips(self, count: int) -> PromptQueries:
         """The objects of one clip as those of `count` clips, N / count each."""
