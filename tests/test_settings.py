@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
+import numpy as np
 import pytest
 
 from univs.errors import UserError
@@ -70,6 +71,9 @@ class Everything:
         (list[str], [[], ["a"]], ["a", [1], {"a": 1}]),
         (tuple[int, int], [[1, 2], (1, 2)], [[1], [1, 2, 3], ["a", 1], 3]),
         (Shares, [{"a": 1}, {"a": 0, "b": 0.1}], [{}, {"a": 0}, {"c": 1}, {"a": -1, "b": 2}, {"a": "x"}, [1], "a"]),
+        (Everything | None, [None, Everything(1), {"count": 1}], [3, "x", [1]]),
+        (np.random.Generator | None, [None, np.random.default_rng(0)], ["x", 3, {}, [1]]),
+        (Count, [np.int64(3)], [np.float32(3)]),
         (Any, [None, 3, {}], []),
     ],
 )

@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import Parameter, signature
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -217,19 +218,22 @@ def _matches(value: Any, kind: Any) -> bool:
     if kind is bool:
         return isinstance(value, bool)
     if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, Real) and not isinstance(value, bool)
     if kind in (str, Path):
         return isinstance(value, (str, kind))
-    if typing.is_typeddict(kind) or is_dataclass(kind):
+    if typing.is_typeddict(kind):
         return isinstance(value, Mapping)
+    if is_dataclass(kind) and isinstance(kind, type):
+        return isinstance(value, (Mapping, kind))
     container = origin or kind
     if isinstance(container, type) and issubclass(container, Mapping):
         return isinstance(value, Mapping)
     if isinstance(container, type) and issubclass(container, Sequence):
         return isinstance(value, (list, tuple))
-    return True
+    # of things that no setting can say, only that it is not one of those
+    return not isinstance(value, (str, Real, list, tuple, Mapping)) and value is not None
 
 
 def describe(kind: Any) -> str:
@@ -252,6 +256,8 @@ def describe(kind: Any) -> str:
     container = origin or kind
     if isinstance(container, type) and issubclass(container, Mapping):
         return "names and values"
+    if isinstance(container, type) and not issubclass(container, Sequence):
+        return f"a {container.__name__}"
     if origin is tuple and Ellipsis not in typing.get_args(kind):
         args = typing.get_args(kind)
         return f"a list of {len(args)} ({describe(args[0])} each)"

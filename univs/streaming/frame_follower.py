@@ -15,6 +15,7 @@ from univs.errors import UserError
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures, Prediction
 from univs.models.univs import UniVS
+from univs.settings import Count
 from univs.streaming.aggregation import soft_aggregate, to_logits
 from univs.streaming.answer import Answer, CompetingAnswer
 from univs.streaming.confinement import NOBODY, around_points, inside_boxes
@@ -56,9 +57,9 @@ class FrameFollower:
         memory_encoding: str = "own_frame",
         self_attention: str = "sep",
         token_width: int | None = None,
-        token_frames: int = 2,
-        dense_frames: int = 6,
-        dense_interval: int = 5,
+        token_frames: Count = 2,
+        dense_frames: Count = 6,
+        dense_interval: Count = 5,
         confine_prompts: bool = True,
     ) -> None:
         for name, value, known in (

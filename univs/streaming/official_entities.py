@@ -7,6 +7,7 @@ from torch import Tensor
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.prompts import Categories
+from univs.settings import Count
 from univs.streaming.assemblies.instances import InstanceAssembly
 from univs.streaming.assemblies.panoptic import PanopticAssembly
 from univs.streaming.assemblies.windows import Windows
@@ -38,11 +39,11 @@ def find_instances(
     clip_stride: int = 1,
     self_attention: str = "sep",
     token_width: int = 128,
-    token_frames: int = 5,
-    window: int = 5,
-    detect_interval: int = 1,
+    token_frames: Count = 5,
+    window: Count = 5,
+    detect_interval: Count = 1,
     stability: float = 0.25,
-    most: int = 35,
+    most: Count = 35,
     box_overlap: float = 0.85,
     class_score: float = 0.25,
     match: float = 0.1,
@@ -109,12 +110,12 @@ def find_segments(
     clip_stride: int = 1,
     self_attention: str = "sep",
     token_width: int = 64,
-    token_frames: int = 5,
-    window: int = 5,
-    detect_interval: int = 1,
-    most: int = 100,
-    most_things: int = 70,
-    most_stuff: int = 30,
+    token_frames: Count = 5,
+    window: Count = 5,
+    detect_interval: Count = 1,
+    most: Count = 100,
+    most_things: Count = 70,
+    most_stuff: Count = 30,
     box_overlap: float = 0.75,
     mask_overlap: float = 0.6,
     class_score: float = 0.15,

@@ -9,6 +9,7 @@ from torch import Tensor
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.prompts import Categories
+from univs.settings import Count
 from univs.streaming.asking import TextAsker, VisualAsker
 from univs.streaming.classes import Classes, classes_of
 from univs.streaming.clip_follower import ClipFollower, Rules
@@ -31,7 +32,7 @@ def follow_shown(
     memory_encoding: str = "next_clip",
     self_attention: str = "sep",
     token_width: int = 256,
-    token_frames: int = 5,
+    token_frames: Count = 5,
     consistency: float = 0.5,
     expected_ids: Sequence[int] = (),
     stuff: StuffObjects | None = None,
@@ -81,7 +82,7 @@ def follow_named(
     memory_encoding: str = "next_clip",
     self_attention: str = "sep",
     token_width: int = 256,
-    token_frames: int = 5,
+    token_frames: Count = 5,
     consistency: float = 0.5,
     expected_ids: Sequence[int] = (),
 ) -> ClipFollower:
@@ -121,7 +122,7 @@ def follow_described(
     clip_stride: int = 1,
     self_attention: str = "sep-blocked",
     grounding_blend: str = "best_learnable",
-    token_frames: int = 5,
+    token_frames: Count = 5,
     consistency: float = 0.5,
     text_encoder: TextEncoder | None = None,
     clean_texts: bool = True,

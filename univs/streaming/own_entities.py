@@ -7,6 +7,7 @@ from torch import Tensor
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.prompts import Categories
+from univs.settings import Count, CountFromZero
 from univs.streaming.classes import classes_of
 from univs.streaming.discovery import Filter
 from univs.streaming.found_follower import FindRules, FoundFollower
@@ -29,17 +30,17 @@ def find_and_follow(
     memory_encoding: str = "own_frame",
     self_attention: str = "sep",
     token_width: int | None = None,
-    token_frames: int = 2,
-    dense_frames: int = 6,
-    dense_interval: int = 5,
-    detect_interval: int = 5,
+    token_frames: Count = 2,
+    dense_frames: Count = 6,
+    dense_interval: Count = 5,
+    detect_interval: Count = 5,
     stability: float = 0.5,
     box_overlap: float = 0.85,
     class_score: float = 0.12,
     match: float = 0.4,
     new_share: float = 0.5,
-    most: int = 20,
-    lost_after: int = 15,
+    most: Count = 20,
+    lost_after: CountFromZero = 15,
 ) -> FoundFollower:
     """Instances of the categories, found now and then and followed in between (VIS).
 
@@ -85,11 +86,11 @@ def paint_everything(
     clip_length: int = 1,
     clip_stride: int = 1,
     self_attention: str = "sep",
-    dense_frames: int = 6,
-    dense_interval: int = 5,
+    dense_frames: Count = 6,
+    dense_interval: Count = 5,
     class_score: float = 0.12,
-    most: int = 20,
-    lost_after: int = 15,
+    most: Count = 20,
+    lost_after: CountFromZero = 15,
 ) -> PanopticFollower:
     """Panoptic segments of the categories (VPS): things followed, and a map of stuff under them, frame by frame.
 

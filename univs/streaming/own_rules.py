@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
+from univs.settings import Count, CountFromZero
 from univs.streaming.described_follower import AskRules, DescribedFollower
 from univs.streaming.frame_follower import FrameFollower
 from univs.streaming.geometry import Geometry
@@ -19,14 +20,14 @@ def find_described(
     memory_encoding: str = "own_frame",
     self_attention: str = "sep",
     token_width: int | None = None,
-    token_frames: int = 2,
-    dense_frames: int = 6,
-    dense_interval: int = 5,
-    ask_interval: int = 3,
+    token_frames: Count = 2,
+    dense_frames: Count = 6,
+    dense_interval: Count = 5,
+    ask_interval: Count = 3,
     confidence: float = 0.6,
     margin: float = 0.1,
     overlap: float = 0.3,
-    patience: int = 1,
+    patience: CountFromZero = 1,
     text_encoder: TextEncoder | None = None,
 ) -> DescribedFollower:
     """Objects that expressions describe; they may overlap.

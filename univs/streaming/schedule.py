@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from univs.errors import UserError
+
 
 @dataclass
 class Entry:
@@ -24,7 +26,7 @@ class Schedule:
 
     def __init__(self, capacity: int, interval: int) -> None:
         if capacity < 1 or interval < 1:
-            raise ValueError(f"capacity and interval must be at least 1, got {capacity} and {interval}")
+            raise UserError(f"capacity and interval must be at least 1, got {capacity} and {interval}")
         self.capacity = capacity
         self.interval = interval
         self._max_pinned = max(1, capacity - 2)

@@ -17,6 +17,7 @@ from univs.models.prepared import prepared
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
+from univs.settings import Count, Setting, check_value, settings_of
 from univs.streaming.answer import Answer
 from univs.streaming.engine import Engine
 from univs.streaming.geometry import Geometry, short_side
@@ -28,7 +29,12 @@ from univs.video import Source, VideoReader, open_video
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LOOP_OPTIONS = frozenset(("rules", "clip_length", "clip_stride", "square_padding"))
+LOOP_OPTIONS = {
+    "rules": Setting(str, False),
+    "clip_length": Setting(Count, False),
+    "clip_stride": Setting(Count, False),
+    "square_padding": Setting(Count | None, False),
+}
 """What the loop itself reads; everything else is the follower's."""
 
 
@@ -71,12 +77,15 @@ class Session:
         self.task = TASKS[task] if isinstance(task, str) else task
         brought: dict[str, Any] = model.config.get("streaming", {})
         self._short_side = partial(short_side, size, brought)
-        rules = options.get("rules", brought.get("rules", "own"))
+        rules = str(options.get("rules", brought.get("rules", "own")))
         self._follower = self.task.follower(rules)
-        known = options_of(self._follower) | LOOP_OPTIONS
+        known = options_of(self._follower) | LOOP_OPTIONS.keys()
         unknown = sorted(set(options) - known)
         if unknown:
             raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        for name, setting in {**settings_of(self._follower), **LOOP_OPTIONS}.items():
+            if name in options:
+                check_value(f"the option {name}", options[name], setting.kind)
         self._options = {name: value for name, value in {**brought, **options}.items() if name in known}
         self._expected: tuple[int, ...] = ()
         self._names: dict[int, str] = {}  # object id -> expression

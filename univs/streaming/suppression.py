@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from univs.errors import UserError
+
 RULES = ("any_better", "kept")
 """Who suppresses: any better detection, itself suppressed or not (official), or only those that stay (the usual)."""
 
@@ -49,7 +51,7 @@ def suppress(overlap: Tensor, threshold: float, rule: str = "kept") -> Tensor:
         rule: one of `RULES`.
     """
     if rule not in RULES:
-        raise ValueError(f"unknown rule {rule!r}: one of {', '.join(RULES)}")
+        raise UserError(f"unknown rule {rule!r}: one of {', '.join(RULES)}")
     hit = (overlap >= threshold).triu(1)  # row: the better one
     if rule == "any_better":
         return ~hit.any(0)

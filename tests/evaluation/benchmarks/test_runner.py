@@ -9,6 +9,7 @@ import pytest
 
 from tests.evaluation.benchmarks.oracle import export, oracles
 from univs import cli
+from univs.claim import claim_folder
 from univs.data.public import SETS
 from univs.errors import UserError
 from univs.evaluation import runner
@@ -114,6 +115,38 @@ def test_weights_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     root = export("davis17", tmp_path / "data", videos=1)
     assert cli.main(["evaluate", "dataset=davis17", f"data.root={root}", "weights=nobody"]) == 2
     assert "nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("foo=1", "unknown option 'foo'; known: "),
+        ("token_frames=0", "the option token_frames must be at least 1, not 0"),
+        ("dense_interval=often", "the option dense_interval must be a whole number of at least 1, not often"),
+        ("confine_prompts=2", "the option confine_prompts must be true or false, not 2"),
+        ("clip_length=0", "the option clip_length must be at least 1"),
+        ("square_padding=-1", "the option square_padding must be at least 1"),
+        ("rules=5", "has no rules '5'; known: official, own"),
+        ("precision=int3", "unknown precision 'int3'"),
+        ("size=3", "options.size is no option"),
+    ],
+)
+def test_options_are_checked_before_the_first_video(
+    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = export("davis17", tmp_path / "data", videos=1)
+    out = f"out={tmp_path / 'out'}"
+    assert cli.main(["evaluate", "dataset=davis17", f"data.root={root}", f"+options.{option}", out]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_runs_into_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = export("davis17", tmp_path / "data", videos=1)
+    with claim_folder(tmp_path / "out" / "davis17" / "val"):
+        assert cli.main(["evaluate", "dataset=davis17", f"data.root={root}", f"out={tmp_path / 'out'}"]) == 2
+    assert "another run" in capsys.readouterr().err
 
 
 def test_every_runner_is_there() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from univs.models.univs import UniVS
 
 RESULTS = Path("results")
+OWN_SETTINGS = frozenset(("model", "task", "size", "keep_results"))
+"""What a session takes by name and evaluation sets itself."""
 
 
 class SetData(TypedDict):
@@ -124,6 +127,9 @@ class Examiner:
         world: World,
         console: Console,
     ) -> None:
+        for name in OWN_SETTINGS & options.keys():
+            raise UserError(f"options.{name} is no option; size=N says how large the model sees frames")
+
         from univs.models.zoo import load  # after the cheap checks: it takes seconds to import torch
 
         self._model: UniVS = load(weights, device=world.device(device))
@@ -143,11 +149,14 @@ class Examiner:
     def _sessions(self, task: str) -> NewSession:
         from univs.streaming import Session
 
+        make_session = partial(Session, self._model, task, size=self._size or 0, keep_results=False, **self._options)
+
         def new_session(recording: Recording, question: Question) -> Pusher:
-            session = Session(self._model, task, size=self._size or 0, keep_results=False, **self._options)
+            session = make_session()
             session.expect(question.object_ids)
             return session
 
+        make_session().close()  # wrong options are refused before any work
         return new_session
 
 

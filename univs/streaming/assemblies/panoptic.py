@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from univs.errors import UserError
 from univs.streaming.answer import Answer
 from univs.streaming.assemblies.windows import Windows
 from univs.streaming.bands import input_bands
@@ -76,7 +77,7 @@ class PanopticAssembly:
         skip_number: bool = False,
     ) -> None:
         if weigh not in WEIGHTS:
-            raise ValueError(f"unknown weight {weigh!r}: one of {', '.join(WEIGHTS)}")
+            raise UserError(f"unknown weight {weigh!r}: one of {', '.join(WEIGHTS)}")
         self._classes, self._geometry, self._windows = classes, geometry, windows
         self._overlap, self._stuff_weight = overlap, stuff_weight
         self._by_logit, self._skips = weigh == "logit", skip_number
