@@ -151,8 +151,8 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--size",
         type=_pixels,
         metavar="SHORT_SIDE",
-        help="short side in pixels at which the model looks at the frames; 0: their own; left out: what it was made "
-        "for (480 for tiny), smaller frames as they are. Masks have the frames' own size",
+        help="short side in pixels at which the model looks at the frames, large or small; 0: their own; left out: "
+        "what it was made for (480 for tiny). Less is faster. Masks have the frames' own size",
     )
     command.add_argument("--precision", default="float32", help="float32 (default), bfloat16 or, on a GPU, float16")
     command.add_argument("--compile", action="store_true", help="compile the image encoder: pays on long videos")

@@ -81,7 +81,7 @@ def _synth(model: UniVS, folder: Path, unfinished: bool) -> Table:
                 figures[object_id].append((jaccard(*pair), boundary_f(*pair)))
 
     summary = segment_to_folder(
-        model, open_video(sample.frames), prompts, folder, title="SynthVS", unfinished=unfinished, watch=score
+        model, open_video(sample.frames), prompts, folder, size=0, title="SynthVS", unfinished=unfinished, watch=score
     )
     return _table(figures, start, sample.categories, _speed(summary))
 

@@ -26,7 +26,7 @@ CONFIG = {
         "widths": (16, 8, 8),
     },
     "streaming": {
-        "clip_length": 1, "clip_stride": 1, "initial_query": "memory", "memory_encoding": "own_frame",
+        "short_side": 0, "clip_length": 1, "clip_stride": 1, "initial_query": "memory", "memory_encoding": "own_frame",
         "self_attention": "sep-blocked", "token_frames": 2, "dense_frames": 4, "dense_interval": 3,
     },
 }  # fmt: skip

@@ -40,7 +40,8 @@ def test_frames_are_shrunk_to_the_input_and_not_padded() -> None:
         (None, {"rules": "own"}, SHORT_SIDE),
         (None, {}, SHORT_SIDE),
         (None, {"rules": "official"}, 1080),
-        (None, {"rules": "own", "short_side": 2000}, 1080),  # nothing is enlarged unless it was asked for
+        (None, {"rules": "own", "short_side": 2000}, 2000),
+        (None, {"short_side": 0}, 1080),
         (2000, {"short_side": 300}, 2000),
         (0, {"short_side": 300}, 1080),
     ],
@@ -49,3 +50,8 @@ def test_the_short_side_is_what_was_asked_for_or_the_models(
     size: int | None, numbers: dict[str, object], expected: int
 ) -> None:
     assert short_side(size, numbers, 1920, 1080) == short_side(size, numbers, 1080, 1920) == expected
+
+
+def test_small_frames_are_enlarged_fourfold_at_most() -> None:
+    assert [short_side(None, {}, side, 2000) for side in (240, 120, 100, 1)] == [480, 480, 400, 4]
+    assert short_side(480, {}, 16, 2000) == 480  # unless that was asked for

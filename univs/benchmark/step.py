@@ -120,7 +120,7 @@ def measure(model: UniVS, task: str, height: int, width: int, objects: int, fram
     """Time `frames` frames after the warm-up; the median stands for the whole, so that a busy machine disturbs less."""
     clock = PartsClock()
     timed = replace(TASKS[task], answer_out=clock.wrap("assembly", TASKS[task].answer_out))
-    with observed(clock), Session(model, timed, keep_results=False, **options) as session:
+    with observed(clock), Session(model, timed, size=0, keep_results=False, **options) as session:
         steps = run(session, height, width, objects)
         for _ in range(WARM_UP):
             next(steps)
@@ -139,7 +139,7 @@ def resident_bytes() -> int:
 
 def flatness(model: UniVS, task: str, height: int, width: int, objects: int, frames: int) -> tuple[int, int]:
     """Resident bytes after the first 100 frames, and the most that was seen from there to the end."""
-    with Session(model, task, keep_results=False) as session:
+    with Session(model, task, size=0, keep_results=False) as session:
         steps = run(session, height, width, objects)
         settled = most = 0
         for index in range(frames):

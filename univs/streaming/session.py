@@ -46,7 +46,7 @@ class Session:
             a new session, which notices.
         task: name of the task, or one of your own making.
         size: short side in pixels to which frames are resized for the model; 0 leaves them as they are; None: what the
-            model brings along (480 for `tiny`), smaller frames as they are. Results always have the frame's own size.
+            model brings along (480 for `tiny`). Results always have the frame's own size.
         precision: number format of the networks, "float32", "bfloat16" or (on a GPU) "float16".
         compiled: whether the image encoder is compiled for the size of the frames; the first one then takes long.
         keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not
