@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +53,14 @@ def read_entries(path: Path, expected: str) -> list[str]:
 def decode_text(data: bytes) -> str:
     """UTF-8 with or without a byte order mark. Raises UnicodeDecodeError."""
     return data.decode("utf-8-sig")
+
+
+@contextmanager
+def expecting(path: Path, fields: str) -> Iterator[None]:
+    """Turns what goes wrong with the entries of a file into a UserError that names it and the fields expected."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise UserError(f"{path} does not hold what was expected ({error!r:.200}): {fields}") from error

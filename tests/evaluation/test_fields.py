@@ -15,7 +15,9 @@ def test_numbers() -> None:
     assert finite(0.5) == 0.5 and finite(2) == 2.0
 
 
-@pytest.mark.parametrize("value", [3.5, "3", True, None, [3], math.nan, math.inf, 10**400], ids=lambda v: repr(v)[:9])
+@pytest.mark.parametrize(
+    "value", [3.5, "3", True, None, [3], math.nan, math.inf, 1e30, 10**400], ids=lambda v: repr(v)[:9]
+)
 def test_what_is_no_whole_number(value: Any) -> None:
     with pytest.raises(ValueError, match="is no"):
         whole(value)

@@ -130,6 +130,8 @@ def _spool(path: Path, spool: Path) -> tuple[Spooled, dict[tuple[str, str], int]
                 if lacking:
                     raise UserError(f"{path}, sequence {place} has no {lacking[0]}; expected {HOLDS}")
                 key = (str(sequence["dataset"]), str(sequence["seq_name"]))
+                if not all(isinstance(sequence[name], list) for name in ("segmentations", "annotated_image_paths")):
+                    raise UserError(f"{path}, {'/'.join(key)}: expected lists of frames and of segmentations")
                 counts = (len(sequence["segmentations"]), len(sequence["annotated_image_paths"]))
                 if counts[0] != counts[1]:
                     raise UserError(

@@ -87,6 +87,8 @@ def read_videos(gt: Path, pred: Path) -> list[DescribedVideo]:
         for name, video in found["videos"].items():
             meant = {key: tuple(str(n) for n in told["anno_id"]) for key, told in video["expressions"].items()}
             frames = tuple(video["frames"])
+            if not all(isinstance(frame, str) for frame in frames):
+                raise UserError(f"{path}: video {name} has frames that are no names")
             if not frames:
                 raise UserError(f"{path}: video {name} has no frames")
             numbers = sorted({number for ids in meant.values() for number in ids})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+LARGEST = 2**53
+"""Beyond, not every number can be told from its neighbours where JSON is read as floating point."""
+
 
 def whole(value: Any) -> int:
-    """A whole number, 3 or 3.0. Raises ValueError for anything else ("3", true, 3.5, NaN)."""
+    """A whole number, 3 or 3.0. Raises ValueError for anything else ("3", true, 3.5, NaN, 1e30)."""
     number = finite(value)
-    if number != math.floor(number):
+    if number != math.floor(number) or abs(number) > LARGEST:
         raise ValueError(f"{value!r:.40} is no whole number")
     return int(value)
 

@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.davis import measure_objects
+from univs.evaluation.fields import finite, whole
 from univs.evaluation.score_files import frame_names, need_file, need_folder, read_json, read_labels
 from univs.evaluation.scores import Progress, Scores, quiet
 
+MOST = 1000
+"""Objects and scribbles of a sequence; DAVIS has ten and three."""
 METRICS = ("J", "F", "J_AND_F")
 Sample = tuple[str, int]
 """Name of a sequence and number of its first scribble (from 1)."""
@@ -212,18 +215,26 @@ def read_dataset(gt: Path) -> tuple[list[Sample], dict[str, int]]:
     found = read_json(path, "sequences with num_frames, num_objects and num_scribbles")
     try:
         sequences = found["sequences"]
-        objects = {name: int(told["num_objects"]) for name, told in sequences.items()}
-        samples = [(name, n + 1) for name, told in sequences.items() for n in range(int(told["num_scribbles"]))]
+        objects = {name: _count(told["num_objects"]) for name, told in sequences.items()}
+        samples = [(name, n + 1) for name, told in sequences.items() for n in range(_count(told["num_scribbles"]))]
         for name, told in sequences.items():
             folder = gt / "DAVIS" / "Annotations" / "480p" / name
             count = len(frame_names(folder))
             if count != told["num_frames"]:
                 raise UserError(f"{folder} holds {count} frames; {path} says {told['num_frames']}")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe the sequences: it lacks {error}") from error
     if not samples:
         raise UserError(f"{path} names no sequence with a scribble")
     return samples, objects
+
+
+def _count(value: Any) -> int:
+    """How many objects or scribbles a sequence has. Raises ValueError for what is no such number."""
+    number = whole(value)
+    if not 0 <= number <= MOST:
+        raise ValueError(f"num_objects and num_scribbles of 0 to {MOST}, not {number}")
+    return number
 
 
 def read_rounds(path: Path, samples: Sequence[Sample]) -> tuple[list[Round], dict[str, Any]]:
@@ -235,9 +246,11 @@ def read_rounds(path: Path, samples: Sequence[Sample]) -> tuple[list[Round], dic
     counts: dict[Sample, int] = defaultdict(int)
     rounds = []
     try:
-        settings = {key: found[key] for key in ("metric", "time_threshold", "max_t")}
+        limit = found["max_t"]
+        settings = {"metric": found["metric"], "time_threshold": finite(found["time_threshold"])}
+        settings["max_t"] = None if limit is None else finite(limit)
         for told in found["rounds"]:
-            sample = (told["sequence"], int(told["scribble_idx"]))
+            sample = (told["sequence"], whole(told["scribble_idx"]))
             counts[sample] += 1
             if sample not in samples:
                 raise UserError(f"{path}: dataset.json has no scribble {sample[1]} of sequence {sample[0]}")
@@ -247,9 +260,9 @@ def read_rounds(path: Path, samples: Sequence[Sample]) -> tuple[list[Round], dic
                     f"expected {counts[sample]}"
                 )
             candidates = told.get("candidates")
-            allowed = None if candidates is None else tuple(int(frame) for frame in candidates)
-            rounds.append(Round(sample, counts[sample], float(told["timing"]), allowed))
-    except (KeyError, TypeError, AttributeError) as error:
+            allowed = None if candidates is None else tuple(whole(frame) for frame in candidates)
+            rounds.append(Round(sample, counts[sample], finite(told["timing"]), allowed))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe the submissions: it lacks {error}") from error
     if settings["metric"] not in METRICS:
         raise UserError(f"{path}: metric {settings['metric']}; there are {', '.join(METRICS)}")

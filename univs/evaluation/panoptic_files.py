@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
+from univs.evaluation.fields import whole
 from univs.evaluation.panoptic import VOID, Segment
 
 
@@ -30,7 +31,7 @@ class Categories:
 def read_categories(content: Any, path: Path) -> Categories:
     """The categories of a ground-truth file, in its order. UserError if it has none."""
     try:
-        things = {int(row["id"]): bool(row["isthing"]) for row in content["categories"]}
+        things = {whole(row["id"]): bool(row["isthing"]) for row in content["categories"]}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} names no categories; expected categories: [id, isthing]") from error
     if not things:
@@ -43,14 +44,14 @@ def read_segments(row: Any, path: Path, categories: Categories, true: bool) -> l
     try:
         segments = [
             Segment(
-                int(item["id"]),
-                int(item["category_id"]),
+                whole(item["id"]),
+                whole(item["category_id"]),
                 bool(item.get("iscrowd", 0)) and true,
-                int(item["area"]) if true else 0,
+                whole(item["area"]) if true else 0,
             )
             for item in row["segments_info"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         fields = "id, category_id, area" if true else "id, category_id"
         raise UserError(f"{path}, frame {_name(row)}: expected segments_info: [{fields}]") from error
     for segment in segments:

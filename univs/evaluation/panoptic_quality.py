@@ -14,6 +14,7 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
+from univs.evaluation.fields import whole
 from univs.evaluation.label_pairs import read_ids, shared_pixels
 from univs.evaluation.panoptic import PanopticFrame, PanopticTally, Segment, Tubes
 from univs.evaluation.panoptic_files import Categories, check_listed, read_categories, read_segments
@@ -97,7 +98,7 @@ def find_images(gt: Path, pred: Path) -> tuple[list[Image], Categories, dict[int
         )
     if not images:
         raise UserError(f"{gt} holds no annotation; expected annotations: [image_id, file_name, segments_info]")
-    names = {int(row["id"]): str(row.get("name", row["id"])) for row in truth["categories"]}
+    names = {whole(row["id"]): str(row.get("name", row["id"])) for row in truth["categories"]}
     return images, categories, names
 
 

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
+from univs.evaluation.fields import whole
 from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_json, read_labels, video_names
 from univs.evaluation.scores import Progress, Scores, quiet
 
@@ -228,7 +229,7 @@ def find_videos(gt: Path, pred: Path) -> list[Video]:
         need_frames(pred / name, frames, root / name)
         need_folder(gt / "Annotations" / name, "the frames in which objects first appear")
         try:
-            own = {int(number): int(category) for number, category in classes[name].items()}
+            own = {int(number): whole(category) for number, category in classes[name].items()}
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{gt / 'obj_class.json'} gives no classes for {name}; expected object -> class") from error
         videos.append(Video(name, root / name, gt / "Annotations" / name, pred / name, frames, own))

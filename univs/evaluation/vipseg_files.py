@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.errors import UserError
+from univs.evaluation.fields import whole
 from univs.evaluation.json_items import json_arrays
 from univs.evaluation.panoptic import Segment
 from univs.evaluation.panoptic_files import Categories, read_categories, read_segments
 from univs.evaluation.score_files import need_folder
 from univs.evaluation.spool import Spooled, SpoolWriter
+from univs.texts import expecting
 
 TRUTH = "panoptic_gt_VIPSeg_val.json"
 HOLDS = "videos, annotations and categories in the VIPSeg format"
@@ -80,10 +82,14 @@ def read_video(video: SpooledVideo, categories: Categories) -> list[Frame]:
     """The frames of a video in the order of the ground truth. Raises UserError for what is not as expected."""
     truth_file, prediction_file = video.gt / TRUTH, video.pred / "pred.json"
     (truth,), (prediction,), images = video.truth.read(), video.prediction.read(), list(video.images.read())
-    sizes = _sizes(images[0]) if images else {}
-    found = {str(row.get("image_id")): row for row in prediction["annotations"]}
+    with expecting(truth_file, "videos: [video_id, images: [id, height, width]]"):
+        sizes = _sizes(images[0]) if images else {}
+    with expecting(prediction_file, f"{FIELDS[:-1]}: [image_id, file_name, segments_info]]"):
+        found = {str(row.get("image_id")): row for row in prediction["annotations"]}
     frames = []
     for row in truth["annotations"]:
+        if not isinstance(row, Mapping):
+            raise UserError(f"{truth_file}, video {video.name}: expected annotations: [image_id, segments_info]")
         image = str(row.get("image_id"))
         if image not in found:
             raise UserError(f"{prediction_file} lacks the frame {image} of video {video.name}")
@@ -132,7 +138,7 @@ def _spool(path: Path, holds: str, folder: Path, name: str) -> Found:
 def _sizes(video: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     """Frame -> height and width, where the file says so."""
     return {
-        str(image["id"]): (int(image["height"]), int(image["width"]))
+        str(image["id"]): (whole(image["height"]), whole(image["width"]))
         for image in video.get("images", ())
         if "height" in image and "width" in image
     }

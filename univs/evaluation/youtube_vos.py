@@ -101,7 +101,7 @@ def find_video(valid: Path, pred: Path, name: str, objects: Mapping[str, Mapping
 def read_splits(path: Path) -> dict[str, frozenset[str]]:
     """The categories of each split; UserError for a file that does not name them."""
     found = read_json(path, 'lists of categories, {"seen": [...], "unseen": [...]}')
-    if not isinstance(found, dict) or not all(isinstance(found.get(split), list) for split in SPLITS):
+    if not isinstance(found, dict) or not all(_are_texts(found.get(split)) for split in SPLITS):
         raise UserError(f'{path} does not name the categories; expected {{"seen": [...], "unseen": [...]}}')
     return {split: frozenset(found[split]) for split in SPLITS}
 
@@ -119,11 +119,20 @@ def _videos(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
         videos = {name: video["objects"] for name, video in found["videos"].items()}
         for name, objects in videos.items():
             for number, thing in objects.items():
-                if not (number.isdigit() and isinstance(thing["category"], str) and thing["frames"]):
+                if not (
+                    number.isdigit()
+                    and isinstance(thing["category"], str)
+                    and _are_texts(thing["frames"])
+                    and thing["frames"]
+                ):
                     raise UserError(f"{path}: object {number} of {name} has no category or no frames")
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no meta.json of YouTube-VOS: it lacks {error}") from error
     return videos
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _means(j: list[float], f: list[float]) -> dict[str, float]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import Image
 from univs import texts
 from univs.errors import UserError
 from univs.files import atomic_path
+from univs.texts import expecting as expecting
 from univs.video.images import IMAGE_SUFFIXES, is_image
 
 
@@ -69,6 +69,8 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 def inside(root: Path, relative: str) -> Path:
     """A path out of a file, below `root`. Raises UserError where it would leave that folder."""
     path = root / relative
+    if "\0" in relative:
+        raise UserError(f"{relative!r} is no path below {root}")
     if not path.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{relative!r} leads out of {root}")
     return path
@@ -100,14 +102,3 @@ def folder_holding(root: Path, names: Sequence[str], relative: str, what: str) -
     """
     holding = [name for name in names if inside(root / name, relative).is_dir()]
     return first_folder(root, holding or names, what)
-
-
-@contextmanager
-def expecting(path: Path, fields: str) -> Iterator[None]:
-    """Turns what goes wrong with the entries of a file into a UserError that names it and the fields expected."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise UserError(f"{path} does not hold what was expected ({error!r}): {fields}") from error

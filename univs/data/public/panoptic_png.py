@@ -34,8 +34,10 @@ def segments_of(row: Mapping[str, Any], things: frozenset[int], names: Mapping[i
         category = int(one["category_id"])
         if category not in names:
             raise ValueError(f"segment {one['id']} has the unknown category {category}")
-        crowd = bool(one.get("iscrowd", 0))
-        found.append(Segment(int(one["id"]), category, category in things, float(one.get("area", 0)), crowd))
+        crowd, key = bool(one.get("iscrowd", 0)), int(one["id"])
+        if not 0 <= key < 2**24:
+            raise ValueError(f"segment {key} has no colour: ids are R + 256 G + 65536 B")
+        found.append(Segment(key, category, category in things, float(one.get("area", 0)), crowd))
     return found
 
 

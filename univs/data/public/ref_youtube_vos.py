@@ -24,7 +24,7 @@ from univs.data.public.label_maps import (
     write_ids,
 )
 from univs.data.public.lazy import LazyRecordings
-from univs.data.public.painting import paint
+from univs.data.public.painting import MOST_OBJECTS, paint
 from univs.data.public.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.data.sample import VideoSample
 from univs.errors import UserError
@@ -91,7 +91,10 @@ def object_of(said: Mapping[str, Any]) -> int | None:
     found = said.get("obj_id")
     if isinstance(found, list):
         found = found[0] if len(found) == 1 else None
-    return None if found is None else int(found)
+    number = None if found is None else int(found)
+    if number is not None and not 1 <= number <= MOST_OBJECTS:
+        raise ValueError(f"obj_id {number}, expected 1 to {MOST_OBJECTS}")
+    return number
 
 
 def _recording(

@@ -39,7 +39,10 @@ def read(root: Path, split: str) -> RecordingSet:
     data = require_folder(root / "data", what)
     numbers = read_json(root / CLASS_FILE, what)
     with expecting(root / CLASS_FILE, "{NAME: NUMBER}, others being 0"):
-        codes = codes_of({int(number): str(name) for name, number in numbers.items() if name != OTHERS})
+        classes = {int(number): str(name) for name, number in numbers.items() if name != OTHERS}
+        if not classes or min(classes) < 1 or max(classes) >= VOID:
+            raise ValueError(f"expected classes with numbers from 1 to {VOID - 1}")
+        codes = codes_of(classes)
     path = root / f"{split}.txt"
     names = tuple(read_lines(path, what))
     if not names:

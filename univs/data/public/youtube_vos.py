@@ -59,7 +59,7 @@ def _recording(root: Path, split: str, what: str, video: tuple[str, Mapping[str,
     frames = list_frames(inside(everything, name), what) if everything.is_dir() else asked
     places = {frame.stem: place for place, frame in enumerate(frames)}
     with expecting(home / "meta.json", FIELDS):
-        begins = {int(number): min(thing["frames"]) for number, thing in objects.items() if thing["frames"]}
+        begins = {int(number): str(min(thing["frames"])) for number, thing in objects.items() if thing["frames"]}
         nouns = {int(n): str(thing["category"]) for n, thing in objects.items() if "category" in thing}
     truth = home / "Annotations_gt"
     files = label_files(frames, (truth if truth.is_dir() else home / "Annotations") / name, what)
