@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from univs.commands.extract import extract_to_folder, pick_cells
 from univs.configuration import compose
@@ -59,3 +59,14 @@ def test_a_last_clip_may_be_shorter(model: UniVS, tmp_path: Path, monkeypatch: p
     assert extract_to_folder(model, ArrayReader(frames[:2]), tmp_path / "two") == 2
     three, two = (load_file(tmp_path / name / "00001.safetensors") for name in ("three", "two"))
     torch.testing.assert_close(three["tokens"], two["tokens"])
+
+
+def test_an_earlier_run_goes_and_files_of_others_stay(model: UniVS, tmp_path: Path) -> None:
+    frames = np.random.default_rng(3).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    extract_to_folder(model, ArrayReader(frames), tmp_path)
+    save_file({"weights": torch.ones(1)}, tmp_path / "00007.safetensors")
+    for name in ("notes.txt", "00008.safetensors", ".00002.9.tmp.safetensors"):
+        (tmp_path / name).write_text("x")
+    extract_to_folder(model, ArrayReader(frames[:1]), tmp_path)
+    left = ["00000.safetensors", "00007.safetensors", "00008.safetensors", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
