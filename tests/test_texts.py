@@ -27,9 +27,9 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, mark: bytes) -
         ("ä".encode("latin-1"), "no UTF-8 text .*0xe4; save it as UTF-8.; expected names"),
         ("a".encode("utf-16"), "no UTF-8 text .*0xff"),
         (b"{", "no JSON file .*; expected names"),
-        (b"", "no JSON file"),
+        (b"", "is empty: the download broke off"),
         (b"[" * 100_000, "no JSON file"),
-        (b"<html>", "no JSON file"),
+        (b"<html>", "is a web page, not names"),
     ],
 )
 def test_what_is_no_text_or_no_json_is_said_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:

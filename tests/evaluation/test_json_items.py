@@ -88,6 +88,19 @@ def test_broken_files_are_refused_in_the_words_of_json(tmp_path: Path, text: str
     assert str(found.value) == str(wanted.value)
 
 
+def test_what_came_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for content, why in (
+        (b"<!DOCTYPE html><html>", "a.json .*web page"),
+        (b"[" * 100_000, "a.json is no JSON file .*nested"),
+        ("[1]".encode("utf-16"), "a.json is no JSON file .*utf-8"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=why) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
 def test_broken_packing_and_missing_files_are_named(tmp_path: Path) -> None:
     packed = gzip.compress(json.dumps(AWKWARD).encode())
     for name, content in (("cut", packed[:-20]), ("wrong", b"no gzip"), ("changed", packed[:-8] + bytes(8))):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from univs.errors import UserError
 from univs.evaluation.score_files import find_json
+from univs.mistaken_files import download_fault
 
 PIECE = 1 << 19
 """Bytes that are read at once. Small, since memory that was used before costs less than new memory."""
@@ -48,6 +49,8 @@ def json_arrays(
     Raises UserError for a missing file and, where it is met, for what is no JSON.
     """
     path = find_json(path, holds)
+    if fault := download_fault(path, holds):
+        raise UserError(f"{path} {fault}")
     return _Reader(path, holds, _pieces(path, holds, prepare, piece)).arrays()
 
 
@@ -116,6 +119,8 @@ class _Reader:
                 if cut and self.more():
                     continue
                 raise self.no_json(error.msg, error.pos) from error
+            except RecursionError as error:
+                raise self.no_json("Too deeply nested", self.at) from error
             if end + LONGEST > len(self.text) and self.more():
                 continue  # a number may go on
             start, self.at = self.at, end
