@@ -21,10 +21,10 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from univs.data.public.files import inside, list_frames, read_lines, write_image, write_json
-from univs.data.public.panoptic_png import write_keys
-from univs.data.public.vipseg_raw import WHOLE, raw_classes, read_values
 from univs.errors import UserError
+from univs.formats.files import inside, list_frames, read_lines, write_image, write_json
+from univs.formats.panoptic_png import write_keys
+from univs.formats.vipseg_raw import WHOLE, raw_classes, read_values
 
 SPLITS = ("train", "val")
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from univs import cli
-from univs.data.public import SETS, find_set
-from univs.data.public.checking import SHOWN, check
 from univs.data.synth import SynthVS
+from univs.formats import SETS, find_set
+from univs.formats.checking import SHOWN, check
 
 
 def export(name: str, root: Path, split: str | None = None, frames: int = 3) -> Path:

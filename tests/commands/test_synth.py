@@ -9,9 +9,9 @@ import pytest
 
 from univs import cli
 from univs.commands.synth import read_size
-from univs.data.public import read_set
 from univs.data.synth import SynthVS
 from univs.errors import UserError
+from univs.formats import read_set
 
 
 def test_clips_come_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

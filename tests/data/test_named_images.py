@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from univs.data.named_images import NamedImages, SemanticImages, merged_name
-from univs.data.sample import NO_CLASS
 from univs.data.word_batches import WordImages, build_word_images, collate_words
 from univs.errors import UserError
+from univs.formats.sample import NO_CLASS
 
 
 @pytest.fixture

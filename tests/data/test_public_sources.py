@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from univs.data import build_clips
-from univs.data.public import find_set, read_set
 from univs.data.public_sources import AnnotatedVideo, SetPhotos, open_set
 from univs.data.synth import SynthVS
 from univs.errors import UserError
+from univs.formats import find_set, read_set
 
 
 def export(name: str, root: Path) -> Path:

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from univs import vocabularies
-from univs.data.sample import IGNORE, NO_CLASS, VideoSample
 from univs.data.synth import SynthVS
 from univs.data.synth.background import UNKNOWN
 from univs.data.synth.scene import FIRST_STUFF
 from univs.data.synth.vocabulary import ALIKE, KINDS, may_mean, spoken, vocabulary
+from univs.formats.sample import IGNORE, NO_CLASS, VideoSample
 
 SMALL = (96, 160)
 

@@ -14,11 +14,11 @@ import pytest
 from tests.commands.test_datasets import export
 from tests.evaluation.test_tracking import write_burst
 from tests.evaluation.test_youtube_vis import write_set
-from univs.data.public import SETS
-from univs.data.public.checking import check
 from univs.errors import UserError
 from univs.evaluation.burst import score as score_burst
 from univs.evaluation.youtube_vis import score as score_tubes
+from univs.formats import SETS
+from univs.formats.checking import check
 
 TIMES = 60
 GARBAGE = (None, "x", -1, float("inf"), float("nan"), [], {}, True, 3.7, 10**30, "é中", [1], {"a": 1}, "../..", "\0")

@@ -15,13 +15,13 @@ from rich.console import Console
 
 from univs import cli
 from univs.configuration import compose
-from univs.data.sample import VideoSample
 from univs.data.synth import SynthVS
 from univs.errors import UserError
 from univs.evaluation import synth_runner
 from univs.evaluation.runner import main
 from univs.evaluation.synth import EXAMS, exam
 from univs.evaluation.synth_runner import ClipRecord, evaluate, results_table, run, run_clip, summary
+from univs.formats.sample import VideoSample
 from univs.models import zoo
 from univs.prompts import Categories, Mask, Text
 from univs.results import FrameResult

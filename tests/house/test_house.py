@@ -29,6 +29,7 @@ FLOORS = (
     {"video", "masks"},
     {"models"},
     {"streaming", "interactive", "losses"},
+    {"formats"},
     {"data"},
     {"visualization"},
     {"evaluation"},
@@ -108,7 +109,7 @@ def test_no_star_imports_no_drawers_no_endless_files(repository: Path) -> None:
 
 def test_import_is_cheap(repository: Path) -> None:
     probe = (
-        "import sys, univs, univs.prompts, univs.results, univs.evaluation.davis, univs.cli;"
+        "import sys, univs, univs.prompts, univs.results, univs.formats, univs.evaluation.davis, univs.cli;"
         "print(*(m for m in ('torch', 'cv2', 'hydra', 'timm', 'av') if m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=repository, capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from univs.configuration import compose
-from univs.data.sample import NO_CLASS
+from univs.formats.sample import NO_CLASS
 from univs.models.features import TextFeatures
 from univs.models.univs import UniVS
 from univs.models.word_answers import answer_texts, discover

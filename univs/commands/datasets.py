@@ -13,7 +13,7 @@ from univs.evaluation.score_printing import print_whole
 from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:
-    from univs.data.public.checking import SplitReport
+    from univs.formats.checking import SplitReport
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run_list(arguments: argparse.Namespace) -> None:
     """Prints the table of the sets."""
     from rich.table import Table
 
-    from univs.data.public import SETS
+    from univs.formats import SETS
 
     table = Table(title="public sets (datasets/README.md has their layouts)", title_justify="left")
     for column in ("name", "set", "splits", "source"):
@@ -46,7 +46,7 @@ def run_list(arguments: argparse.Namespace) -> None:
 
 def run_check(arguments: argparse.Namespace) -> None:
     """Prints what was found. Raises UserError, so that the exit status is 2, if anything is missing or unreadable."""
-    from univs.data.public import find_set
+    from univs.formats import find_set
 
     name, root = arguments.name, arguments.root.expanduser()
     reports = check_with_progress(name, root, arguments.split)
@@ -65,7 +65,7 @@ def run_check(arguments: argparse.Namespace) -> None:
 
 def check_with_progress(name: str, root: Path, split: str | None) -> list[SplitReport]:
     """The reports, with a progress bar on stderr where that is a terminal."""
-    from univs.data.public.checking import check
+    from univs.formats.checking import check
 
     with progress_bar(plain_console(stderr=True)) as bar:
         task = bar.add_task(name, total=None)

@@ -13,8 +13,8 @@ from univs.errors import UserError
 from univs.terminal import counted, plain_console
 
 if TYPE_CHECKING:
-    from univs.data.sample import VideoSample
     from univs.data.synth import SynthVS
+    from univs.formats.sample import VideoSample
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -35,8 +35,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the clips. Raises UserError for an unknown format or split and for a folder that holds something."""
-    from univs.data.public import find_set
     from univs.data.synth import SynthVS
+    from univs.formats import find_set
 
     known = find_set(arguments.format)
     split = arguments.split or known.splits[0]

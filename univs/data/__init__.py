@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from univs.data.photo import Photo
     from univs.data.photo_masks import PhotoMasks
     from univs.data.region_labels import RegionLabels
-    from univs.data.sample import IGNORE, VideoSample
+    from univs.formats.sample import IGNORE, VideoSample
 
 _HOMES = {
-    "ClipSettings": "clips",
-    "TrainingClip": "clips",
-    "TrainingClips": "clips",
-    "build_clips": "clips",
-    "collate_clips": "clips",
-    "CocoInstances": "coco_instances",
-    "DavisFolder": "davis_folder",
-    "LabelledSequence": "davis_folder",
-    "Photo": "photo",
-    "PhotoMasks": "photo_masks",
-    "RegionLabels": "region_labels",
-    "IGNORE": "sample",
-    "VideoSample": "sample",
+    "ClipSettings": "univs.data.clips",
+    "TrainingClip": "univs.data.clips",
+    "TrainingClips": "univs.data.clips",
+    "build_clips": "univs.data.clips",
+    "collate_clips": "univs.data.clips",
+    "CocoInstances": "univs.data.coco_instances",
+    "DavisFolder": "univs.data.davis_folder",
+    "LabelledSequence": "univs.data.davis_folder",
+    "Photo": "univs.data.photo",
+    "PhotoMasks": "univs.data.photo_masks",
+    "RegionLabels": "univs.data.region_labels",
+    "IGNORE": "univs.formats.sample",
+    "VideoSample": "univs.formats.sample",
 }
 
 __all__ = [
@@ -53,4 +53,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'univs.data' has no attribute {name!r}")
-    return getattr(import_module(f"univs.data.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -21,10 +21,10 @@ from univs.data.photo_pool import PhotoPool, object_areas
 from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
 from univs.data.public_sources import open_set
 from univs.data.region_labels import RegionLabels
-from univs.data.sample import VideoSample
 from univs.data.source_settings import Reader, open_source
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
+from univs.formats.sample import VideoSample
 from univs.settings import Among, Count, SomeAboveZero, Weight
 
 READERS = {

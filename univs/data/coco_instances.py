@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from univs.data.photo import Photo, read_names, read_rgb, require_folder, shrink, sizes_of
-from univs.data.sample import IGNORE
+from univs.data.photo import Photo, shrink
 from univs.errors import UserError
+from univs.formats.coco_images import need_mask
+from univs.formats.files import read_names, require_folder
+from univs.formats.label_files import sizes_of
+from univs.formats.sample import IGNORE
 from univs.masks.overlaps import draw
 from univs.masks.rle import read_masks
 from univs.settings import Count
 from univs.texts import read_json
+from univs.video.pictures import read_rgb
 
 MANY_OBJECTS = ("group", "category")  # mask levels that cover several objects at once
 
@@ -120,16 +124,6 @@ def read_entry(images: Path, entry: dict[str, Any]) -> np.ndarray:
 def is_one_object(annotation: dict[str, Any]) -> bool:
     """False for masks of several objects: crowds and groups."""
     return not annotation.get("iscrowd") and annotation.get("mask_level") not in MANY_OBJECTS
-
-
-def need_mask(annotation: dict[str, Any], place: int) -> None:
-    """Raises ValueError for an annotation without segmentation; `place` is its number in the file."""
-    if "segmentation" not in annotation:
-        number = annotation.get("id", place)
-        raise ValueError(
-            f"annotation {number} has no segmentation (boxes alone, as tools for detection write them); expected "
-            "polygons or an RLE"
-        )
 
 
 def draw_masks(

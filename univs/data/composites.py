@@ -15,8 +15,8 @@ from univs.data.appearance import colour_matrix, recolour
 from univs.data.cutouts import CutOut, cut_out, paste
 from univs.data.photo import Photo
 from univs.data.photo_pool import LEAST_OBJECT, PhotoPool, cuttable, object_areas
-from univs.data.sample import IGNORE
 from univs.data.warps import Motion, opencv, pace, smooth_curve, smooth_field, source_map
+from univs.formats.sample import IGNORE
 
 
 @dataclass

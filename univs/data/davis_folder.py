@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import (
-    files_by_stem,
-    read_labels,
-    read_names,
-    read_rgb,
-    require_folder,
-    require_same_size,
-    sizes_of,
-)
-from univs.data.sample import VideoSample
 from univs.errors import UserError
 from univs.files import folders_in
+from univs.formats.davis import resolution_folder
+from univs.formats.files import files_by_stem, read_names, require_folder
+from univs.formats.label_files import read_labels, require_same_size, sizes_of
+from univs.formats.sample import VideoSample
 from univs.masks.mask_files import is_mask
 from univs.video.images import is_image
-from univs.video.pictures import check_picture
-
-RESOLUTION = re.compile(r"\d+p|Full-Resolution")
+from univs.video.pictures import check_picture, read_rgb
 
 
 @dataclass(frozen=True)
@@ -97,13 +88,6 @@ class DavisFolder:
 
     def __getitem__(self, index: int) -> LabelledSequence:
         return self.sequences[index]
-
-
-def resolution_folder(folder: Path) -> Path:
-    """`folder/480p` (or the only other folder named like a resolution) if there is one, else the folder itself."""
-    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and RESOLUTION.fullmatch(path.name)]
-    standard = [path for path in found if path.name == "480p"]
-    return (standard or found or [folder])[0]
 
 
 def list_sequence(name: str, images: Path, masks: Path, complete: bool) -> LabelledSequence:

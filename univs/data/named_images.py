@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, draw_masks, is_one_object, read_entry
-from univs.data.photo import files_by_stem, read_indices, read_names, read_rgb, require_folder, require_same_size
-from univs.data.sample import IGNORE, VideoSample
 from univs.errors import UserError
+from univs.formats.files import files_by_stem, read_names, require_folder
+from univs.formats.label_files import read_indices, require_same_size
+from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import is_mask
 from univs.texts import read_json
 from univs.video.images import is_image
+from univs.video.pictures import read_rgb
 from univs.vocabularies import plain_name
 
 SYNONYMS = {

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import Photo, files_by_stem, read_names, read_rgb, require_folder, require_same_size, shrink
-from univs.data.sample import IGNORE
+from univs.data.photo import Photo, shrink
 from univs.errors import UserError
+from univs.formats.files import files_by_stem, read_names, require_folder
+from univs.formats.label_files import require_same_size
+from univs.formats.sample import IGNORE
 from univs.masks.mask_files import is_mask, read_objects
 from univs.settings import Count
 from univs.video.images import is_image
+from univs.video.pictures import read_rgb
 
 
 class PhotoMasks:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from univs.data.photo import CachedPhotos, Photo, PhotoSource
-from univs.data.sample import IGNORE
 from univs.errors import UserError
+from univs.formats.sample import IGNORE
 
 LEAST_OBJECT = 500  # pixels; smaller ones give no cut-out worth looking at
 TRIES = 1000

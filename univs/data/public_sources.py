@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import Photo, read_names, shrink
-from univs.data.public import Recording, RecordingSet, read_set
+from univs.data.photo import Photo, shrink
 from univs.errors import UserError
+from univs.formats import Recording, RecordingSet, read_set
+from univs.formats.files import read_names
 from univs.settings import Count
 
 

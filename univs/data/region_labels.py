@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.photo import Photo, read_indices, read_rgb, require_same_size, shrink
+from univs.data.photo import Photo, shrink
 from univs.data.photo_masks import pair_files
+from univs.formats.label_files import read_indices, require_same_size
 from univs.settings import Count, Share
+from univs.video.pictures import read_rgb
 
 MOST_RIM = 1.2  # pixels on the photo's border per square root of the region's area
 

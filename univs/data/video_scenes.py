@@ -9,8 +9,8 @@ import numpy as np
 from univs.data.composites import Actor, Scene, add_actors, cast_from_pool
 from univs.data.cutouts import CutOut, cut_out
 from univs.data.photo_pool import MOST_BORDER, PhotoPool, object_areas
-from univs.data.sample import VideoSample
 from univs.data.warps import Motion, opencv, pace, smooth_curve
+from univs.formats.sample import VideoSample
 
 
 class LabelledVideo(Protocol):

@@ -18,10 +18,10 @@ from torch.utils.data import Dataset
 from univs.data.appearance import degrade
 from univs.data.clips import draw
 from univs.data.named_images import NamedImages, SemanticImages, merged_name
-from univs.data.sample import NO_CLASS, VideoSample
 from univs.data.source_settings import Reader, open_source
 from univs.data.warps import opencv
 from univs.errors import UserError
+from univs.formats.sample import NO_CLASS, VideoSample
 from univs.vocabularies import vocabulary
 
 SIDES = ("left", "right")

@@ -17,11 +17,11 @@ from rich.table import Table
 
 from univs.claim import claim_folder
 from univs.data.named_images import NamedImages
-from univs.data.sample import IGNORE, VideoSample
 from univs.devices import choose_device
 from univs.errors import UserError
 from univs.evaluation.average_precision import AveragePrecision
 from univs.files import atomic_path
+from univs.formats.sample import IGNORE, VideoSample
 from univs.settings import Count, Device, NotEmpty, ShortSide, Text
 from univs.terminal import counted, plain_console
 

@@ -7,12 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from univs.data.sample import VideoSample
 from univs.data.synth.dice import Dice
 from univs.data.synth.vocabulary import vocabulary
 from univs.errors import UserError
 from univs.evaluation.segments import FollowedObjects, Overlaps, class_iou, matched_tracks, panoptic_quality
 from univs.evaluation.tallies import Tally
+from univs.formats.sample import VideoSample
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.results import FrameResult
 

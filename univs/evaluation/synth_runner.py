@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from univs.claim import claim_folder
-from univs.data.sample import VideoSample
 from univs.data.synth import SynthVS
 from univs.data.synth.vocabulary import vocabulary
 from univs.devices import choose_device
@@ -28,6 +27,7 @@ from univs.evaluation.records import BROKEN, of_other_runs, read_record, write_r
 from univs.evaluation.synth import EXAMS, exam
 from univs.evaluation.tallies import Tally, mean, total
 from univs.files import atomic_path
+from univs.formats.sample import VideoSample
 from univs.results import FrameResult
 from univs.settings import Device, Is, Seed, ShortSide, Text, Within, check, settings_of
 from univs.terminal import plain_console, progress_bar

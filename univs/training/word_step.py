@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from univs.data.sample import IGNORE, NO_CLASS
+from univs.formats.sample import IGNORE, NO_CLASS
 from univs.losses import prompt_losses
 from univs.losses.words import box_losses, cell_losses, name_losses
 from univs.models.dense_memory import MemoryKey

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from univs.data.public import Recording, RecordingSet, find_set
 from univs.data.synth import SynthVS
 from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.running import NewSession
 from univs.evaluation.benchmarks.table import BENCHMARKS
+from univs.formats import Recording, RecordingSet, find_set
 from univs.prompts import Categories, Mask, Text
 from univs.results import FrameResult
 from univs.vocabularies import plain_name

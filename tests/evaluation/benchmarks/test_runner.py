@@ -10,12 +10,12 @@ import pytest
 from tests.evaluation.benchmarks.oracle import export, oracles
 from univs import cli
 from univs.claim import claim_folder
-from univs.data.public import SETS
 from univs.errors import UserError
 from univs.evaluation import runner
 from univs.evaluation.benchmarks.runner import Examiner, find_root
 from univs.evaluation.benchmarks.table import BENCHMARKS, OF_PAPERS
 from univs.evaluation.scores import METRICS
+from univs.formats import SETS
 from univs.streaming import tasks
 
 

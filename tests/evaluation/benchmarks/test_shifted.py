@@ -11,9 +11,9 @@ import pytest
 
 from tests.evaluation.benchmarks.oracle import export, moved
 from tests.evaluation.benchmarks.test_oracle import examine
-from univs.data.public import Recording
 from univs.evaluation.benchmarks.examination import Outcome
 from univs.evaluation.viposeg_pvos import group_of
+from univs.formats import Recording
 from univs.vocabularies import vocabulary
 
 SHIFT = 3

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from univs.data.sample import VideoSample
 from univs.data.synth.background import UNKNOWN
 from univs.data.synth.dice import Dice
 from univs.data.synth.expressions import Expressions
@@ -17,6 +16,7 @@ from univs.data.synth.scene import FIRST_STUFF, Scene
 from univs.data.synth.sprites import sprites_of
 from univs.data.synth.stuff import STUFF
 from univs.errors import UserError
+from univs.formats.sample import VideoSample
 
 SPLITS = ("train", "val", "test")
 

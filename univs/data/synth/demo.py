@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from univs.data.sample import VideoSample
 from univs.data.synth.dataset import SynthVS
 from univs.data.synth.dice import Dice
 from univs.data.synth.prompting import PromptKind, draw_prompt
+from univs.formats.sample import VideoSample
 from univs.prompts import Prompt
 
 SEED, CLIP, FRAMES, DIFFICULTY = 8, 791, 40, 0.4

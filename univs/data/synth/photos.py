@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from univs.data.photo import files_by_stem, read_indices, read_rgb, require_folder, require_same_size, shrink
+from univs.data.photo import shrink
 from univs.data.synth.dice import Dice
 from univs.data.synth.scaling import resized
 from univs.data.synth.sprites import trim
 from univs.errors import UserError
+from univs.formats.files import files_by_stem, require_folder
+from univs.formats.label_files import read_indices, require_same_size
 from univs.masks.mask_files import is_mask
 from univs.video.images import IMAGE_SUFFIXES, is_image
+from univs.video.pictures import read_rgb
 
 LABEL_FOLDERS = ("segments", "labels", "masks")
 LONGEST = 640

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from univs.data.public import Recording, RecordingSet
 from univs.errors import UserError
+from univs.formats import Recording, RecordingSet
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.vocabularies import plain_name
 

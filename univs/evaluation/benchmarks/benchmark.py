@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from univs.data.public import RecordingSet
 from univs.evaluation.benchmarks.asking import Ask
 from univs.evaluation.benchmarks.form import Form
 from univs.evaluation.benchmarks.server import Server
 from univs.evaluation.benchmarks.truth import Truth
 from univs.evaluation.scores import Scores
+from univs.formats import RecordingSet
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Figure:
 class Benchmark:
     """A public set, and how a model is examined on it.
 
-    dataset: its name in `univs.data.public`. task: of the six. ask: what is said about a recording. form: the layout
+    dataset: its name in `univs.formats`. task: of the six. ask: what is said about a recording. form: the layout
     of answers. metric: its name in `univs score`; with options. truth: what this metric takes as ground truth.
     figures: those that a paper prints. server: what the server takes, of the splits that are scored by one alone.
     """

@@ -11,8 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-from univs.data.public import Recording, RecordingSet, read_set
-from univs.data.public.checking import need_whole
 from univs.errors import UserError
 from univs.evaluation.benchmarks.benchmark import Benchmark
 from univs.evaluation.benchmarks.running import Desk, NewSession, VideoRecord, run
@@ -21,6 +19,8 @@ from univs.evaluation.benchmarks.table import BENCHMARKS
 from univs.evaluation.score_printing import plain, score_with_progress
 from univs.evaluation.scores import METRICS, Scores
 from univs.files import atomic_path
+from univs.formats import Recording, RecordingSet, read_set
+from univs.formats.checking import need_whole
 from univs.terminal import progress_bar
 
 FEW = 8

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from univs.data.public import Recording
-from univs.data.public.files import inside
 from univs.files import atomic_path
+from univs.formats import Recording
+from univs.formats.files import inside
 from univs.results import FrameResult, write_json_array
 
 Take = Callable[[FrameResult], None]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.data.public import Recording, RecordingSet
-from univs.data.public.files import inside, write_image
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Take, atomic_folders
+from univs.formats import Recording, RecordingSet
+from univs.formats.files import inside, write_image
 from univs.masks.mask_files import write_objects
 from univs.results import FrameResult
 

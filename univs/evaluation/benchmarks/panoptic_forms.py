@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.data.public import Recording, RecordingSet
-from univs.data.public.files import inside, write_image
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Parts, Take, atomic_folders
 from univs.evaluation.benchmarks.mask_forms import frame_file
+from univs.formats import Recording, RecordingSet
+from univs.formats.files import inside, write_image
 from univs.results import FrameResult
 
 

@@ -23,7 +23,7 @@ from univs.terminal import plain_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from univs.data.public import Recording
+    from univs.formats import Recording
     from univs.models.univs import UniVS
 
 RESULTS = Path("results")

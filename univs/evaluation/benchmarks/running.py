@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from univs.data.public import Recording
-from univs.data.public.files import inside
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import Asked, Question
 from univs.evaluation.benchmarks.form import Form, Take
 from univs.evaluation.benchmarks.mask_forms import wanted_frames
 from univs.evaluation.records import BROKEN, read_record, write_record
 from univs.evaluation.scores import Progress, quiet
+from univs.formats import Recording
+from univs.formats.files import inside
 from univs.results import FrameResult
 
 

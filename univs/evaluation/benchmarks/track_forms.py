@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from univs.data.public import Recording, RecordingSet
-from univs.data.public.files import inside
 from univs.evaluation.benchmarks.asking import ClassNames
 from univs.evaluation.benchmarks.form import Parts, Take
 from univs.files import atomic_path
+from univs.formats import Recording, RecordingSet
+from univs.formats.files import inside
 from univs.results import FrameResult, TrackSpool
 
 

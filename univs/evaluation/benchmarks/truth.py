@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from univs.data.public import Recording, RecordingSet
-from univs.data.public.files import read_json, write_json, write_lines
 from univs.evaluation.score_files import read_labels
+from univs.formats import Recording, RecordingSet
+from univs.formats.files import read_json, write_json, write_lines
 from univs.results import encode_rle
 
 Truth = Callable[[RecordingSet, Sequence[Recording], Path], Path | None]

@@ -1,0 +1,155 @@
+"""DAVIS, GyGO and MOSE: what is written comes back, and what the real downloads do."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from univs.errors import UserError
+from univs.evaluation.davis2016_scores import score as score_davis16
+from univs.evaluation.davis_scores import score_semisupervised, score_unsupervised
+from univs.formats import find_set, read_set
+from univs.formats.davis import write
+from univs.formats.sample import VideoSample
+
+LABELLED = [
+    ("davis16", "val"),
+    ("davis16", "train"),
+    ("davis17", "val"),
+    ("davis17_unsupervised", "val"),
+    ("gygo", "train"),
+    ("mose", "train"),
+]
+
+
+def export(name: str, clips: list[VideoSample], root: Path, split: str) -> None:
+    known = find_set(name)
+    known.load().write(clips, root, split, **known.options)
+
+
+@pytest.mark.parametrize(("name", "split"), LABELLED)
+def test_masks_come_back(name: str, split: str, synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export(name, synth_clips, tmp_path, split)
+    found = pickle.loads(pickle.dumps(read_set(name, tmp_path, split)))
+    assert [recording.name for recording in found.recordings] == [clip.name for clip in synth_clips]
+    for clip, recording in zip(synth_clips, found.recordings, strict=True):
+        expected = (clip.labels != 0).astype(np.uint8) if name in ("davis16", "gygo") else clip.labels
+        sample = recording.sample()
+        np.testing.assert_array_equal(sample.labels, expected)
+        assert np.abs(sample.frames.astype(int) - clip.frames).mean() < 12
+        ids = sorted(set(np.unique(expected[0]).tolist()) - {0})
+        assert recording.shown == ({} if name == "davis17_unsupervised" else dict.fromkeys(ids, 0))
+        assert len(recording.label_files) == len(recording) == 5
+
+
+@pytest.mark.parametrize(("name", "split"), [("davis17", "test-dev"), ("mose", "valid")])
+def test_splits_without_truth_have_the_first_masks(
+    name: str, split: str, synth_clips: list[VideoSample], tmp_path: Path
+) -> None:
+    export(name, synth_clips, tmp_path, split)
+    for clip, recording in zip(synth_clips, read_set(name, tmp_path, split).recordings, strict=True):
+        assert (len(recording), recording.annotated) == (5, (0,))
+        first = recording.labels_of(0)
+        assert first is not None and recording.labels_of(1) is None
+        np.testing.assert_array_equal(first.objects, clip.labels[0])
+        assert recording.shown == dict.fromkeys(clip.object_ids(0), 0)
+
+
+def test_unsupervised_test_videos_have_no_labels(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export("davis17_unsupervised", synth_clips, tmp_path, "test-dev")
+    (tmp_path / "ImageSets" / "2017").rename(tmp_path / "ImageSets" / "2019")
+    recording = read_set("davis17_unsupervised", tmp_path, "test-dev").recordings[0]
+    assert len(recording) == 5 and recording.annotated == () and recording.labels_of(0) is None
+
+
+def test_both_forms_of_lists(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export("davis16", synth_clips, tmp_path, "val")
+    path = tmp_path / "ImageSets" / "480p" / "val.txt"
+    first = synth_clips[0].name
+    pairs = path.read_text().splitlines()
+    assert pairs[0] == f"/JPEGImages/480p/{first}/00000.jpg /Annotations/480p/{first}/00000.png"
+    assert len(pairs) == 10
+    path.write_text("\n".join(reversed([clip.name for clip in synth_clips])) + "\n\n")
+    names = [recording.name for recording in read_set("davis16", tmp_path).recordings]
+    assert names == [clip.name for clip in reversed(synth_clips)]
+
+
+def test_davis16_of_the_larger_download_is_one_object(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    """ImageSets/2016 beside label maps of several objects; a mask in colours, as some files of 2016 are."""
+    export("davis17", synth_clips, tmp_path, "val")
+    (tmp_path / "ImageSets" / "2017").rename(tmp_path / "ImageSets" / "2016")
+    name = synth_clips[0].name
+    mask = synth_clips[0].labels[1] != 0
+    rgba = np.zeros((*mask.shape, 4), np.uint8)
+    rgba[mask], rgba[..., 3] = 255, 255
+    Image.fromarray(rgba).save(tmp_path / "Annotations" / "480p" / name / "00001.png")
+    sample = read_set("davis16", tmp_path).recordings[0].sample()
+    np.testing.assert_array_equal(sample.labels, synth_clips[0].labels != 0)
+
+
+def test_gygo_lists_and_nested_names(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    """The real set writes Train.txt, keeps a second resolution, and its sequences lie in folders of batches."""
+    export("gygo", synth_clips[:1], tmp_path, "train")
+    name = synth_clips[0].name
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / kind / "original").mkdir()
+        (tmp_path / kind / "480p" / "batch-00002").mkdir()
+        (tmp_path / kind / "480p" / name).rename(tmp_path / kind / "480p" / "batch-00002" / name)
+    (tmp_path / "ImageSets" / "train.txt").unlink()
+    (tmp_path / "ImageSets" / "Train.txt").write_text(f"batch-00002/{name}\n")
+    recording = read_set("gygo", tmp_path, "train").recordings[0]
+    assert recording.name == f"batch-00002/{name}" and len(recording.annotated) == 5
+
+
+def test_void_and_names_of_the_unsupervised_labels(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export("davis17_unsupervised", synth_clips, tmp_path, "val")
+    path = tmp_path / "Annotations_unsupervised" / "480p" / synth_clips[0].name / "00002.png"
+    with Image.open(path) as image:
+        labels, palette = np.array(image), image.getpalette()
+    labels[:4] = 255
+    image = Image.fromarray(labels, mode="P")
+    image.putpalette(palette)
+    image.save(path)
+    sample = read_set("davis17_unsupervised", tmp_path)[0]
+    assert (sample.labels[2, :4] == 255).all() and not (sample.labels[1] == 255).any()
+    assert sample.categories == synth_clips[0].categories
+
+
+def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    for name in ("davis16", "davis17", "davis17_unsupervised"):
+        export(name, synth_clips, tmp_path / name, "val")
+    truth = tmp_path / "davis16"
+    assert score_davis16(truth, truth / "Annotations" / "480p").summary["J_mean"] == 1
+    truth = tmp_path / "davis17"
+    assert score_semisupervised(truth, truth / "Annotations" / "480p").summary["J&F-Mean"] == 1
+    truth = tmp_path / "davis17_unsupervised"
+    assert score_unsupervised(truth, truth / "Annotations_unsupervised" / "480p").summary["J&F-Mean"] == 1
+
+
+def test_what_is_missing_is_named(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export("davis17", synth_clips, tmp_path, "val")
+    with pytest.raises(UserError, match=r"ImageSets/2017/train\.txt"):
+        read_set("davis17", tmp_path, "train")
+    masks = tmp_path / "Annotations" / "480p" / synth_clips[1].name
+    (masks / "00000.png").rename(masks / "00009.png")
+    found = read_set("davis17", tmp_path)
+    assert len(found[0].frames) == 5
+    with pytest.raises(UserError, match=r"00009\.png has no frame"):
+        found.recordings[1]
+    for path in masks.iterdir():
+        path.unlink()
+    masks.rmdir()
+    with pytest.raises(UserError, match=f"no folder .*{synth_clips[1].name}"):
+        found.recordings[1]
+    (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("../../elsewhere\n")
+    with pytest.raises(UserError, match="leads out of"):
+        read_set("davis17", tmp_path).recordings[0]
+
+
+def test_dialects_and_sets_agree() -> None:
+    for name in ("davis16", "davis17", "davis17_unsupervised", "gygo", "mose"):
+        assert find_set(name).options == {"dialect": name} and find_set(name).load().write is write

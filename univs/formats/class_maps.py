@@ -1,0 +1,83 @@
+"""Label maps of classes (semantic segmentation): every class is one segment, of a thing or of stuff."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.formats.borrowed_names import borrow_segments
+from univs.formats.recording import FrameLabels, Recording
+from univs.formats.sample import IGNORE, VideoSample
+from univs.masks.mask_files import read_values
+
+
+@dataclass(frozen=True)
+class ClassCodes:
+    """How a set stores classes in its label maps, and which segments they become.
+
+    classes: official id -> name. things: the ids among them that are things. first: the segment of class id 0 (so that
+    none is 0). void: stored values that mean "unknown"; the first of them is written.
+    """
+
+    classes: Mapping[int, str]
+    things: frozenset[int]
+    first: int
+    void: tuple[int, ...]
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """Segment -> name, of things."""
+        return {number + self.first: name for number, name in self.classes.items() if number in self.things}
+
+    @property
+    def stuff(self) -> dict[int, str]:
+        """Segment -> name, of stuff."""
+        return {number + self.first: name for number, name in self.classes.items() if number not in self.things}
+
+    def read(self, files: Mapping[int, Path], frame: int) -> FrameLabels:
+        """The segments of a frame; those of things are its objects, though they are classes: people are one object.
+
+        Raises UserError for a stored value that is neither a class nor void.
+        """
+        stored = read_values(files[frame])
+        table = np.zeros(max(256, int(stored.max(initial=0)) + 1), np.uint8)
+        table[[*self.classes]] = [number + self.first for number in self.classes]
+        table[list(self.void)] = IGNORE
+        panoptic = table[stored]
+        if not panoptic.all():
+            known = f"{min(self.classes)} to {max(self.classes)}"
+            raise UserError(f"{files[frame]} holds class {stored[panoptic == 0].max()}; expected {known} or void")
+        things = np.zeros(256, np.uint8)
+        things[[*self.categories, IGNORE]] = [*self.categories, IGNORE]
+        return FrameLabels(things[panoptic], panoptic)
+
+    def recording(self, name: str, frames: tuple[Path, ...], files: Mapping[int, Path]) -> Recording:
+        """A video (or image) whose frames have these label maps, by their place, ascending."""
+        return Recording(
+            name,
+            frames,
+            tuple(files),
+            partial(self.read, files),
+            tuple(files.values()),
+            categories=self.categories,
+            stuff=self.stuff,
+            complete=True,
+        )
+
+    def of(self, sample: VideoSample) -> np.ndarray:
+        """T H W uint8: a clip as the set stores it, classes borrowed (see `borrow_segments`).
+
+        Raises UserError if the clip has no panoptic map.
+        """
+        if sample.panoptic is None:
+            raise UserError(f"clip {sample.name} has no panoptic map, which maps of classes are made of")
+        table = np.full(256, self.void[0], np.uint8)
+        for number, kind in borrow_segments(sample, self.classes, self.things).items():
+            table[number] = kind
+        table[IGNORE] = self.void[0]
+        return table[sample.panoptic]

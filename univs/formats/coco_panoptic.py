@@ -1,0 +1,108 @@
+"""COCO 2017 panoptic: photos with a PNG in which every pixel belongs to a thing, to stuff or to nothing known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from univs.formats.files import expecting, first_file, first_folder, inside, read_json, write_image, write_json
+from univs.formats.lazy import LazyRecordings
+from univs.formats.panoptic_png import (
+    Segment,
+    categories_to_write,
+    labels_of,
+    names_of,
+    number_segments,
+    read_keys,
+    relabel,
+    segments_of,
+    segments_to_write,
+    things_in,
+    write_keys,
+)
+from univs.formats.recording import FrameLabels, Recording, RecordingSet
+from univs.formats.sample import VideoSample
+from univs.formats.synth_classes import class_ids
+
+TITLE = "COCO panoptic"
+FIELDS = (
+    "images: [id, file_name, height, width], annotations: [image_id, file_name, segments_info: [id, category_id]], "
+    "categories: [id, name, isthing]"
+)
+FILE = "annotations/panoptic_{}2017.json"
+MAPS = ("annotations/panoptic_{}2017", "panoptic_{}2017", "annotations/panoptic_{0}2017/panoptic_{0}2017")
+PHOTOS = ("{}2017", "images/{}2017")
+
+
+class Photo(NamedTuple):
+    """A photo, its panoptic map and what that holds."""
+
+    key: int
+    file: str
+    size: tuple[int, int]
+    map: str
+    segments: list[Segment]
+
+
+def read(root: Path, split: str) -> RecordingSet:
+    """A split; crowds and what belongs to no segment are 255."""
+    path = first_file(root, [FILE.format(split), Path(FILE).name.format(split)], TITLE)
+    maps = first_folder(root, [name.format(split) for name in MAPS], f"{TITLE} maps")
+    folder = first_folder(root, [name.format(split) for name in PHOTOS], f"{TITLE} photos")
+    content = read_json(path, TITLE, ("images", "annotations", "categories"))
+    with expecting(path, FIELDS):
+        names, things = things_in(content)
+        images = {int(row["id"]): row for row in content["images"]}
+        photos = []
+        for row in content["annotations"]:
+            image = images[int(row["image_id"])]
+            size = (int(image["height"]), int(image["width"]))
+            segments = segments_of(row, things, names)
+            photos.append(Photo(int(row["image_id"]), str(image["file_name"]), size, str(row["file_name"]), segments))
+    make = partial(make_recording, folder=folder, maps=maps, names=names)
+    return RecordingSet("coco_panoptic", split, root, LazyRecordings(make, photos), names, things, path)
+
+
+def make_recording(photo: Photo, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
+    """The recording of a photo."""
+    ids = number_segments(photo.segments)
+    categories, stuff = names_of(photo.segments, ids, names)
+    path = inside(maps, photo.map)
+    return Recording(
+        name=Path(photo.file).with_suffix("").as_posix(),
+        frames=(inside(folder, photo.file),),
+        annotated=(0,),
+        labels=partial(label_photo, path=path, size=photo.size, ids=ids, stuff=frozenset(stuff)),
+        label_files=(path,),
+        key=photo.key,
+        categories=categories,
+        stuff=stuff,
+        complete=True,
+    )
+
+
+def label_photo(
+    index: int, *, path: Path, size: tuple[int, int], ids: dict[int, int], stuff: frozenset[int]
+) -> FrameLabels:
+    """The labels of a photo. Raises UserError for a map that cannot be read or does not fit."""
+    return labels_of(relabel(read_keys(path, size), ids), stuff)
+
+
+def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
+    """Writes every frame of the clips as a photo. Raises UserError for clips without a panoptic map."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for sample in samples:
+        for t, frame in enumerate(sample.frames):
+            number = len(images) + 1
+            keys, segments = segments_to_write(sample, t, 1)
+            photo, png = f"{number:012d}.jpg", f"{number:012d}.png"
+            write_image(root / PHOTOS[0].format(split) / photo, frame)
+            write_keys(root / MAPS[0].format(split) / png, keys)
+            images.append({"id": number, "file_name": photo, "height": keys.shape[0], "width": keys.shape[1]})
+            annotations.append({"image_id": number, "file_name": png, "segments_info": segments})
+    categories = categories_to_write(class_ids(), colours=False)
+    content = {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories}
+    write_json(root / FILE.format(split), content)

@@ -1,0 +1,196 @@
+"""DAVIS and what is laid out like it: a folder of frames and a folder of label maps for each sequence.
+
+DAVIS-2016 and -2017, its unsupervised labels of 2019, GyGO; MOSE has these two folders in one folder for each split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.formats.files import (
+    inside,
+    list_frames,
+    read_json,
+    read_lines,
+    require_folder,
+    write_image,
+    write_json,
+    write_lines,
+)
+from univs.formats.label_maps import (
+    frame_stems,
+    label_files,
+    object_ids,
+    read_ids,
+    read_one_object,
+    subfolders,
+    video_name,
+    write_frames,
+    write_ids,
+)
+from univs.formats.lazy import LazyRecordings
+from univs.formats.recording import Recording, RecordingSet
+from univs.formats.sample import IGNORE, VideoSample
+from univs.video.images import IMAGE_SUFFIXES
+
+SEMANTICS = "davis_semantics.json"
+RESOLUTION = re.compile(r"\d+p|Full-Resolution")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one of these sets differs from the others.
+
+    masks: folder of label maps. lists: where the names of a split's sequences may lie ({split}); without any, each
+    split is a folder of its own. one_object: all that is labelled is one object. given: the first label map is given.
+    first_only: splits of which no more than the first frame is labelled; unlabelled: splits without any label.
+    named: `davis_semantics.json`, where it is, says what the objects are.
+    """
+
+    masks: str = "Annotations"
+    lists: tuple[str, ...] = ()
+    one_object: bool = False
+    given: bool = True
+    first_only: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    named: bool = False
+
+
+DIALECTS = {
+    "davis16": Dialect(
+        lists=("ImageSets/480p/{split}.txt", "ImageSets/2016/{split}.txt", "ImageSets/1080p/{split}.txt"),
+        one_object=True,
+    ),
+    "davis17": Dialect(lists=("ImageSets/2017/{split}.txt",), first_only=("test-dev", "test-challenge")),
+    "davis17_unsupervised": Dialect(
+        masks="Annotations_unsupervised",
+        lists=("ImageSets/2017/{split}.txt", "ImageSets/2019/{split}.txt"),
+        given=False,
+        unlabelled=("test-dev", "test-challenge"),
+        named=True,
+    ),
+    "gygo": Dialect(lists=("ImageSets/{split}.txt", "ImageSets/{Split}.txt"), one_object=True),
+    "mose": Dialect(first_only=("valid",)),
+}
+
+
+def read(root: Path, split: str, *, dialect: str) -> RecordingSet:
+    """A split in `root`; `dialect` is one of DIALECTS. Raises UserError that names what is missing or does not fit."""
+    kind, what = DIALECTS[dialect], f"{dialect} {split}"
+    home = root if kind.lists else root / split
+    images = resolution_folder(require_folder(home / "JPEGImages", what))
+    labelled = split not in kind.unlabelled
+    masks = resolution_folder(require_folder(home / kind.masks, what)) if labelled else None
+    names = sequence_names(list_file(root, split, kind, what), what) if kind.lists else subfolders(images, what)
+    named = read_json(home / SEMANTICS, what) if kind.named and (home / SEMANTICS).is_file() else {}
+    items = tuple((name, tuple(sorted(category_names(named, name, home).items()))) for name in names)
+    make = partial(_recording, images, masks, dialect, what)
+    return RecordingSet(dialect, split, root, LazyRecordings(make, items))
+
+
+def _recording(
+    images: Path, masks: Path | None, dialect: str, what: str, item: tuple[str, tuple[tuple[int, str], ...]]
+) -> Recording:
+    name, categories = item
+    frames = list_frames(inside(images, name), what)
+    if masks is None:
+        return Recording(name, frames)
+    kind = DIALECTS[dialect]
+    files = label_files(frames, inside(masks, name), what)
+    labels = partial(read_one_object if kind.one_object else read_ids, files)
+    first = min(files)
+    shown = dict.fromkeys(object_ids(labels(first).objects), first) if kind.given else {}
+    return Recording(
+        name, frames, tuple(files), labels, tuple(files.values()), categories=dict(categories), shown=shown
+    )
+
+
+def resolution_folder(folder: Path) -> Path:
+    """`folder/480p` (or the only other folder named like a resolution) if there is one, else the folder itself."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and RESOLUTION.fullmatch(path.name)]
+    standard = [path for path in found if path.name == "480p"]
+    return (standard or found or [folder])[0]
+
+
+def list_file(root: Path, split: str, kind: Dialect, what: str) -> Path:
+    """The first list there is of a split's sequences. Raises UserError if there is none."""
+    places = [root / place.format(split=split, Split=split.capitalize()) for place in kind.lists]
+    for path in places:
+        if path.is_file():
+            return path
+    raise UserError(f"{what}: no list of sequences; expected {' or '.join(map(str, places))}")
+
+
+def sequence_names(path: Path, what: str) -> tuple[str, ...]:
+    """The sequences of a list: a name a line, or a line of paths (of a frame and its label map) for each frame."""
+    names = tuple(dict.fromkeys(_sequence(line) for line in read_lines(path, what)))
+    if not names:
+        raise UserError(f"{what}: {path} names no sequence")
+    return names
+
+
+def _sequence(line: str) -> str:
+    first = PurePosixPath(line.split()[0])
+    if first.suffix.lower() not in IMAGE_SUFFIXES:
+        return line
+    parts = [part for part in first.parent.parts if part != "/"]
+    if parts[:1] == ["JPEGImages"]:
+        parts = parts[2:] if len(parts) > 1 and RESOLUTION.fullmatch(parts[1]) else parts[1:]
+    return "/".join(parts)
+
+
+def category_names(named: object, sequence: str, root: Path) -> dict[int, str]:
+    """What `davis_semantics.json` says of a sequence: object id -> noun. Raises UserError if it is of another form."""
+    try:
+        found = named.get(sequence, {})  # type: ignore[attr-defined]
+        return {int(number): str(noun) for number, noun in found.items()}
+    except (AttributeError, ValueError) as error:
+        raise UserError(f"{root / SEMANTICS}: expected {{sequence: {{object id: noun}}}}") from error
+
+
+def write(samples: Iterable[VideoSample], root: Path, split: str, *, dialect: str) -> None:
+    """Writes clips as a split; of splits without ground truth no more labels than the public set has.
+
+    Where all is one object, pixels labelled 255 (unknown) are background. Names of objects are written where the
+    dialect has a file for them.
+    """
+    kind = DIALECTS[dialect]
+    home = root if kind.lists else root / split
+    resolution = "480p" if kind.lists else ""
+    written: dict[str, list[str]] = {}
+    named: dict[str, dict[str, str]] = {}
+    for place, sample in enumerate(samples):
+        name, stems = video_name(sample, place), frame_stems(len(sample.frames))
+        write_frames(home / "JPEGImages" / resolution / name, sample, stems)
+        if split not in kind.unlabelled:
+            kept = stems[:1] if split in kind.first_only else stems
+            _write_labels(home / kind.masks / resolution / name, sample.labels, kept, kind.one_object)
+        written[name] = stems
+        named[name] = {str(number): noun for number, noun in sample.categories.items()}
+    if kind.lists:
+        write_lines(root / kind.lists[0].format(split=split), _list_lines(written, dialect))
+    if kind.named:
+        old = read_json(home / SEMANTICS, dialect) if (home / SEMANTICS).is_file() else {}
+        write_json(home / SEMANTICS, {**old, **named})
+
+
+def _write_labels(folder: Path, labels: np.ndarray, stems: Sequence[str], one_object: bool) -> None:
+    for stem, frame in zip(stems, labels, strict=False):
+        if one_object:
+            write_image(folder / f"{stem}.png", np.where((frame != 0) & (frame != IGNORE), 255, 0).astype(np.uint8))
+        else:
+            write_ids(folder / f"{stem}.png", frame)
+
+
+def _list_lines(written: dict[str, list[str]], dialect: str) -> list[str]:
+    if dialect != "davis16":
+        return list(written)
+    pairs = "/JPEGImages/480p/{name}/{stem}.jpg /Annotations/480p/{name}/{stem}.png"
+    return [pairs.format(name=name, stem=stem) for name, stems in written.items() for stem in stems]

@@ -1,0 +1,134 @@
+"""Files of data sets: JSON with an error that names the file, frames and masks written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from univs import texts
+from univs.errors import UserError
+from univs.files import atomic_path
+from univs.texts import expecting as expecting
+from univs.video.images import IMAGE_SUFFIXES, is_image
+
+
+def read_json(path: Path, what: str, keys: Sequence[str] = ()) -> Any:
+    """The content of a JSON file (also .json.gz). Raises UserError if it is missing, broken or lacks one of `keys`."""
+    if not path.is_file():
+        raise UserError(f"{what}: no file {path}")
+    content = texts.read_json(path, f"{', '.join(keys) or 'a JSON file'} of {what}")
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise UserError(f"{what}: {path} has no {missing[0]!r}; it needs {', '.join(keys)}")
+    return content
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Writes H W 3 uint8 as JPEG or PNG, H W uint8 or uint16 as PNG, by the suffix, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
+
+
+def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
+    """The pictures in a folder, by name, hidden ones left out. Raises UserError if it is missing or holds none."""
+    if not folder.is_dir():
+        raise UserError(f"{what}: no folder {folder}")
+    pictures = (path for path in folder.iterdir() if is_image(path))
+    found = tuple(sorted(pictures))
+    if not found:
+        raise UserError(f"{what}: no frames ({' '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
+    return found
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a text file that are not empty, stripped. Raises UserError if it cannot be read."""
+    return texts.read_entries(path, f"a list of {what}, one entry a line")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a text file of one entry a line, whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def inside(root: Path, relative: str) -> Path:
+    """A path out of a file, below `root`. Raises UserError where it would leave that folder."""
+    path = root / relative
+    if "\0" in relative:
+        raise UserError(f"{relative!r} is no path below {root}")
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{relative!r} leads out of {root}")
+    return path
+
+
+def first_file(root: Path, names: Sequence[str], what: str) -> Path:
+    """The first of these files below `root` (also with .gz). Raises UserError, naming all, if there is none."""
+    for name in names:
+        for path in (root / name, root / f"{name}.gz"):
+            if path.is_file():
+                return path
+    others = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise UserError(f"{what}: no file {root / names[0]}{others}")
+
+
+def first_folder(root: Path, names: Sequence[str], what: str) -> Path:
+    """The first of these folders below `root`. Raises UserError, naming all, if there is none."""
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    others = f" (nor {', '.join(names[1:])})" if len(names) > 1 else ""
+    raise UserError(f"{what}: no folder {root / names[0]}{others}")
+
+
+def folder_holding(root: Path, names: Sequence[str], relative: str, what: str) -> Path:
+    """The first of these folders below `root` that holds a folder `relative`, else the first that is there at all.
+
+    Raises UserError if none is there.
+    """
+    holding = [name for name in names if inside(root / name, relative).is_dir()]
+    return first_folder(root, holding or names, what)
+
+
+def require_folder(path: Path, what: str) -> Path:
+    """The path itself if it is a folder; UserError naming `what` otherwise."""
+    if not path.is_dir():
+        raise UserError(f"{what}: no folder {path}")
+    return path
+
+
+def files_by_stem(folder: Path, wanted: Callable[[Path], bool], what: str) -> dict[str, Path]:
+    """Stem -> file of those in a folder that are wanted, by name. Raises UserError where two have one stem."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if wanted(path) and path.is_file():
+            if path.stem in found:
+                raise UserError(f"{what}: both {found[path.stem].name} and {path.name} in {folder}; keep one of them")
+            found[path.stem] = path
+    return found
+
+
+def read_names(exclude: str | Path | list[str] | tuple[str, ...] | None) -> frozenset[str]:
+    """Names to leave out: a list, or a text file with one a line (blank lines and # comments skipped)."""
+    if exclude is None:
+        return frozenset()
+    if isinstance(exclude, (list, tuple)):
+        return frozenset(str(name) for name in exclude)
+    path = Path(exclude)
+    if not path.is_file():
+        raise UserError(f"list of excluded names: no file {path}")
+    return frozenset(line for line in texts.read_entries(path, "names, one a line") if not line.startswith("#"))

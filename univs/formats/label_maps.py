@@ -1,0 +1,83 @@
+"""Label maps as PNG files, one for a frame: what the layouts made of them share, for reading and for writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.files import folders_in
+from univs.formats.files import list_frames, write_image
+from univs.formats.label_files import read_indices
+from univs.formats.recording import FrameLabels
+from univs.formats.sample import IGNORE, VideoSample
+from univs.masks.mask_files import read_marked, write_labels
+
+
+def label_files(frames: Sequence[Path], folder: Path, what: str, *, all_listed: bool = True) -> dict[int, Path]:
+    """Frame (place in `frames`, ascending) -> the PNG of its stem in `folder`.
+
+    all_listed: `frames` are all that there are; else label maps of other frames are passed over. Raises UserError for a
+    missing or empty folder, for a label map that has no frame and if no frame has one.
+    """
+    places = {frame.stem: place for place, frame in enumerate(frames)}
+    found = {}
+    for path in list_frames(folder, f"{what}: label maps"):
+        if path.suffix.lower() != ".png":
+            continue
+        if path.stem in places:
+            found[places[path.stem]] = path
+        elif all_listed:
+            raise UserError(f"{what}: label map {path} has no frame in {frames[0].parent}")
+    if not found:
+        raise UserError(f"{what}: no label map in {folder} is of a frame in {frames[0].parent}")
+    return dict(sorted(found.items()))
+
+
+def subfolders(folder: Path, what: str) -> tuple[str, ...]:
+    """Names of the folders in a folder, sorted. Raises UserError if it is missing or has none."""
+    if not folder.is_dir():
+        raise UserError(f"{what}: no folder {folder}")
+    names = tuple(folders_in(folder))
+    if not names:
+        raise UserError(f"{what}: no videos (folders of frames) in {folder}")
+    return names
+
+
+def read_ids(files: Mapping[int, Path], frame: int) -> FrameLabels:
+    """The label map of a frame as it is stored: object ids, 0 background, 255 unknown."""
+    return FrameLabels(read_indices(files[frame]))
+
+
+def read_one_object(files: Mapping[int, Path], frame: int) -> FrameLabels:
+    """The label map of a frame with everything that is labelled, 255 as well, as object 1 (`read_marked`)."""
+    return FrameLabels(read_marked(files[frame]).astype(np.uint8))
+
+
+def object_ids(labels: np.ndarray) -> list[int]:
+    """Ids in a label map (any shape, uint8), ascending, without 0 and 255."""
+    return [int(i) for i in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)) if i not in (0, IGNORE)]
+
+
+def write_ids(path: Path, labels: np.ndarray) -> None:
+    """Writes H W uint8 as an indexed PNG in the colours of DAVIS, whole or not at all; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(path, labels)
+
+
+def write_frames(folder: Path, sample: VideoSample, stems: Iterable[str], suffix: str = ".jpg") -> None:
+    """Writes the frames of a clip as FOLDER/STEM.jpg (or .png)."""
+    for stem, frame in zip(stems, sample.frames, strict=True):
+        write_image(folder / f"{stem}{suffix}", frame)
+
+
+def frame_stems(count: int, digits: int = 5, step: int = 1) -> list[str]:
+    """Names of frames without suffix: 00000, 00001, ... or every `step`-th of them."""
+    return [f"{number * step:0{digits}d}" for number in range(count)]
+
+
+def video_name(sample: VideoSample, place: int) -> str:
+    """The name of a clip as that of one folder; its place among the clips where it has none."""
+    return sample.name.replace("/", "-") or f"{place:05d}"

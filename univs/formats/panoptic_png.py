@@ -1,0 +1,132 @@
+"""Panoptic PNG as COCO and VIPSeg have them: the id of a segment is its colour, R + 256 G + 65536 B, 0 is void."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.formats.files import write_image
+from univs.formats.painting import box_of, number_objects
+from univs.formats.recording import FrameLabels
+from univs.formats.sample import IGNORE, VideoSample
+from univs.formats.synth_classes import class_of, thing_ids
+from univs.masks.mask_files import read_codes
+
+
+class Segment(NamedTuple):
+    """A segment as a file lists it: its id there, its class, whether that is a thing, its pixels, if it is a crowd."""
+
+    key: int
+    category: int
+    thing: bool
+    area: float
+    crowd: bool = False
+
+
+def segments_of(row: Mapping[str, Any], things: frozenset[int], names: Mapping[int, str]) -> list[Segment]:
+    """The segments of a frame. Raises KeyError and the like for entries that do not fit."""
+    found = []
+    for one in row["segments_info"]:
+        category = int(one["category_id"])
+        if category not in names:
+            raise ValueError(f"segment {one['id']} has the unknown category {category}")
+        crowd, key = bool(one.get("iscrowd", 0)), int(one["id"])
+        if not 0 <= key < 2**24:
+            raise ValueError(f"segment {key} has no colour: ids are R + 256 G + 65536 B")
+        found.append(Segment(key, category, category in things, float(one.get("area", 0)), crowd))
+    return found
+
+
+def number_segments(segments: Iterable[Segment]) -> dict[int, int]:
+    """Id of the file -> our id: things from 1, then stuff, each in the order given; 255 as `number_objects` says.
+
+    A segment that is given several times (on several frames) has its place by the first, and the sum of their pixels.
+    """
+    first: dict[int, Segment] = {}
+    for one in segments:
+        known = first.get(one.key)
+        first[one.key] = one if known is None else known._replace(area=known.area + one.area)
+    ordered = sorted(first.values(), key=lambda one: not one.thing)
+    ids = number_objects([one.area for one in ordered], [one.crowd for one in ordered])
+    return {one.key: number for one, number in zip(ordered, ids, strict=True)}
+
+
+def names_of(
+    segments: Iterable[Segment], ids: Mapping[int, int], names: Mapping[int, str]
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Our ids -> names, of things and of stuff, ascending."""
+    found: tuple[dict[int, str], dict[int, str]] = ({}, {})
+    for one in segments:
+        if ids[one.key] != IGNORE:
+            found[0 if one.thing else 1].setdefault(ids[one.key], names[one.category])
+    return dict(sorted(found[0].items())), dict(sorted(found[1].items()))
+
+
+def relabel(keys: np.ndarray, ids: Mapping[int, int]) -> np.ndarray:
+    """Ids of a file, H W -> ours, H W uint8; 255 where an id is not listed (void)."""
+    if not ids:
+        return np.full(keys.shape, IGNORE, np.uint8)
+    known = np.array(sorted(ids), np.int64)
+    ours = np.array([ids[key] for key in known.tolist()], np.uint8)
+    places = np.searchsorted(known, keys).clip(max=len(known) - 1)
+    return np.where(known[places] == keys, ours[places], np.uint8(IGNORE))
+
+
+def labels_of(panoptic: np.ndarray, stuff: Iterable[int]) -> FrameLabels:
+    """The labels of a frame whose panoptic map, H W uint8, has stuff under these ids."""
+    return FrameLabels(np.where(np.isin(panoptic, list(stuff)), np.uint8(0), panoptic), panoptic)
+
+
+def read_keys(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """The ids of a PNG in colours, H W uint32. Raises UserError for any other file and for another size."""
+    keys = read_codes(path)
+    if keys.shape != size:
+        height, width = keys.shape
+        raise UserError(f"{path} is {width}x{height} pixels, its entry says {size[1]}x{size[0]}")
+    return keys
+
+
+def write_keys(path: Path, keys: np.ndarray) -> None:
+    """Writes ids, H W, as a PNG in colours."""
+    write_image(path, np.stack([keys >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8))
+
+
+def segments_to_write(sample: VideoSample, t: int, first_class: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """The ids of a frame, H W uint32, and its segments_info, stuff first; classes are SynthVS's from `first_class` on.
+
+    Raises UserError where the clip has no panoptic map or names that are not of SynthVS.
+    """
+    if sample.panoptic is None:
+        raise UserError(f"{sample.name} has no panoptic map")
+    panoptic = sample.panoptic[t]
+    table = np.zeros(256, np.uint32)
+    rows: list[dict[str, Any]] = []
+    for number in np.unique(panoptic).tolist():
+        if number not in (0, IGNORE):
+            category, mask = class_of(sample, number, first_class), panoptic == number
+            table[number] = (category + 1) << 8 | number
+            info = {"id": int(table[number]), "category_id": category, "area": int(mask.sum()), "bbox": box_of(mask)}
+            rows.append({**info, "iscrowd": 0})
+    return table[panoptic], sorted(rows, key=lambda row: (row["id"] & 255) not in sample.stuff)
+
+
+def categories_to_write(classes: Mapping[str, int], colours: bool) -> list[dict[str, Any]]:
+    """The categories of a panoptic file; with a colour each, as VIPSeg has them."""
+    things = thing_ids()
+    rows: list[dict[str, Any]] = [
+        {"id": number, "name": name, "isthing": int(name in things)} for name, number in classes.items()
+    ]
+    for row in rows if colours else ():
+        row["color"] = [(37 * row["id"] + 1) % 256, (91 * row["id"] + 2) % 256, (157 * row["id"] + 3) % 256]
+    return rows
+
+
+def things_in(content: Mapping[str, Any] | Sequence[Any]) -> tuple[dict[int, str], frozenset[int]]:
+    """Names of the categories of a file (or of a list of them), and which are things."""
+    rows = content["categories"] if isinstance(content, Mapping) else content
+    names = {int(row["id"]): str(row["name"]) for row in rows}
+    return names, frozenset(int(row["id"]) for row in rows if row["isthing"])

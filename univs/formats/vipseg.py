@@ -1,0 +1,153 @@
+"""VIPSeg: videos whose every pixel belongs to a thing, to stuff or to nothing known.
+
+Two forms: as it is downloaded (`imgs`, `panomasks` of 16-bit PNG), and what the makers' converters make of it for the
+scorer (`images`, `panomasksRGB` and a JSON per split, scaled to 720 lines), which is taken where it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from univs.formats.files import expecting, first_folder, inside, read_json, write_image, write_json
+from univs.formats.label_maps import video_name
+from univs.formats.lazy import LazyRecordings
+from univs.formats.panoptic_png import (
+    Segment,
+    categories_to_write,
+    labels_of,
+    names_of,
+    number_segments,
+    read_keys,
+    relabel,
+    segments_of,
+    segments_to_write,
+    things_in,
+    write_keys,
+)
+from univs.formats.recording import FrameLabels, Recording, RecordingSet
+from univs.formats.sample import VideoSample
+from univs.formats.synth_classes import class_ids
+from univs.formats.vipseg_raw import CATEGORIES, TITLE, read_raw
+
+FILE = "panoptic_gt_VIPSeg_{}.json"
+HOMES = (".", "VIPSeg_720P")
+FIELDS = (
+    "videos: [video_id, images: [id, file_name, height, width]], annotations: [video_id, annotations: [image_id, "
+    "file_name, segments_info: [id, category_id]]], categories: [id, name, isthing]"
+)
+
+
+def read(root: Path, split: str) -> RecordingSet:
+    """A split, in the converted form where `root` (or `VIPSeg_720P` in it) has its JSON, else in the raw one.
+
+    Pixels of no segment are 255. Videos of the raw test split have no labels.
+    """
+    for home in HOMES:
+        for suffix in ("", ".gz"):
+            path = root / home / f"{FILE.format(split)}{suffix}"
+            if path.is_file():
+                return read_converted(path, root, split)
+    return read_raw(root, split, f"{TITLE}: no {FILE.format(split)}, and")
+
+
+class Frame(NamedTuple):
+    """A frame of the converted form: the stem of its picture, its map, its size and its segments."""
+
+    stem: str
+    map: str
+    size: tuple[int, int]
+    segments: list[Segment]
+
+
+class Video(NamedTuple):
+    """A video of the converted form; without frames' segments where it is not annotated."""
+
+    name: str
+    frames: list[Frame]
+    annotated: bool
+
+
+def read_converted(path: Path, root: Path, split: str) -> RecordingSet:
+    """A split of the converted form."""
+    folder = first_folder(path.parent, ("images", "imgs"), f"{TITLE} frames")
+    content = read_json(path, TITLE, ("videos", "annotations", "categories"))
+    with expecting(path, FIELDS):
+        names, things = things_in(content)
+        found = {str(row["video_id"]): row["annotations"] for row in content["annotations"]}
+        videos = [list_video(row, found.get(str(row["video_id"])), things, names) for row in content["videos"]]
+    make = partial(make_converted, folder=folder, maps=path.parent / "panomasksRGB", names=names)
+    return RecordingSet("vipseg", split, root, LazyRecordings(make, videos), names, things, path)
+
+
+def list_video(
+    row: Mapping[str, Any],
+    annotations: Iterable[Mapping[str, Any]] | None,
+    things: frozenset[int],
+    names: dict[int, str],
+) -> Video:
+    """A video of the converted form. Raises KeyError and the like for entries that do not fit."""
+    by_image = {str(one["image_id"]): one for one in annotations or ()}
+    frames = []
+    for image in row["images"]:
+        size, stem = (int(image["height"]), int(image["width"])), Path(str(image["file_name"])).stem
+        found = by_image[str(image["id"])] if annotations is not None else None
+        segments = segments_of(found, things, names) if found is not None else []
+        frames.append(Frame(stem, str(found["file_name"]) if found is not None else "", size, segments))
+    return Video(str(row["video_id"]), frames, annotations is not None)
+
+
+def make_converted(video: Video, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
+    """The recording of a video of the converted form."""
+    home = inside(folder, video.name)
+    frames = tuple(inside(home, f"{frame.stem}.jpg") for frame in video.frames)
+    if not video.annotated:
+        return Recording(video.name, frames, key=video.name)
+    every = [segment for frame in video.frames for segment in frame.segments]
+    ids = number_segments(every)
+    categories, stuff = names_of(every, ids, names)
+    files = tuple(inside(maps, f"{video.name}/{Path(frame.map).with_suffix('.png')}") for frame in video.frames)
+    return Recording(
+        name=video.name,
+        frames=frames,
+        annotated=tuple(range(len(frames))),
+        labels=partial(label_converted, frames=video.frames, files=files, ids=ids, stuff=frozenset(stuff)),
+        label_files=files,
+        key=video.name,
+        categories=categories,
+        stuff=stuff,
+        complete=True,
+    )
+
+
+def label_converted(
+    index: int, *, frames: list[Frame], files: tuple[Path, ...], ids: dict[int, int], stuff: frozenset[int]
+) -> FrameLabels:
+    """The labels of a frame. Raises UserError for a map that cannot be read or does not fit."""
+    frame = frames[index]
+    listed = {segment.key: ids[segment.key] for segment in frame.segments}
+    return labels_of(relabel(read_keys(files[index], frame.size), listed), stuff)
+
+
+def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
+    """Writes clips in the converted form. Raises UserError for clips without a panoptic map."""
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for place, sample in enumerate(samples):
+        name = video_name(sample, place)
+        images, rows = [], []
+        for t, frame in enumerate(sample.frames):
+            keys, segments = segments_to_write(sample, t, 0)
+            stem = f"{t:08d}"
+            write_image(root / "images" / name / f"{stem}.jpg", frame)
+            write_keys(root / "panomasksRGB" / name / f"{stem}.png", keys)
+            size = {"height": keys.shape[0], "width": keys.shape[1]}
+            images.append({"id": stem, "file_name": f"{stem}.png", **size})
+            rows.append({"image_id": stem, "file_name": f"{stem}.png", "segments_info": segments})
+        videos.append({"video_id": name, "images": images})
+        annotations.append({"video_id": name, "annotations": rows})
+    categories = categories_to_write(class_ids(0), colours=True)
+    write_json(root / CATEGORIES, categories)
+    write_json(root / FILE.format(split), {"videos": videos, "annotations": annotations, "categories": categories})

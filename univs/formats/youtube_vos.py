@@ -1,0 +1,123 @@
+"""YouTube-VOS 2018 and 2019: every fifth frame is annotated; meta.json says which objects are on which frames.
+
+Of valid and test videos only the label maps on which objects first appear are public. Where Annotations_gt lies beside
+them (as in `univs score youtube_vos`), it holds the label maps of all annotated frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from univs.errors import UserError
+from univs.formats.files import expecting, inside, list_frames, read_json, require_folder, write_json
+from univs.formats.label_maps import (
+    frame_stems,
+    label_files,
+    object_ids,
+    read_ids,
+    video_name,
+    write_frames,
+    write_ids,
+)
+from univs.formats.lazy import LazyRecordings
+from univs.formats.recording import Recording, RecordingSet
+from univs.formats.sample import VideoSample
+
+EVERY = 5
+"""Distance of annotated frames."""
+SEEN = "seen_categories.json"
+FIELDS = '{"videos": {VIDEO: {"objects": {ID: {"category": NOUN, "frames": [FRAME, …]}}}}}'
+
+
+def read(root: Path, split: str, *, name: str) -> RecordingSet:
+    """A split in `root`: train, valid or test; `name` is that of the set.
+
+    The frames of SPLIT_all_frames are taken where that folder is there; `wanted` are then those of SPLIT alone.
+    Raises UserError that names what is missing or does not fit.
+    """
+    what, home = f"{name} {split}", require_folder(root / split, f"{name} {split}")
+    path = home / "meta.json"
+    with expecting(path, FIELDS):
+        videos = [(video, dict(told["objects"])) for video, told in read_json(path, what, ["videos"])["videos"].items()]
+    if not videos:
+        raise UserError(f"{what}: {path} names no video")
+    for folder in ("JPEGImages", "Annotations"):
+        require_folder(home / folder, what)
+    return RecordingSet(name, split, root, LazyRecordings(partial(_recording, root, split, what), tuple(videos)))
+
+
+def _recording(root: Path, split: str, what: str, video: tuple[str, Mapping[str, Any]]) -> Recording:
+    name, objects = video
+    home, everything = root / split, root / f"{split}_all_frames" / "JPEGImages"
+    asked = list_frames(inside(home / "JPEGImages", name), what)
+    frames = list_frames(inside(everything, name), what) if everything.is_dir() else asked
+    places = {frame.stem: place for place, frame in enumerate(frames)}
+    with expecting(home / "meta.json", FIELDS):
+        begins = {int(number): str(min(thing["frames"])) for number, thing in objects.items() if thing["frames"]}
+        nouns = {int(n): str(thing["category"]) for n, thing in objects.items() if "category" in thing}
+    truth = home / "Annotations_gt"
+    files = label_files(frames, (truth if truth.is_dir() else home / "Annotations") / name, what)
+    for stem in [*begins.values(), *(frame.stem for frame in asked)]:
+        if stem not in places:
+            raise UserError(f"{what}: no frame {frames[0].parent / stem}.jpg, which the split needs")
+    shown = {number: places[stem] for number, stem in begins.items()}
+    for number, place in shown.items():
+        if place not in files:
+            raise UserError(
+                f"{what}: no label map of frame {begins[number]} of {name}, on which {number} first appears"
+            )
+    return Recording(
+        name,
+        frames,
+        tuple(files),
+        partial(read_ids, files),
+        tuple(files.values()),
+        categories=nouns,
+        shown=shown,
+        wanted=None if frames is asked else tuple(places[frame.stem] for frame in asked),
+    )
+
+
+def write(samples: Iterable[VideoSample], root: Path, split: str, *, name: str) -> None:
+    """Writes clips as a split of the set `name`: each frame of a clip is one of the annotated frames 0, 5, 10, ...
+
+    Of valid and test the full truth is written too, as `univs score youtube_vos` reads it: Annotations_gt, categories
+    in meta.json, and `seen_categories.json`, which calls the first half of the categories (by the alphabet) seen.
+    """
+    home, videos = root / split, {}
+    for place, sample in enumerate(samples):
+        video, stems = video_name(sample, place), frame_stems(len(sample.frames), step=EVERY)
+        write_frames(home / "JPEGImages" / video, sample, stems)
+        new, known = {}, set()
+        for stem, labels in zip(stems, sample.labels, strict=True):
+            new[stem] = [number for number in object_ids(labels) if number not in known]
+            known.update(new[stem])
+        for stem, labels in zip(stems, sample.labels, strict=True):
+            if split == "train":
+                write_ids(home / "Annotations" / video / f"{stem}.png", labels)
+                continue
+            write_ids(home / "Annotations_gt" / video / f"{stem}.png", labels)
+            if new[stem] or stem == stems[0]:
+                given = np.where(np.isin(labels, new[stem]), labels, 0).astype(np.uint8)
+                write_ids(home / "Annotations" / video / f"{stem}.png", given)
+        videos[video] = {"objects": _objects(sample, stems)}
+    write_json(home / "meta.json", {"videos": videos})
+    if split != "train":
+        names = sorted({thing["category"] for video in videos.values() for thing in video["objects"].values()})
+        half = (len(names) + 1) // 2
+        write_json(root / SEEN, {"seen": names[:half], "unseen": names[half:]})
+
+
+def _objects(sample: VideoSample, stems: list[str]) -> dict[str, dict[str, Any]]:
+    """What meta.json says of the objects of a clip."""
+    objects: dict[str, dict[str, Any]] = {}
+    for stem, labels in zip(stems, sample.labels, strict=True):
+        for number in object_ids(labels):
+            thing = {"category": sample.categories.get(number, "object"), "frames": []}
+            objects.setdefault(str(number), thing)["frames"].append(stem)
+    return dict(sorted(objects.items(), key=lambda item: int(item[0])))

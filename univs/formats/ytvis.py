@@ -1,0 +1,176 @@
+"""YouTube-VIS 2019 and 2021, and OVIS: videos whose tubes of masks lie in one JSON per split.
+
+The styles differ in where that file lies and in how frames are named; the others' spellings are accepted when reading.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
+from univs.formats.label_maps import video_name
+from univs.formats.lazy import LazyRecordings
+from univs.formats.painting import box_of, compact, number_objects, paint, run_lengths
+from univs.formats.recording import FrameLabels, Recording, RecordingSet
+from univs.formats.sample import IGNORE, VideoSample
+from univs.formats.synth_classes import class_of, thing_ids
+from univs.results import encode_rle
+
+FIELDS = "videos: [id, file_names, height, width], annotations: [video_id, category_id, segmentations], categories"
+
+
+class Style(NamedTuple):
+    """Where a set has its JSON and its folders of frames, what a frame is called, and how masks are written."""
+
+    title: str
+    file: str
+    folder: str
+    frame: Callable[[int], str]
+    encode: Callable[[np.ndarray], Mapping[str, Any]]
+
+
+STYLES = {
+    "2019": Style("YouTube-VIS 2019", "{}.json", "{}/JPEGImages", lambda t: f"{5 * t:05d}.jpg", run_lengths),
+    "2021": Style("YouTube-VIS 2021", "{}/instances.json", "{}/JPEGImages", lambda t: f"{5 * t:05d}.jpg", run_lengths),
+    "ovis": Style("OVIS", "annotations_{}.json", "{}", lambda t: f"img_{t + 1:07d}.jpg", encode_rle),
+}
+OTHER_FILES = (
+    "{0}/{0}.json",
+    "annotations/{}.json",
+    "annotations/instances_{}.json",
+    "annotations/annotations_{}.json",
+)
+FOLDERS = ("{}/JPEGImages", "{}", "JPEGImages/{}", "JPEGImages")
+
+
+class Tube(NamedTuple):
+    """An annotated object: its class, its mean area where it is seen, and a mask per frame as the file has it."""
+
+    category: int
+    crowd: bool
+    area: float
+    masks: list[Any]
+
+
+class Video(NamedTuple):
+    """An entry of the file."""
+
+    key: int
+    files: list[str]
+    size: tuple[int, int]
+    tubes: list[Tube]
+
+
+def read(root: Path, split: str, *, style: str) -> RecordingSet:
+    """A split; its videos are not annotated where the file has no annotations (those of the servers).
+
+    Objects of a video are numbered from 1 in the order of the file.
+    """
+    chosen = STYLES[style]
+    files = dict.fromkeys((chosen.file, *(other.file for other in STYLES.values()), *OTHER_FILES))
+    path = first_file(root, [name.format(split) for name in files], chosen.title)
+    content = read_json(path, chosen.title, ("videos", "categories"))
+    with expecting(path, FIELDS):
+        names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
+        videos = list_videos(content, path)
+    folders = [name.format(split) for name in dict.fromkeys((chosen.folder, *FOLDERS))]
+    first = str(Path(videos[0].files[0]).parent) if videos else "."
+    folder = folder_holding(root, folders, first, f"{chosen.title} frames")
+    annotated = any(video.tubes for video in videos)
+    make = partial(make_recording, folder=folder, path=path, names=names, annotated=annotated)
+    return RecordingSet(style_name(style), split, root, LazyRecordings(make, videos), names, frozenset(names), path)
+
+
+def style_name(style: str) -> str:
+    """The name of a style's set."""
+    return style if style == "ovis" else f"ytvis{style[2:]}"
+
+
+def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
+    """The videos of a file with their tubes, in its order."""
+    by_video: dict[int, list[Tube]] = defaultdict(list)
+    for row in content.get("annotations") or ():
+        areas = [area for area in row.get("areas") or () if area]
+        mean = sum(areas) / len(areas) if areas else 0.0
+        masks = [compact(mask) for mask in row["segmentations"]]
+        tube = Tube(int(row["category_id"]), bool(row.get("iscrowd", 0)), mean, masks)
+        by_video[int(row["video_id"])].append(tube)
+    videos = []
+    for row in content["videos"]:
+        key, files = int(row["id"]), [str(name) for name in row["file_names"]]
+        video = Video(key, files, (int(row["height"]), int(row["width"])), by_video[key])
+        for tube in video.tubes:
+            if len(tube.masks) != len(files):
+                count = len(tube.masks)
+                raise ValueError(f"video {key} has {len(files)} frames, one of its objects {count} segmentations")
+        if not files:
+            raise ValueError(f"video {key} has no frames")
+        videos.append(video)
+    return videos
+
+
+def make_recording(video: Video, *, folder: Path, path: Path, names: Mapping[int, str], annotated: bool) -> Recording:
+    """The recording of an entry."""
+    ids = number_objects([tube.area for tube in video.tubes], [tube.crowd for tube in video.tubes])
+    named = zip(ids, video.tubes, strict=True)
+    with expecting(path, FIELDS):
+        categories = {number: names[tube.category] for number, tube in named if number != IGNORE}
+    what = f"{path}, video {video.key}"
+    return Recording(
+        name=str(Path(video.files[0]).parent.as_posix()),
+        frames=tuple(inside(folder, name) for name in video.files),
+        annotated=tuple(range(len(video.files))) if annotated else (),
+        labels=partial(label_frame, tubes=video.tubes, ids=ids, size=video.size, what=what) if annotated else None,
+        key=video.key,
+        categories=categories,
+    )
+
+
+def label_frame(index: int, *, tubes: list[Tube], ids: list[int], size: tuple[int, int], what: str) -> FrameLabels:
+    """The labels of a frame. Raises UserError for masks that do not fit."""
+
+    def where(place: int) -> str:
+        return f"{what}, frame {index}, object {place + 1} of the video"
+
+    masks = [tube.masks[index] for tube in tubes]
+    return FrameLabels(paint(masks, ids, size, where, [tube.crowd for tube in tubes]))
+
+
+def write(samples: Iterable[VideoSample], root: Path, split: str, *, style: str) -> None:
+    """Writes clips with all their annotations, also of splits whose annotations the makers keep to themselves.
+
+    Raises UserError for objects that are not of SynthVS's classes.
+    """
+    chosen = STYLES[style]
+    folder = root / chosen.folder.format(split)
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for key, sample in enumerate(samples, 1):
+        files = [f"{video_name(sample, key)}/{chosen.frame(t)}" for t in range(len(sample.frames))]
+        for name, frame in zip(files, sample.frames, strict=True):
+            write_image(inside(folder, name), frame)
+        height, width = sample.labels.shape[1:]
+        size = {"height": height, "width": width, "length": len(files)}
+        videos.append({"id": key, "file_names": files, **size})
+        for number in sample.object_ids():
+            ids = {"id": len(annotations) + 1, "video_id": key, "category_id": class_of(sample, number), "iscrowd": 0}
+            annotations.append({**ids, **size, **tube_of(sample.labels == number, chosen)})
+    categories = [{"id": number, "name": name, "supercategory": "object"} for name, number in thing_ids().items()]
+    content = {"info": {}, "licenses": [], "videos": videos, "categories": categories, "annotations": annotations}
+    write_json(root / chosen.file.format(split), content)
+
+
+def tube_of(masks: np.ndarray, style: Style) -> dict[str, list[Any]]:
+    """Segmentations, boxes and areas of an object, T H W bool; null where it is not seen."""
+    shown = [mask if mask.any() else None for mask in masks]
+    return {
+        "segmentations": [None if mask is None else style.encode(mask) for mask in shown],
+        "bboxes": [None if mask is None else box_of(mask) for mask in shown],
+        "areas": [None if mask is None else int(mask.sum()) for mask in shown],
+    }
