@@ -53,7 +53,7 @@ def test_what_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     missing, broken, size = found["valid"]["problems"]
     assert missing == f"{video / '00005.jpg'} is missing"
     assert f"cannot read the picture {video / '00000.jpg'}" in broken
-    assert size == f"the labels of {video / '00010.jpg'} are 48x80 (height x width), the frame 20x30"
+    assert size == f"the label map of {video / '00010.jpg'} is 80x48 pixels, its image is 30x20"
     assert (found["valid"]["videos"], found["valid"]["frames"], found["valid"]["count"]) == (2, 6, 3)
     assert len(printed.err.strip().splitlines()) == 1 and "3 things are missing" in printed.err
 

@@ -10,59 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from univs.data import CocoInstances, DavisFolder, PhotoMasks, RegionLabels, VideoSample
+from univs.data import CocoInstances, PhotoMasks, RegionLabels, VideoSample
 from univs.data.photo import CachedPhotos
 from univs.errors import UserError
-
-
-def test_davis_folder_keeps_indices(video_folder: Path) -> None:
-    videos = DavisFolder(video_folder)
-    assert [(v.name, len(v)) for v in videos.sequences] == [("davis/ball", 3), ("davis/walk", 5)]
-    image, labels = videos[1].read(2)
-    assert image.shape == (90, 120, 3) and image.dtype == np.uint8
-    expected = np.zeros((90, 120), np.uint8)
-    expected[20:60, 20:60], expected[50:80, 70:100] = 1, 3
-    assert np.array_equal(labels, expected)
-    sample = videos[1].sample()
-    assert sample.frames.shape == (5, 90, 120, 3) and sample.object_ids() == [1, 3]
-
-
-def test_davis_folder_reads_binary_masks_as_object_one(video_folder: Path) -> None:
-    _, labels = DavisFolder(video_folder)[0].read(0)
-    assert set(np.unique(labels)) == {0, 1} and (labels == 1).sum() == 40 * 40
-
-
-def test_davis_folder_exclusion_and_image_set(video_folder: Path, tmp_path: Path) -> None:
-    assert [v.name for v in DavisFolder(video_folder, exclude=["davis/walk"]).sequences] == ["davis/ball"]
-    held_out = tmp_path / "val.txt"
-    held_out.write_text("# held out\nball\n")
-    assert [v.name for v in DavisFolder(video_folder, exclude=held_out).sequences] == ["davis/walk"]
-    assert [v.name for v in DavisFolder(video_folder, image_set=held_out).sequences] == ["davis/ball"]
-    with pytest.raises(UserError, match="no sequence left"):
-        DavisFolder(video_folder, exclude=["walk", "ball"])
-
-
-def test_davis_folder_frames_without_mask_are_left_out(video_folder: Path) -> None:
-    (video_folder / "Annotations/480p/walk/00003.png").unlink()
-    assert [p.stem for p in DavisFolder(video_folder)[1].frames] == ["00000", "00001", "00002", "00004"]
-
-
-def test_davis_folder_errors(video_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no folder .*JPEGImages"):
-        DavisFolder(tmp_path / "nothing")
-    (video_folder / "JPEGImages/480p/walk/00003.jpg").unlink()
-    with pytest.raises(UserError, match=r"00003.png has no frame"):
-        DavisFolder(video_folder)
-
-
-def test_mask_of_another_size_or_colour_is_an_error(video_folder: Path) -> None:
-    path = video_folder / "Annotations/480p/walk/00000.png"
-    Image.fromarray(np.zeros((45, 60), np.uint8)).save(path)
-    with pytest.raises(UserError, match="is 60x45 pixels, its image is 120x90"):
-        DavisFolder(video_folder)[1].read(0)
-    Image.fromarray(np.full((90, 120, 3), (9, 8, 7), np.uint8)).save(path)
-    with pytest.raises(UserError, match="in colours, among them 9,8,7, .* expected an indexed or grey PNG"):
-        DavisFolder(video_folder)[1].read(0)
+from univs.formats.davis import read_folder
 
 
 def test_photo_masks(photo_folder: Path) -> None:
@@ -100,7 +51,7 @@ def test_photos_are_turned_as_exif_says(
     """What is seen before the photo is stored in another way is seen after it, under the same labels."""
 
     def read_all() -> list[np.ndarray]:
-        video = DavisFolder(video_folder)[1]
+        video = read_folder(video_folder).recordings[1]
         return [PhotoMasks(photo_folder)[0].image, CocoInstances(coco_folder)[0].image, video.read(0)[0]]
 
     before = read_all()
@@ -148,13 +99,6 @@ def test_photo_masks_of_several_objects_are_refused(photo_folder: Path) -> None:
     Image.fromarray(trimap).save(photo_folder / "masks/p0.png")
     with pytest.raises(UserError, match=r"p0\.png holds 2 objects \(1 to 2\); expected one"):
         PhotoMasks(photo_folder)[0]
-
-
-def test_ids_that_labels_cannot_hold_are_refused(video_folder: Path) -> None:
-    path = video_folder / "Annotations/480p/walk/00000.png"
-    Image.fromarray(np.full((90, 120), 300, np.uint16)).save(path)
-    with pytest.raises(UserError, match=r"00000\.png holds 300; data sets hold ids up to 254"):
-        DavisFolder(video_folder)[1].read(0)
 
 
 def test_photo_masks_without_partner(photo_folder: Path) -> None:

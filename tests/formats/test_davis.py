@@ -13,7 +13,7 @@ from univs.errors import UserError
 from univs.evaluation.davis2016_scores import score as score_davis16
 from univs.evaluation.davis_scores import score_semisupervised, score_unsupervised
 from univs.formats import find_set, read_set
-from univs.formats.davis import write
+from univs.formats.davis import read_folder, write
 from univs.formats.sample import VideoSample
 
 LABELLED = [
@@ -153,3 +153,79 @@ def test_what_is_missing_is_named(synth_clips: list[VideoSample], tmp_path: Path
 def test_dialects_and_sets_agree() -> None:
     for name in ("davis16", "davis17", "davis17_unsupervised", "gygo", "mose"):
         assert find_set(name).options == {"dialect": name} and find_set(name).load().write is write
+
+
+def test_davis_folder_keeps_indices(video_folder: Path) -> None:
+    videos = read_folder(video_folder)
+    assert [(v.name, len(v)) for v in videos.recordings] == [("davis/ball", 3), ("davis/walk", 5)]
+    image, labels = videos.recordings[1].read(2)
+    assert image.shape == (90, 120, 3) and image.dtype == np.uint8
+    expected = np.zeros((90, 120), np.uint8)
+    expected[20:60, 20:60], expected[50:80, 70:100] = 1, 3
+    assert np.array_equal(labels, expected)
+    sample = videos.recordings[1].sample()
+    assert sample.frames.shape == (5, 90, 120, 3) and sample.object_ids() == [1, 3]
+
+
+def test_davis_folder_reads_binary_masks_as_object_one(video_folder: Path) -> None:
+    _, labels = read_folder(video_folder).recordings[0].read(0)
+    assert set(np.unique(labels)) == {0, 1} and (labels == 1).sum() == 40 * 40
+
+
+def test_davis_folder_exclusion_and_image_set(video_folder: Path, tmp_path: Path) -> None:
+    assert [v.name for v in read_folder(video_folder, exclude=["davis/walk"]).recordings] == ["davis/ball"]
+    held_out = tmp_path / "val.txt"
+    held_out.write_text("# held out\nball\n")
+    assert [v.name for v in read_folder(video_folder, exclude=held_out).recordings] == ["davis/walk"]
+    assert [v.name for v in read_folder(video_folder, image_set=held_out).recordings] == ["davis/ball"]
+    with pytest.raises(UserError, match="no sequence left"):
+        read_folder(video_folder, exclude=["walk", "ball"])
+
+
+def test_davis_folder_frames_without_mask_are_left_out(video_folder: Path) -> None:
+    (video_folder / "Annotations/480p/walk/00003.png").unlink()
+    assert [p.stem for p in read_folder(video_folder).recordings[1].frames] == ["00000", "00001", "00002", "00004"]
+
+
+def test_davis_folder_errors(video_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder .*JPEGImages"):
+        read_folder(tmp_path / "nothing")
+    (video_folder / "JPEGImages/480p/walk/00003.jpg").unlink()
+    with pytest.raises(UserError, match=r"00003.png has no frame"):
+        read_folder(video_folder)
+
+
+def test_mask_of_another_size_or_colour_is_an_error(video_folder: Path) -> None:
+    path = video_folder / "Annotations/480p/walk/00000.png"
+    Image.fromarray(np.zeros((45, 60), np.uint8)).save(path)
+    with pytest.raises(UserError, match="is 60x45 pixels, its image is 120x90"):
+        read_folder(video_folder).recordings[1].read(0)
+    Image.fromarray(np.full((90, 120, 3), (9, 8, 7), np.uint8)).save(path)
+    with pytest.raises(UserError, match="in colours, among them 9,8,7, .* expected an indexed or grey PNG"):
+        read_folder(video_folder).recordings[1].read(0)
+
+
+def test_ids_that_labels_cannot_hold_are_refused(video_folder: Path) -> None:
+    path = video_folder / "Annotations/480p/walk/00000.png"
+    Image.fromarray(np.full((90, 120), 300, np.uint16)).save(path)
+    with pytest.raises(UserError, match=r"00000\.png holds 300; data sets hold ids up to 254"):
+        read_folder(video_folder).recordings[1].read(0)
+
+
+def test_own_folders_take_masks_of_every_kind_but_not_two_of_one_frame(video_folder: Path) -> None:
+    path = video_folder / "Annotations/480p/walk/00002.png"
+    with Image.open(path) as mask:
+        expected = np.array(mask)
+        mask.save(path.with_suffix(".bmp"))
+    with pytest.raises(UserError, match=r"both 00002\.bmp and 00002\.png"):
+        read_folder(video_folder)
+    path.unlink()
+    np.testing.assert_array_equal(read_folder(video_folder).recordings[1].read(2)[1], expected)
+
+
+def test_the_first_frames_of_a_video(video_folder: Path) -> None:
+    whole = read_folder(video_folder).recordings[1]
+    assert whole.first(None) is whole and whole.first(9) is whole
+    start = whole.first(2)
+    assert (len(start), start.annotated, start.label_files) == (2, (0, 1), whole.label_files[:2])
+    np.testing.assert_array_equal(start.read(1)[1], whole.read(1)[1])

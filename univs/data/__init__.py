@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from univs.data.clips import ClipSettings, TrainingClip, TrainingClips, build_clips, collate_clips
     from univs.data.coco_instances import CocoInstances
-    from univs.data.davis_folder import DavisFolder, LabelledSequence
     from univs.data.photo import Photo
     from univs.data.photo_masks import PhotoMasks
     from univs.data.region_labels import RegionLabels
@@ -24,8 +23,6 @@ _HOMES = {
     "build_clips": "univs.data.clips",
     "collate_clips": "univs.data.clips",
     "CocoInstances": "univs.data.coco_instances",
-    "DavisFolder": "univs.data.davis_folder",
-    "LabelledSequence": "univs.data.davis_folder",
     "Photo": "univs.data.photo",
     "PhotoMasks": "univs.data.photo_masks",
     "RegionLabels": "univs.data.region_labels",
@@ -37,8 +34,6 @@ __all__ = [
     "IGNORE",
     "ClipSettings",
     "CocoInstances",
-    "DavisFolder",
-    "LabelledSequence",
     "Photo",
     "PhotoMasks",
     "RegionLabels",

@@ -14,12 +14,11 @@ from torch.utils.data import Dataset
 from univs.data.appearance import degrade
 from univs.data.coco_instances import CocoInstances
 from univs.data.composites import Scene, composite_scene, static_scene
-from univs.data.davis_folder import DavisFolder
 from univs.data.photo import PhotoSource
 from univs.data.photo_masks import PhotoMasks
 from univs.data.photo_pool import PhotoPool, object_areas
 from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
-from univs.data.public_sources import open_set
+from univs.data.public_sources import open_folder, open_set
 from univs.data.region_labels import RegionLabels
 from univs.data.source_settings import Reader, open_source
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
@@ -31,7 +30,7 @@ READERS = {
     "photos": Reader(PhotoMasks),
     "coco": Reader(CocoInstances),
     "regions": Reader(RegionLabels),
-    "videos": Reader(DavisFolder, gaps=True),
+    "videos": Reader(open_folder, gaps=True),
     "set": Reader(open_set, gaps=True),
 }
 """Kind of a source -> what reads it."""
@@ -240,9 +239,7 @@ def build_clips(
     videos: list[VideoSource] = []
     for number, source in enumerate(sources):
         own, found = open_source(source, f"data.sources.{number}", READERS)
-        if isinstance(found, DavisFolder):
-            videos.append(VideoSource(found.sequences, own.weight, own.gaps))
-        elif isinstance(found, list):
+        if isinstance(found, list):
             videos.append(VideoSource(found, own.weight, own.gaps))
         else:
             photos.append((found, own.weight))

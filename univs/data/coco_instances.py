@@ -13,7 +13,7 @@ from univs.data.photo import Photo, shrink
 from univs.errors import UserError
 from univs.formats.coco_images import need_mask
 from univs.formats.files import read_names, require_folder
-from univs.formats.label_files import sizes_of
+from univs.formats.label_pixels import sizes_of
 from univs.formats.sample import IGNORE
 from univs.masks.overlaps import draw
 from univs.masks.rle import read_masks

@@ -12,7 +12,7 @@ import numpy as np
 from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, draw_masks, is_one_object, read_entry
 from univs.errors import UserError
 from univs.formats.files import files_by_stem, read_names, require_folder
-from univs.formats.label_files import read_indices, require_same_size
+from univs.formats.label_pixels import read_indices, require_same_size
 from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import is_mask
 from univs.texts import read_json
@@ -161,7 +161,7 @@ class SemanticImages:
         """One image as a clip of one frame, all of whose segments count as stuff; no objects are told apart."""
         path, label = self.pairs[index]
         image, classes = read_rgb(path), read_indices(label)
-        require_same_size(image, classes, f"map {label}", path)
+        require_same_size(image.shape, classes, f"map {label}", path)
         panoptic = np.where(classes < len(self.names), classes + 1, IGNORE).astype(np.uint8)
         seen = [int(number) for number in np.unique(panoptic) if number != IGNORE]
         return VideoSample(

@@ -10,7 +10,7 @@ import numpy as np
 from univs.data.photo import Photo, shrink
 from univs.errors import UserError
 from univs.formats.files import files_by_stem, read_names, require_folder
-from univs.formats.label_files import require_same_size
+from univs.formats.label_pixels import require_same_size
 from univs.formats.sample import IGNORE
 from univs.masks.mask_files import is_mask, read_objects
 from univs.settings import Count
@@ -50,7 +50,7 @@ class PhotoMasks:
     def __getitem__(self, index: int) -> Photo:
         image_path, mask_path = self.files[index]
         image, mask = read_rgb(image_path), read_objects(mask_path, single=True)
-        require_same_size(image, mask.ids, f"mask {mask_path}", image_path)
+        require_same_size(image.shape, mask.ids, f"mask {mask_path}", image_path)
         labels = np.where(mask.void, IGNORE, mask.ids > 0).astype(np.uint8)
         image, labels = shrink(image, labels, self.longest)
         categories = {1: self.category} if self.category else {}

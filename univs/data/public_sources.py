@@ -1,4 +1,4 @@
-"""Public sets as sources of training clips: annotated frames as videos, single images as photos."""
+"""Data sets as sources of training clips: annotated frames as videos, single images as photos."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from univs.data.photo import Photo, shrink
 from univs.errors import UserError
 from univs.formats import Recording, RecordingSet, read_set
+from univs.formats.davis import read_folder
 from univs.formats.files import read_names
 from univs.settings import Count
 
@@ -50,6 +51,17 @@ class SetPhotos:
         return Photo(
             image, labels, dict(recording.categories), recording.complete, name=f"{self.name}/{recording.name}"
         )
+
+
+def open_folder(
+    root: str | Path,
+    exclude: str | Path | list[str] | None = None,
+    image_set: str | Path | None = None,
+    complete: bool = False,
+) -> list[AnnotatedVideo]:
+    """The sequences of a folder laid out as DAVIS is (see `univs.formats.davis.read_folder`)."""
+    data = read_folder(Path(root), exclude=exclude, image_set=image_set, complete=complete)
+    return [AnnotatedVideo(recording) for recording in data.recordings]
 
 
 def open_set(

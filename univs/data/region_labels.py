@@ -8,7 +8,7 @@ import numpy as np
 
 from univs.data.photo import Photo, shrink
 from univs.data.photo_masks import pair_files
-from univs.formats.label_files import read_indices, require_same_size
+from univs.formats.label_pixels import read_indices, require_same_size
 from univs.settings import Count, Share
 from univs.video.pictures import read_rgb
 
@@ -38,7 +38,7 @@ class RegionLabels:
     def __getitem__(self, index: int) -> Photo:
         image_path, label_path = self.files[index]
         image, regions = read_rgb(image_path), read_indices(label_path)
-        require_same_size(image, regions, f"label map {label_path}", image_path)
+        require_same_size(image.shape, regions, f"label map {label_path}", image_path)
         image, regions = shrink(image, regions, self.longest)
         area = np.bincount(regions.ravel(), minlength=256)
         rim = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])

@@ -18,13 +18,15 @@ import numpy as np
 from rich.console import Console
 
 from univs.claim import claim_folder
-from univs.data.davis_folder import DavisFolder, LabelledSequence
 from univs.devices import choose_device
 from univs.errors import UserError
 from univs.evaluation.davis import SemiSupervised
 from univs.evaluation.fingerprint import fingerprint
 from univs.evaluation.records import SequenceRecord, Summary, of_other_runs, results_table
 from univs.files import atomic_path
+from univs.formats import Recording
+from univs.formats.checking import problems_of
+from univs.formats.davis import read_folder
 from univs.masks.mask_files import write_objects
 from univs.prompts import Mask
 from univs.settings import Count, Device, NotEmpty, ShortSide, Text, check_value, make
@@ -127,7 +129,7 @@ def write_summary(folder: Path, settings: dict[str, Any], records: list[Sequence
 
 
 def run(
-    sequences: Sequence[LabelledSequence],
+    sequences: Sequence[Recording],
     new_session: Callable[[], Stepper],
     settings: dict[str, Any],
     folder: Path,
@@ -140,7 +142,8 @@ def run(
     records: dict[str, SequenceRecord] = {}
     for sequence in sequences:
         if SequenceRecord.read(folder / "sequences" / f"{sequence.name}.json", settings) is None:
-            sequence.need_whole(_count(sequence, limit))
+            for problem in problems_of(sequence.first(limit)):
+                raise UserError(problem)
     with progress_bar(console) as progress:
         task = progress.add_task("frames", total=sum(_count(sequence, limit) for sequence in sequences))
         for sequence in sorted(sequences, key=lambda sequence: -_count(sequence, limit)):
@@ -160,7 +163,7 @@ def run(
 
 
 def run_sequence(
-    sequence: LabelledSequence,
+    sequence: Recording,
     session: Stepper,
     merge: bool,
     max_frames: int | None = None,
@@ -193,7 +196,7 @@ def run_sequence(
     return SequenceRecord(sequence.name, count, seconds, scoring.compute())
 
 
-def find_sequences(dataset: str, data: FolderData, chosen: Sequence[str] | None = None) -> list[LabelledSequence]:
+def find_sequences(dataset: str, data: FolderData, chosen: Sequence[str] | None = None) -> list[Recording]:
     """The sequences of a data set, by name; `chosen` keeps those named `sequence` or `folder/sequence`.
 
     `data`: root, the folder that holds JPEGImages and Annotations (for davis_folder also a folder of such folders);
@@ -206,7 +209,7 @@ def find_sequences(dataset: str, data: FolderData, chosen: Sequence[str] | None 
     roots = [root]
     if dataset == "davis_folder" and root.is_dir() and not (root / "JPEGImages").is_dir():
         roots = sorted(path.parent for path in root.glob("*/JPEGImages")) or roots
-    found = {sequence.name: sequence for folder in roots for sequence in DavisFolder(folder).sequences}
+    found = {sequence.name: sequence for folder in roots for sequence in read_folder(folder).recordings}
     for names in (_listed(dataset, root, data.get("list")), chosen):
         if names is not None:
             found = {sequence.name: sequence for name in names for sequence in [_pick(found, str(name))]}
@@ -223,7 +226,7 @@ def _listed(dataset: str, root: Path, file: str | None) -> list[str] | None:
     return [line for line in lines if line]
 
 
-def _pick(found: dict[str, LabelledSequence], name: str) -> LabelledSequence:
+def _pick(found: dict[str, Recording], name: str) -> Recording:
     matches = [sequence for full, sequence in found.items() if name in (full, full.rpartition("/")[2])]
     if len(matches) != 1:
         what = "no sequence" if not matches else f"{len(matches)} sequences"
@@ -231,7 +234,7 @@ def _pick(found: dict[str, LabelledSequence], name: str) -> LabelledSequence:
     return matches[0]
 
 
-def _count(sequence: LabelledSequence, max_frames: int | None) -> int:
+def _count(sequence: Recording, max_frames: int | None) -> int:
     return min(len(sequence), max_frames or len(sequence))
 
 

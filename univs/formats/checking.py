@@ -136,15 +136,14 @@ def problems_of(recording: Recording) -> Iterator[str]:
         try:
             size = check_picture(path)
             labels = recording.labels_of(index)
+            if labels is not None:
+                recording.check_size(index, size, labels)
         except UserError as error:
             if not any(str(other) in str(error) for other in missing):
                 yield str(error)
             continue
         first = first or size
-        if labels is not None and labels.objects.shape != size:
-            found = "x".join(map(str, labels.objects.shape))
-            yield f"the labels of {path} are {found} (height x width), the frame {size[0]}x{size[1]}"
-        elif size != first:
+        if size != first:
             yield f"{path} is {size[0]}x{size[1]} (height x width), the frames before it {first[0]}x{first[1]}"
 
 

@@ -1,6 +1,7 @@
 """DAVIS and what is laid out like it: a folder of frames and a folder of label maps for each sequence.
 
 DAVIS-2016 and -2017, its unsupervised labels of 2019, GyGO; MOSE has these two folders in one folder for each split.
+A folder of one's own (`read_folder`) has no list of splits, and masks of any kind for some or all frames.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from univs.errors import UserError
+from univs.files import folders_in
 from univs.formats.files import (
     inside,
+    is_named,
     list_frames,
     read_json,
     read_lines,
+    read_names,
     require_folder,
     write_image,
     write_json,
@@ -29,6 +33,7 @@ from univs.formats.label_maps import (
     label_files,
     object_ids,
     read_ids,
+    read_objects,
     read_one_object,
     subfolders,
     video_name,
@@ -41,6 +46,7 @@ from univs.formats.sample import IGNORE, VideoSample
 from univs.video.images import IMAGE_SUFFIXES
 
 SEMANTICS = "davis_semantics.json"
+OWN = "DAVIS-style folder"
 RESOLUTION = re.compile(r"\d+p|Full-Resolution")
 
 
@@ -117,6 +123,47 @@ def resolution_folder(folder: Path) -> Path:
     found = [path for path in sorted(folder.iterdir()) if path.is_dir() and RESOLUTION.fullmatch(path.name)]
     standard = [path for path in found if path.name == "480p"]
     return (standard or found or [folder])[0]
+
+
+def read_folder(
+    root: Path,
+    *,
+    exclude: str | Path | list[str] | None = None,
+    image_set: str | Path | None = None,
+    complete: bool = False,
+) -> RecordingSet:
+    """All sequences of a folder of one's own, called FOLDER/SEQUENCE; frames without a mask file are left out.
+
+    `image_set` is a text file with the sequences to take, one a line; `exclude` names sequences as `sequence` or
+    `folder/sequence`; `complete` says that every object is labelled. Raises UserError for missing folders, and for a
+    sequence or mask that has no partner.
+    """
+    images = resolution_folder(require_folder(root / "JPEGImages", OWN))
+    masks = resolution_folder(require_folder(root / "Annotations", OWN))
+    names = folders_in(images) if image_set is None else sorted(read_names(image_set))
+    banned = read_names(exclude)
+    recordings = tuple(
+        _own_recording(f"{root.name}/{name}", images / name, masks / name, complete)
+        for name in names
+        if not is_named(banned, root.name, name)
+    )
+    if not recordings:
+        raise UserError(f"{OWN} {root}: no sequence left to read")
+    return RecordingSet(root.name, "", root, recordings)
+
+
+def _own_recording(name: str, images: Path, masks: Path, complete: bool) -> Recording:
+    frames = list_frames(images, f"sequence {name}")
+    labelled = label_files(frames, masks, f"sequence {name}")
+    files = dict(enumerate(labelled.values()))
+    return Recording(
+        name,
+        tuple(frames[place] for place in labelled),
+        tuple(files),
+        partial(read_objects, files),
+        tuple(files.values()),
+        complete=complete,
+    )
 
 
 def list_file(root: Path, split: str, kind: Dialect, what: str) -> Path:

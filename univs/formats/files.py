@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,11 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
-    """The pictures in a folder, by name, hidden ones left out. Raises UserError if it is missing or holds none."""
-    if not folder.is_dir():
-        raise UserError(f"{what}: no folder {folder}")
-    pictures = (path for path in folder.iterdir() if is_image(path))
-    found = tuple(sorted(pictures))
+    """The pictures in a folder, by name, hidden ones left out.
+
+    Raises UserError if it is missing or holds none, and where two differ in their suffixes alone.
+    """
+    found = tuple(files_by_stem(require_folder(folder, what), is_image, what).values())
     if not found:
         raise UserError(f"{what}: no frames ({' '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
     return found
@@ -132,3 +132,8 @@ def read_names(exclude: str | Path | list[str] | tuple[str, ...] | None) -> froz
     if not path.is_file():
         raise UserError(f"list of excluded names: no file {path}")
     return frozenset(line for line in texts.read_entries(path, "names, one a line") if not line.startswith("#"))
+
+
+def is_named(names: Collection[str], folder: str, name: str) -> bool:
+    """Whether a list of names (see `read_names`) has this one of a folder, as `name` or as `folder/name`."""
+    return name in names or f"{folder}/{name}" in names

@@ -9,26 +9,24 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.files import folders_in
-from univs.formats.files import list_frames, write_image
-from univs.formats.label_files import read_indices
+from univs.formats.files import files_by_stem, require_folder, write_image
+from univs.formats.label_pixels import read_indices, read_labels
 from univs.formats.recording import FrameLabels
 from univs.formats.sample import IGNORE, VideoSample
-from univs.masks.mask_files import read_marked, write_labels
+from univs.masks.mask_files import is_mask, read_marked, write_labels
 
 
 def label_files(frames: Sequence[Path], folder: Path, what: str, *, all_listed: bool = True) -> dict[int, Path]:
-    """Frame (place in `frames`, ascending) -> the PNG of its stem in `folder`.
+    """Frame (place in `frames`, ascending) -> the mask file of its stem in `folder`.
 
     all_listed: `frames` are all that there are; else label maps of other frames are passed over. Raises UserError for a
-    missing or empty folder, for a label map that has no frame and if no frame has one.
+    missing folder, for two label maps of one stem, for one that has no frame and if no frame has one.
     """
     places = {frame.stem: place for place, frame in enumerate(frames)}
     found = {}
-    for path in list_frames(folder, f"{what}: label maps"):
-        if path.suffix.lower() != ".png":
-            continue
-        if path.stem in places:
-            found[places[path.stem]] = path
+    for stem, path in files_by_stem(require_folder(folder, f"{what}: label maps"), is_mask, what).items():
+        if stem in places:
+            found[places[stem]] = path
         elif all_listed:
             raise UserError(f"{what}: label map {path} has no frame in {frames[0].parent}")
     if not found:
@@ -49,6 +47,11 @@ def subfolders(folder: Path, what: str) -> tuple[str, ...]:
 def read_ids(files: Mapping[int, Path], frame: int) -> FrameLabels:
     """The label map of a frame as it is stored: object ids, 0 background, 255 unknown."""
     return FrameLabels(read_indices(files[frame]))
+
+
+def read_objects(files: Mapping[int, Path], frame: int) -> FrameLabels:
+    """The objects of a frame, whichever kind of mask file it is (see `univs.masks.mask_files.read_objects`)."""
+    return FrameLabels(read_labels(files[frame]))
 
 
 def read_one_object(files: Mapping[int, Path], frame: int) -> FrameLabels:

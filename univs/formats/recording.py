@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from univs.errors import UserError
-from univs.formats.label_files import require_same_size
+from univs.formats.label_pixels import require_same_size
 from univs.formats.sample import VideoSample
+from univs.masks.mask_files import is_mask
 from univs.video.pictures import read_rgb
 
 
@@ -84,8 +85,31 @@ class Recording:
         place = self.annotated[index]
         image, labels = self.frame(place), self.labels_of(place)
         assert labels is not None
-        require_same_size(image, labels.objects, f"the label map of {self.frames[place]}", self.frames[place])
+        self.check_size(place, image.shape, labels)
         return image, labels.objects
+
+    def check_size(self, index: int, size: tuple[int, ...], labels: FrameLabels) -> None:
+        """Raises UserError unless the labels of a frame have the size (H, W) at which it is seen."""
+        if labels.objects.shape != size[:2]:
+            every = len(self.label_files) == len(self.annotated)  # else the labels of several frames are in one file
+            file = self.label_files[self.annotated.index(index)] if every else None
+            what = f"mask {file}" if file and is_mask(file) else f"the label map of {self.frames[index]}"
+            require_same_size(size, labels.objects, what, self.frames[index])
+
+    def first(self, count: int | None) -> Recording:
+        """The same video as if it ended after `count` frames; None: after all."""
+        if count is None or count >= len(self):
+            return self
+        known = sum(index < count for index in self.annotated)
+        every = len(self.label_files) == len(self.annotated)
+        return replace(
+            self,
+            frames=self.frames[:count],
+            annotated=self.annotated[:known],
+            label_files=self.label_files[:known] if every else self.label_files,
+            shown={number: index for number, index in self.shown.items() if index < count},
+            wanted=None if self.wanted is None else tuple(index for index in self.wanted if index < count),
+        )
 
     def sample(self, places: Sequence[int] | None = None) -> VideoSample:
         """The annotated frames (or those at `places` of `annotated`) in memory.
@@ -98,7 +122,7 @@ class Recording:
         frames = [self.frame(index) for index in chosen]
         labels = [found for index in chosen if (found := self.labels_of(index)) is not None]
         for index, frame, label in zip(chosen, frames, labels, strict=True):
-            require_same_size(frame, label.objects, f"the label map of {self.frames[index]}", self.frames[index])
+            self.check_size(index, frame.shape, label)
             if frame.shape != frames[0].shape:
                 raise UserError(
                     f"frame {self.frames[index]} is {frame.shape[1]}x{frame.shape[0]} pixels, another of {self.name} "

@@ -15,7 +15,6 @@ import numpy as np
 from univs.errors import UserError
 from univs.formats.borrowed_names import borrow_segments
 from univs.formats.files import expecting, inside, list_frames, read_json, require_folder, write_json
-from univs.formats.label_files import read_indices
 from univs.formats.label_maps import (
     frame_stems,
     label_files,
@@ -25,6 +24,7 @@ from univs.formats.label_maps import (
     write_frames,
     write_ids,
 )
+from univs.formats.label_pixels import read_indices
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample

@@ -14,7 +14,7 @@ from univs.data.synth.scaling import resized
 from univs.data.synth.sprites import trim
 from univs.errors import UserError
 from univs.formats.files import files_by_stem, require_folder
-from univs.formats.label_files import read_indices, require_same_size
+from univs.formats.label_pixels import read_indices, require_same_size
 from univs.masks.mask_files import is_mask
 from univs.video.images import IMAGE_SUFFIXES, is_image
 from univs.video.pictures import read_rgb
@@ -80,7 +80,7 @@ class PhotoFolder:
             entry: tuple[np.ndarray, np.ndarray | None] = (photo, None)
         else:
             labels = read_indices(path)
-            require_same_size(photo, labels, f"label map {path}", self.files[number])
+            require_same_size(photo.shape, labels, f"label map {path}", self.files[number])
             entry = shrink(photo, labels, LONGEST)
         self._kept[number] = entry
         if len(self._kept) > KEPT:

@@ -29,10 +29,10 @@ def _of_8_bits(values: np.ndarray, path: Path, largest: int = 255) -> np.ndarray
     return values.astype(np.uint8)
 
 
-def require_same_size(image: np.ndarray, labels: np.ndarray, what: str, picture: Path) -> None:
-    """Raises UserError unless labels, which `what` names, have the size of their image, which was read from a file."""
-    if image.shape[:2] != labels.shape:
-        raise UserError(f"{what} is {_width_height(labels.shape)} pixels, {sizes_of(image.shape[:2], picture)}")
+def require_same_size(shown: tuple[int, ...], labels: np.ndarray, what: str, picture: Path) -> None:
+    """Raises UserError unless labels, which `what` names, have the size (H, W) at which their picture is seen."""
+    if shown[:2] != labels.shape:
+        raise UserError(f"{what} is {_width_height(labels.shape)} pixels, {sizes_of(shown[:2], picture)}")
 
 
 def sizes_of(shown: tuple[int, ...], picture: Path) -> str:
