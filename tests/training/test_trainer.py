@@ -1,10 +1,17 @@
-"""The trainer: resuming equals not stopping, averages, schedules, checkpoints without pickles."""
+"""The trainer against a loop written out, step by step; resuming, stopping, and steps that overflow."""
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
+import json
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,33 +19,47 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
-from univs.training.ema import WeightAverage
-from univs.training.schedule import Budget, kept_share, learning_rate_factor
-from univs.training.trainer import Trainer, TrainerOptions, parameter_groups
+from univs.training.schedule import Budget
+from univs.training.trainer import Trainer, TrainerOptions, _moved, parameter_groups
+
+Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
+CPU = torch.device("cpu")
 
 
 class Toy(nn.Module):
+    """What a model has as far as the trainer is concerned."""
+
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.backbone = nn.Linear(3, 3)
+        self.word_head = nn.ModuleDict({"trunk": nn.Linear(3, 3), "mix": nn.Linear(3, 3)})
+        self.query = nn.Parameter(torch.randn(2, 3))
+        self.level_embed = nn.Parameter(torch.randn(2, 3))
         self.head = nn.Linear(3, 1)
 
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.word_head["mix"](self.word_head["trunk"](self.backbone(x))).tanh()
+        return self.head(x + self.query.sum(0) + self.level_embed.mean(0))
 
-def options(steps: int) -> TrainerOptions:
-    return TrainerOptions(
-        budget=Budget(steps=steps),
-        learning_rate=1e-2,
-        backbone_factor=0.1,
-        final_factor=1.0,
-        warmup=2,
-        weight_decay=0.1,
-        clip_norm=1.0,
-        ema_decay=0.9,
-        kept_share=1.0,
-        kept_share_start=1.0,
-        precision="float32",
-        save_minutes=60,
+
+def options(steps: int = 6, **changed: Any) -> TrainerOptions:
+    return replace(
+        TrainerOptions(
+            budget=Budget(steps=steps),
+            learning_rate=1e-2,
+            backbone_factor=0.1,
+            final_factor=0.2,
+            warmup=2,
+            weight_decay=0.1,
+            clip_norm=1.0,
+            ema_decay=0.9,
+            kept_share=0.5,
+            kept_share_start=0.9,
+            precision="float32",
+            save_minutes=60,
+        ),
+        **changed,
     )
 
 
@@ -47,75 +68,291 @@ def batches(start: int) -> Iterator[dict[str, Tensor]]:
         yield {"x": torch.randn(4, 3, generator=torch.Generator().manual_seed(i))}
 
 
-def trainer(out: Path, steps: int) -> Trainer:
+def losses_of(model: nn.Module) -> Step:
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        answer = model(batch["x"])
+        return {"square": (answer - 1).square().mean() * kept, "size": 0.3 * answer.abs().mean()}
+
+    return step
+
+
+def trainer(out: Path, given: TrainerOptions | None = None, step: Step | None = None) -> Trainer:
     model = Toy()
     out.mkdir(exist_ok=True)
-
-    def step(batch: dict[str, Tensor], kept: float) -> dict[str, Tensor]:
-        return {"square": (model.head(model.backbone(batch["x"])) - 1).square().mean() * kept}
-
-    return Trainer(model, step, batches, options(steps), out, torch.device("cpu"))
+    return Trainer(model, step or losses_of(model), batches, given or options(), out, CPU)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole", 6)
-    whole.run()
-    trainer(tmp_path / "parts", 3).run()
-    resumed = trainer(tmp_path / "parts", 6)
-    assert resumed.step_number == 3
-    resumed.run()
-    for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=0)
-    for name, value in whole.average.values.items():
-        torch.testing.assert_close(value, resumed.average.values[name], rtol=0, atol=0)
+def snapshot(run: Trainer) -> dict[str, Any]:
+    return copy.deepcopy(
+        {"model": run.model.state_dict(), "optimizer": run.optimizer.state_dict(), "average": run.average.state_dict()}
+    )
 
 
-def test_a_checkpoint_of_another_model_is_a_clear_error(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "last.pt", {"step": 1, "model": {"other": torch.zeros(1)}, "optimizer": {}})
-    with pytest.raises(UserError, match="another model"):
-        trainer(tmp_path, 3)
+def assert_same(one: Any, other: Any) -> None:
+    """To the bit, through all containers."""
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, (list, tuple)):
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    else:
+        assert one == other
 
 
-def test_a_checkpoint_is_never_half_written_and_never_a_pickle(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "last.pt"
-    assert load_checkpoint(path) is None
-    save_checkpoint(path, {"step": 3, "model": {"w": torch.ones(2)}})
-    state = load_checkpoint(path)
-    assert state is not None and state["step"] == 3
-    assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
-    torch.save({"step": 1, "model": Toy()}, path)  # a pickled class
-    with pytest.raises(UserError, match="not a readable checkpoint"):
-        load_checkpoint(path)
+@pytest.mark.parametrize("clip", [0.05, 100.0])
+def test_a_run_is_the_loop_written_out(tmp_path: Path, clip: float) -> None:
+    """Warm-up, cosine, kept share, two rates, decay of matrices alone, clipping and the average, all in real steps."""
+    run = trainer(tmp_path, options(clip_norm=clip))
+    run.run()
+    model = Toy()
+    step, moments = losses_of(model), {name: (0.0, 0.0) for name, _ in model.named_parameters()}
+    average = {name: value.clone() for name, value in model.state_dict().items()}
+    for number, batch in zip(range(6), batches(0), strict=False):
+        progress = number / 6
+        rate = (0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * progress))) * min(1, (number + 1) / 2) * 1e-2
+        kept = 0.9 - 0.4 * min(1, progress / 0.6)
+        model.zero_grad()
+        sum(step(batch, kept).values()).backward()  # type: ignore[union-attr]
+        norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None))
+        assert (norm > clip) == (clip < 1)
+        for name, p in model.named_parameters():
+            assert p.grad is not None
+            gradient = p.grad * min(1, clip / norm)
+            slow = 0.1 if name.startswith("backbone") or ".trunk." in name else 1.0
+            decay = 0.1 if name.endswith(".weight") else 0.0
+            first, second = moments[name]
+            moments[name] = (0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2)
+            first, second = (m / (1 - b ** (number + 1)) for m, b in zip(moments[name], (0.9, 0.999), strict=True))
+            p.data = p.data * (1 - rate * slow * decay) - rate * slow * first / (second**0.5 + 1e-8)  # type: ignore[operator]
+        ema = min(0.9, (2 + number) / (11 + number))
+        for name, value in model.state_dict().items():
+            average[name] = ema * average[name] + (1 - ema) * value
+    assert run.step_number == 6
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(run.model.state_dict()[name], value, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(run.average.values[name], average[name], atol=1e-5, rtol=1e-4)
+
+
+def test_long_gradients_are_shortened_to_the_norm_asked_for(tmp_path: Path) -> None:
+    run = trainer(tmp_path, options(clip_norm=0.01))
+    found = run._step(next(batches(0)), 0.0)
+    first = [state["exp_avg"] for state in run.optimizer.state.values()]
+    taken = math.sqrt(sum(float(m.square().sum()) for m in first)) / 0.1  # the first moment is a tenth of the gradient
+    assert taken == pytest.approx(0.01, rel=1e-3) and float(found["gradient_norm"]) > 0.1
+    assert set(found) == {"square", "size", "gradient_norm"} and not found["square"].requires_grad
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_a_step_that_is_not_finite_is_left_out(tmp_path: Path, bad: float) -> None:
+    """Weights, moments and average stay; the next batch is taken, and the step counts."""
+    taken: list[dict[str, Any]] = []
+    model = Toy()
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        taken.append(snapshot(run))
+        found = plain(batch, kept)
+        return {**found, "size": found["size"] * (bad if len(taken) == 3 else 1)}
+
+    run = Trainer(model, step, batches, options(5), tmp_path, CPU)
+    run.run()
+    assert len(taken) == 5 == run.step_number and run.average.updates == 4
+    for what in ("model", "average"):
+        assert_same(taken[3][what], taken[2][what])
+    assert_same(taken[3]["optimizer"]["state"], taken[2]["optimizer"]["state"])
+    for before, after in ((taken[1], taken[2]), (taken[3], taken[4])):
+        assert all(not torch.equal(before["model"][name], after["model"][name]) for name in before["model"])
+    assert all(bool(value.isfinite().all()) for value in run.model.state_dict().values())
+
+
+def test_gradients_of_a_finite_loss_may_overflow_too(tmp_path: Path) -> None:
+    model = Toy()
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        root = (model(batch["x"]) * 0).abs().sum().sqrt()  # 0, with an endless slope
+        return {"root": root}
+
+    run = Trainer(model, step, batches, options(), tmp_path, CPU)
+    before = snapshot(run)
+    assert math.isnan(float(run._step(next(batches(0)), 0.0)["gradient_norm"]))
+    assert_same(snapshot(run)["model"], before["model"])
+    assert_same(snapshot(run)["average"], before["average"])
+
+
+def test_frozen_parts_keep_their_weights_and_are_no_part_of_the_optimizer(tmp_path: Path) -> None:
+    model = Toy()
+    model.backbone.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    run = Trainer(model, losses_of(model), batches, options(), tmp_path, CPU)
+    run.run()
+    trained = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
+    assert trained == {id(p) for name, p in model.named_parameters() if not name.startswith("backbone.")}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("backbone.")
+
+
+def test_a_model_of_which_nothing_is_trained_is_an_error(tmp_path: Path) -> None:
+    model = Toy().requires_grad_(False)
+    with pytest.raises(UserError, match="no part of the model is trained"):
+        Trainer(model, losses_of(model), batches, options(), tmp_path, CPU)
 
 
 def test_the_backbone_learns_slower_and_vectors_do_not_decay() -> None:
-    groups = parameter_groups(Toy(), options(1))
-    by_shape = {(tuple(p.shape), g["factor"]): g.get("weight_decay") for g in groups for p in g["params"]}
-    assert by_shape == {((3, 3), 0.1): None, ((3,), 0.1): 0.0, ((1, 3), 1.0): None, ((1,), 1.0): 0.0}
+    model = Toy()
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = parameter_groups(model, options())
+    found = {names[id(p)]: (g["factor"], g.get("weight_decay")) for g in groups for p in g["params"]}
+    slow = ("backbone", "word_head.trunk")
+    want = {f"{part}.weight": (0.1, None) for part in slow} | {f"{part}.bias": (0.1, 0.0) for part in slow}
+    fast = ("word_head.mix", "head")
+    want |= {f"{part}.weight": (1.0, None) for part in fast} | {f"{part}.bias": (1.0, 0.0) for part in fast}
+    assert found == {**want, "query": (1.0, 0.0), "level_embed": (1.0, 0.0)}
+    assert sum(len(group["params"]) for group in groups) == len(names)
 
 
-def test_weight_average_by_hand() -> None:
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.zeros_(model.weight)
-    average = WeightAverage(model, decay=0.5)
-    nn.init.ones_(model.weight)
-    average.update(model)  # decay (1 + 1) / (10 + 1)
-    assert float(average.values["weight"]) == pytest.approx(9 / 11)
-    for _ in range(20):
-        average.update(model)
-    assert float(average.values["weight"]) == pytest.approx(1, abs=1e-5)
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """To the bit, from a run that was stopped in the middle of its schedule."""
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    model = Toy()
+    plain, calls = losses_of(model), itertools.count()
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(batch, kept)
+
+    (tmp_path / "parts").mkdir()
+    stopped = Trainer(model, step, batches, options(), tmp_path / "parts", CPU)
+    stopped.run()
+    resumed = trainer(tmp_path / "parts")
+    assert resumed.step_number == 3 and resumed.seconds == stopped.seconds > 0
+    assert_same(snapshot(resumed), snapshot(stopped))
+    resumed.run()
+    assert_same(snapshot(resumed), snapshot(whole))
 
 
-def test_schedules() -> None:
-    assert Budget(steps=10).progress(5, 1e9) == 0.5
-    assert Budget(minutes=2).progress(999, 30) == 0.25
-    with pytest.raises(ValueError, match="one of the two"):
-        Budget(steps=1, minutes=1)
-    assert learning_rate_factor(0, 0, warmup=10, final=0) == pytest.approx(0.1)
-    assert learning_rate_factor(99, 0.5, warmup=10, final=0.2) == pytest.approx(0.6)
-    assert learning_rate_factor(99, 1.0, warmup=10, final=0.2) == pytest.approx(0.2)
-    assert (
-        kept_share(0, 0.2) == 1
-        and kept_share(0.3, 0.2) == pytest.approx(0.6)
-        and kept_share(1, 0.2) == pytest.approx(0.2)
-    )
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
+def test_a_run_that_is_stopped_saves_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
+    model = Toy()
+    plain, calls = losses_of(model), itertools.count()
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        if next(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
+        return plain(batch, kept)
+
+    before = signal.getsignal(signal.SIGTERM)
+    run = Trainer(model, step, batches, options(100), tmp_path, CPU)
+    run.run()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "the same command goes on from here" in capsys.readouterr().err
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 2 == run.step_number
+    assert_same(state["model"], snapshot(run)["model"])
+    assert next(calls) == 3
+
+
+def test_an_error_ends_the_run_but_what_is_learnt_is_kept(tmp_path: Path) -> None:
+    def ending(start: int) -> Iterator[dict[str, Tensor]]:
+        yield from itertools.islice(batches(start), 2)
+        raise UserError("the source broke")
+
+    model = Toy()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UserError, match="the source broke"):
+        Trainer(model, losses_of(model), ending, options(), tmp_path, CPU).run()
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 2 and signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("minutes", "seen"), [(0.0, [None, 1, 2]), (60.0, [None, None, None])])
+def test_checkpoints_on_the_way(tmp_path: Path, minutes: float, seen: list[int | None]) -> None:
+    model, found = Toy(), []
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        state = load_checkpoint(tmp_path / "last.pt")
+        found.append(None if state is None else state["step"])
+        return plain(batch, kept)
+
+    Trainer(model, step, batches, options(3, save_minutes=minutes), tmp_path, CPU).run()
+    assert found == seen
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 3
+
+
+def test_what_the_log_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first and the last step are said, with the losses as the step weighs them."""
+    run = trainer(tmp_path)
+    run.run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 6]
+    assert set(lines[0]) == {"step", "minutes", "square", "size", "gradient_norm", "data_share"}
+    model = Toy()
+    first = losses_of(model)(next(batches(0)), 0.9)
+    assert lines[0]["square"] == pytest.approx(float(first["square"].detach()))
+    assert lines[1]["minutes"] == pytest.approx(run.seconds / 60) and 0 <= lines[1]["data_share"] <= 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "step 1 (16.7%" in said and "step 6 (100.0%" in said and "0 min left" in said
+    assert any((tmp_path / "curves").iterdir())
+
+
+def test_minutes_go_on_counting_where_a_run_left_off(tmp_path: Path) -> None:
+    short = options(budget=Budget(minutes=1e-9))
+    first = trainer(tmp_path, short)
+    first.run()
+    assert first.step_number == 1, "the time of the one step is more than that"
+    again = trainer(tmp_path, short)
+    assert again.seconds == first.seconds and again.progress == 1
+    again.run()
+    assert again.step_number == 1
+    half = trainer(tmp_path, options(budget=Budget(minutes=again.seconds / 30)))
+    assert half.progress == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_model_trains_in_train_mode_and_half_precision_where_asked(tmp_path: Path, half: bool) -> None:
+    model, seen = Toy().eval(), []
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        seen.append((model.training, torch.is_autocast_enabled("cpu"), model(batch["x"]).dtype))
+        return plain(batch, kept)
+
+    precision = "bfloat16" if half else "float32"
+    Trainer(model, step, batches, options(1, precision=precision), tmp_path, CPU).run()  # type: ignore[arg-type]
+    assert seen == [(True, half, torch.bfloat16 if half else torch.float32)]
+
+
+def test_nested_tensors_of_a_batch_go_to_the_device() -> None:
+    batch = {"x": torch.ones(1), "inner": {"y": torch.ones(2)}, "texts": ["a"]}
+    moved = _moved(batch, torch.device("meta"))  # a device that is not the batch's, on every machine
+    assert moved["x"].is_meta and moved["inner"]["y"].is_meta and moved["texts"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"step": 1, "model": {"other": torch.zeros(1)}, "optimizer": {}},
+        {"step": 1},
+        {"step": 1, "model": "none"},
+    ],
+)
+def test_a_checkpoint_of_another_model_is_a_clear_error(tmp_path: Path, state: dict[str, Any]) -> None:
+    save_checkpoint(tmp_path / "last.pt", state)
+    with pytest.raises(UserError, match="another model or other trained parts") as error:
+        trainer(tmp_path)
+    assert "\n" not in str(error.value) and "choose another out=" in str(error.value)
+
+
+def test_a_checkpoint_with_other_trained_parts_is_named(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    model = Toy()
+    model.backbone.requires_grad_(False)
+    with pytest.raises(UserError, match="other trained parts"):
+        Trainer(model, losses_of(model), batches, options(), tmp_path, CPU)
