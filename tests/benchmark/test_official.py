@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.streaming.conftest import small_model
-from tests.streaming.test_clip_follower import OFFICIAL
+from tests.trackers.clip.test_prompted import OFFICIAL
 from univs import benchmark
 from univs.benchmark import official
 from univs.errors import UserError

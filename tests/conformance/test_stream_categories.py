@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from univs.masks.strips import upsampled
 from univs.models import UniVS
 from univs.models.official import CLASS_ROWS
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
 from univs.streaming import session as session_module
-from univs.streaming.assemblies.instances import InstanceAssembly
-from univs.streaming.assemblies.panoptic import PanopticAssembly
-from univs.streaming.entity_follower import EntityFollower
-from univs.streaming.scores import upsampled
+from univs.trackers.clip.entities import EntityTracker
+from univs.trackers.clip.instances import InstanceOutput
+from univs.trackers.clip.panoptic import PanopticOutput
 from univs.vocabularies import vocabulary
 
 pytestmark = pytest.mark.conformance
@@ -79,14 +79,14 @@ def answers(case: Any, session: Session) -> list[FrameResult]:
     return results
 
 
-def follower_of(session: Session) -> EntityFollower:
+def follower_of(session: Session) -> EntityTracker:
     assert session._engine is not None
     follower = session._engine.follower
-    assert isinstance(follower, EntityFollower)
+    assert isinstance(follower, EntityTracker)
     return follower
 
 
-def check_trace(case: Any, follower: EntityFollower, frames: range, entry: dict[str, Any]) -> None:
+def check_trace(case: Any, follower: EntityTracker, frames: range, entry: dict[str, Any]) -> None:
     """The state after the prompt queries or the learnable queries of a clip."""
     assert entry["first_frame"] == frames.start
     tracks = follower.tracks
@@ -124,14 +124,14 @@ def plain_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
 def traced(case: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every clip's state is compared with the recorded one."""
     trace = {(entry["step"], entry["first_frame"]): entry for entry in case.info["trace"]}
-    discover = EntityFollower.discover
+    discover = EntityTracker.discover
 
-    def compared(self: EntityFollower, clip: Any, found: Any) -> None:
+    def compared(self: EntityTracker, clip: Any, found: Any) -> None:
         check_trace(case, self, clip.indices, trace.pop(("prompt", clip.span.start)))
         discover(self, clip, found)
         check_trace(case, self, clip.indices, trace.pop(("after_detect", clip.span.start)))
 
-    monkeypatch.setattr(EntityFollower, "discover", compared)
+    monkeypatch.setattr(EntityTracker, "discover", compared)
     yield
     assert not any(step == "after_detect" and entry["n_total"] for (step, _), entry in trace.items())
 
@@ -147,7 +147,7 @@ def test_instances(case: Any, stream_model: UniVS, class_embeddings: Tensor, gol
     with session_of(case, stream_model, class_embeddings, words, ENTITIES, INSTANCES) as session:
         results = answers(case, session)
         follower = follower_of(session)
-    assert isinstance(follower.assembly, InstanceAssembly)
+    assert isinstance(follower.assembly, InstanceOutput)
     rows = follower.assembly.rows(follower.tracks)
     order = list(dict.fromkeys(row.entity_id for row in rows))
     ours = torch.tensor([[order.index(row.entity_id), row.category, row.score] for row in rows])
@@ -169,7 +169,7 @@ def test_segments(case: Any, stream_model: UniVS, class_embeddings: Tensor, gold
     with session_of(case, stream_model, class_embeddings, "vipseg", ENTITIES, SEGMENTS) as session:
         results = answers(case, session)
         assembly = follower_of(session).assembly
-    assert isinstance(assembly, PanopticAssembly)
+    assert isinstance(assembly, PanopticOutput)
     ours = [{"id": s.number, "isthing": s.is_thing, "category_id": s.category + 1} for s in assembly.segments]
     assert ours == case.info["segments_infos"]
     maps, wanted = np.stack([result.labels for result in results]), case.whole("panoptic_ids").numpy()

@@ -14,7 +14,7 @@ from univs.models.clip_text import ClipTextEncoder
 from univs.prompts import Mask, Text
 from univs.results import FrameResult
 from univs.streaming import Session
-from univs.streaming.clip_follower import ClipFollower
+from univs.trackers.clip.prompted import ClipTracker
 
 pytestmark = pytest.mark.conformance
 
@@ -40,7 +40,7 @@ def check_trace(case: Any, session: Session, entry: dict[str, Any]) -> None:
     """The state after a clip: areas of the stored masks, and every 16th channel of the embeddings."""
     assert session._engine is not None
     follower = session._engine.follower
-    assert isinstance(follower, ClipFollower)
+    assert isinstance(follower, ClipTracker)
     frames = range(entry["first_frame"], entry["first_frame"] + entry["n_frames"])
     # expressions are numbered from 0 there, from 1 here
     shift = 0 if "objects" in case.info else 1

@@ -28,7 +28,8 @@ FLOORS = (
     {"prompts", "results", "vocabularies"},
     {"video", "masks"},
     {"models"},
-    {"streaming", "interactive", "losses"},
+    {"trackers", "losses"},
+    {"streaming", "interactive"},
     {"formats"},
     {"data"},
     {"visualization"},
@@ -86,6 +87,17 @@ def test_neighbours_on_a_floor_do_not_import_each_other_in_a_circle(repository: 
         edges.setdefault(home, set()).update(targets & HEIGHT.keys() - {home})
     circles = [(a, b) for a in edges for b in edges[a] if a != "__init__" and a in edges.get(b, set())]
     assert not circles
+
+
+def test_the_two_ways_of_following_know_nothing_of_each_other(repository: Path) -> None:
+    """What both need lies beside their folders, and the loop's names stay out of both."""
+    astray = []
+    for file, tree in sources(repository):
+        for mine, other in (("frame", "clip"), ("clip", "frame")):
+            if file.startswith(f"univs/trackers/{mine}/") or file.count("/") == 2 and "trackers/" in file:
+                named = [name for name in imported(tree) if f"{name}.".startswith(f"univs.trackers.{other}.")]
+                astray += [f"{file} imports {name}" for name in named]
+    assert not astray
 
 
 def test_edge_packages_stay_at_the_edge(repository: Path) -> None:

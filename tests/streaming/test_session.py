@@ -16,7 +16,7 @@ from univs.models.zoo import build_model
 from univs.prompts import Box, Mask, Points, Prompt, Scribble
 from univs.results import FrameResult
 from univs.streaming import Session, segment
-from univs.streaming.frame_follower import FrameFollower
+from univs.trackers.frame.tracker import FrameTracker
 
 from .conftest import CONFIG, moving_squares
 
@@ -37,8 +37,8 @@ def follow(
         return [session.step(frame, prompts.get(index, ())) for index, frame in enumerate(frames)]
 
 
-def follower_of(session: Session) -> FrameFollower:
-    assert session._engine is not None and isinstance(session._engine.follower, FrameFollower)
+def follower_of(session: Session) -> FrameTracker:
+    assert session._engine is not None and isinstance(session._engine.follower, FrameTracker)
     return session._engine.follower
 
 
@@ -57,6 +57,7 @@ def test_a_box_is_read_as_a_rough_entry_until_there_is_a_mask(model: UniVS) -> N
     changed = copy.deepcopy(model)
     assert changed.dense_memory is not None
     with torch.no_grad():
+        torch.manual_seed(0)
         changed.dense_memory.value8_rough += 3 * torch.randn_like(changed.dense_memory.value8_rough)
     box: dict[int, Sequence[Prompt]] = {0: [Box(1, (6, 4, 40, 40))]}
     ours, theirs = follow(model, box, confine_prompts=False), follow(changed, box, confine_prompts=False)

@@ -128,9 +128,9 @@ def write_clips(folder: Path, frames: int) -> dict[str, Path]:
 def frame_costs(weights: str, clips: Mapping[str, Path]) -> dict[str, FrameCost]:
     """What a frame of each clip costs, with the model's own short side; all clips go on together, frame by frame."""
     from univs.benchmark.step import PartsClock
+    from univs.masks.geometry import Geometry
     from univs.models.zoo import load
     from univs.streaming import Session
-    from univs.streaming.geometry import Geometry
     from univs.streaming.tasks import TASKS
 
     model, clock = load(weights), PartsClock()

@@ -24,9 +24,9 @@ from univs.models.univs import UniVS
 from univs.models.zoo import load
 from univs.prompts import Mask
 from univs.streaming import Session
-from univs.streaming.memory import DensePool
 from univs.streaming.tasks import TASKS
 from univs.terminal import plain_console
+from univs.trackers.frame.memory import DensePool
 
 WARM_UP = 35
 """Frames before the clock starts: by then every entry of the dense memory is in use."""

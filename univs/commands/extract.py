@@ -71,7 +71,7 @@ def extract(model: UniVS, clip: Sequence[Frame], size: int = 0) -> Iterator[tupl
     """Feature map C H/32 W/32 and tokens Q C of each of the T frames of a clip, on the CPU."""
     import torch
 
-    from univs.streaming.geometry import Geometry
+    from univs.masks.geometry import Geometry
 
     height, width = clip[0].shape[:2]
     geometry = Geometry.fit(height, width, size or None)

@@ -2,7 +2,7 @@
 
 ``F_n = F + D(read(memory, n))``: a global read at stride 16 over the memorised frames (the space-time memory of STM and
 XMem), a local read at stride 8 around the same place in the previous frame, and a small decoder that turns both into
-the residual D at stride 4. Pure calls only: the entries live in `streaming/memory.py`.
+the residual D at stride 4. Pure calls only: the entries live in `trackers/frame/memory.py`.
 
 Shapes: B batch, N objects, P = h16*w16 positions at stride 16, M memory positions, Cm mask-feature channels.
 """

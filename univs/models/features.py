@@ -180,3 +180,27 @@ class Prediction:
     """B Q' N, how well a query fits each of N sentences; None where no sentences were given."""
     queries: Tensor | None = None
     """B Q' T C before the decoder norm; in the last layer's prediction alone."""
+
+
+def fit_width(tokens: PromptTokens, width: int) -> PromptTokens:
+    """Bring tokens to `width` of each object: missing ones are invalid, of too many an even choice is kept."""
+    count = tokens.valid.shape[1]
+    if count == width:
+        return tokens
+    if count > width:
+        # the valid ones first, in their order; then evenly spaced among the valid ones of each object
+        order = tokens.valid.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
+        valid = tokens.valid.sum(1, keepdim=True).clamp_min(width)
+        steps = torch.arange(width, device=order.device)[None] * valid // width
+        index = order.gather(1, steps)
+        expanded = index.unsqueeze(-1).expand(-1, -1, tokens.features.shape[-1])
+        return PromptTokens(
+            tokens.features.gather(1, expanded), tokens.positions.gather(1, expanded), tokens.valid.gather(1, index)
+        )
+    missing = width - count
+    pad = tokens.features.new_zeros(tokens.features.shape[0], missing, tokens.features.shape[-1])
+    return PromptTokens(
+        torch.cat([tokens.features, pad], 1),
+        torch.cat([tokens.positions, pad], 1),
+        torch.cat([tokens.valid, tokens.valid.new_zeros(tokens.valid.shape[0], missing)], 1),
+    )

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
+from univs.masks.geometry import Geometry, short_side
 from univs.models.prepared import prepared
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
 from univs.settings import Count, Setting, check_value, settings_of
-from univs.streaming.answer import Answer
-from univs.streaming.engine import Engine
-from univs.streaming.geometry import Geometry, short_side
-from univs.streaming.overlap import ClipSchedule
+from univs.streaming.clip_schedule import ClipSchedule
+from univs.streaming.loop import Loop
 from univs.streaming.tasks import TASKS, Task
 from univs.streaming.tasks.task import options_of
+from univs.trackers.answers import Answer
 from univs.video import Source, VideoReader, open_video
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Session:
         self._options = {name: value for name, value in {**brought, **options}.items() if name in known}
         self._expected: tuple[int, ...] = ()
         self._names: dict[int, str] = {}  # object id -> expression
-        self._engine: Engine | None = None  # made when the size of the frames is known
+        self._engine: Loop | None = None  # made when the size of the frames is known
         self._spool = TrackSpool() if keep_results else None
 
     @property
@@ -177,7 +177,7 @@ class Session:
             raise UserError("categories are given once, with the first frame")
         self._options["categories"] = said[0]
 
-    def _make_engine(self, height: int, width: int) -> Engine:
+    def _make_engine(self, height: int, width: int) -> Loop:
         options = dict(self._options)
         short = self._short_side(height, width)
         geometry = Geometry.fit(height, width, short, options.pop("square_padding", None))
@@ -186,7 +186,7 @@ class Session:
         taken = options_of(self._follower)
         options["expected_ids"] = self._expected
         options = {name: value for name, value in options.items() if name in taken}
-        return Engine(self._model, geometry, self._follower(self._model, geometry, **options), schedule)
+        return Loop(self._model, geometry, self._follower(self._model, geometry, **options), schedule)
 
     def _named(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         """The prompts, expressions without an id numbered by the next ids that are free."""

@@ -24,11 +24,11 @@ from univs.losses import (
     prompt_losses,
     soft_dice_loss,
 )
+from univs.masks.aggregation import soft_aggregate
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
-from univs.streaming.aggregation import soft_aggregate
 from univs.training.aim import IGNORE, Aim, read_aim
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames

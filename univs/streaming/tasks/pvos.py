@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from univs.errors import UserError
 from univs.prompts import Prompt
-from univs.streaming.object_prompts import ObjectPrompt, by_expression, says_something
 from univs.streaming.tasks.task import Task
 from univs.streaming.tasks.vos import answer_out
+from univs.trackers.object_prompts import ObjectPrompt, by_expression, says_something
 
 
 def shown_and_named(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
@@ -30,5 +30,5 @@ PVOS = Task(
     "pvos",
     shown_and_named,
     answer_out,
-    {"own": "univs.streaming.frame_follower:FrameFollower", "official": "univs.streaming.official_rules:follow_named"},
+    {"own": "univs.trackers.frame.tracker:FrameTracker", "official": "univs.trackers.clip.released:follow_named"},
 )

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from univs.results import FrameResult
-from univs.streaming.object_prompts import by_expression
 from univs.streaming.tasks.task import Task
+from univs.trackers.object_prompts import by_expression
 
 if TYPE_CHECKING:
-    from univs.streaming.answer import Answer
+    from univs.trackers.answers import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
     """A mask for each expression; they may overlap, and in the label map the later expression wins."""
-    from univs.streaming.answer import painted
+    from univs.trackers.answers import painted
 
     masks = answer.masks()
     object_ids = tuple(sorted(masks))
@@ -25,6 +25,9 @@ REFVOS = Task(
     "refvos",
     by_expression,
     answer_out,
-    {"own": "univs.streaming.own_rules:find_described", "official": "univs.streaming.official_rules:follow_described"},
+    {
+        "own": "univs.trackers.frame.referring:find_described",
+        "official": "univs.trackers.clip.released:follow_described",
+    },
     labels="expressions",
 )

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from univs.errors import UserError
 from univs.prompts import Prompt
 from univs.results import FrameResult
-from univs.streaming.object_prompts import ObjectPrompt
+from univs.trackers.object_prompts import ObjectPrompt
 
 if TYPE_CHECKING:
-    from univs.streaming.answer import Answer
-    from univs.streaming.follower import Follower
+    from univs.trackers.answers import Answer
+    from univs.trackers.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Task:
     name: str
     prompts_in: Callable[[Sequence[Prompt]], dict[int, ObjectPrompt]]
     answer_out: Callable[[Answer], FrameResult]
-    followers: Mapping[str, Callable[..., Follower] | str]
+    followers: Mapping[str, Callable[..., Tracker] | str]
     takes_categories: bool = False
     apart: bool = False
     labels: str = "masks"
 
-    def follower(self, rules: str) -> Callable[..., Follower]:
+    def follower(self, rules: str) -> Callable[..., Tracker]:
         """Who answers by these rules. Raises UserError if the task does not know them."""
         if rules not in self.followers:
             known = ", ".join(sorted(self.followers))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from univs.errors import UserError
 from univs.prompts import Prompt
 from univs.results import FrameResult
-from univs.streaming.object_prompts import ObjectPrompt
 from univs.streaming.tasks.task import Task
+from univs.trackers.object_prompts import ObjectPrompt
 
 if TYPE_CHECKING:
-    from univs.streaming.answer import Answer
+    from univs.trackers.answers import Answer
 
 
 def nothing_shown(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
@@ -24,8 +24,8 @@ def nothing_shown(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
 
 def answer_out(answer: Answer) -> FrameResult:
     """A mask for each instance; they may overlap, and in the label map the better one wins."""
-    from univs.streaming.assemblies.instances import EntityAnswer
-    from univs.streaming.found_follower import FoundAnswer
+    from univs.trackers.clip.instances import EntityAnswer
+    from univs.trackers.frame.instances import FoundAnswer
 
     assert isinstance(answer, EntityAnswer | FoundAnswer)
     return FrameResult(
@@ -44,8 +44,8 @@ VIS = Task(
     nothing_shown,
     answer_out,
     {
-        "own": "univs.streaming.own_entities:find_and_follow",
-        "official": "univs.streaming.official_entities:find_instances",
+        "own": "univs.trackers.frame.own_entities:find_and_follow",
+        "official": "univs.trackers.clip.released:find_instances",
     },
     takes_categories=True,
 )

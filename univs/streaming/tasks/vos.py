@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from univs.results import FrameResult
-from univs.streaming.object_prompts import by_object
 from univs.streaming.tasks.task import Task
+from univs.trackers.object_prompts import by_object
 
 if TYPE_CHECKING:
-    from univs.streaming.answer import Answer
+    from univs.trackers.answers import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
@@ -21,5 +21,5 @@ VOS = Task(
     "vos",
     by_object,
     answer_out,
-    {"own": "univs.streaming.frame_follower:FrameFollower", "official": "univs.streaming.official_rules:follow_shown"},
+    {"own": "univs.trackers.frame.tracker:FrameTracker", "official": "univs.trackers.clip.released:follow_shown"},
 )

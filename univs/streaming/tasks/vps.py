@@ -9,12 +9,12 @@ from univs.streaming.tasks.task import Task
 from univs.streaming.tasks.vis import nothing_shown
 
 if TYPE_CHECKING:
-    from univs.streaming.answer import Answer
+    from univs.trackers.answers import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
     """One map of segment numbers, with the class of each."""
-    from univs.streaming.assemblies.panoptic import PanopticAnswer
+    from univs.trackers.answers import PanopticAnswer
 
     assert isinstance(answer, PanopticAnswer)
     stuff = frozenset(number for number, segment in answer.infos.items() if not segment.is_thing)
@@ -28,8 +28,8 @@ VPS = Task(
     nothing_shown,
     answer_out,
     {
-        "own": "univs.streaming.own_entities:paint_everything",
-        "official": "univs.streaming.official_entities:find_segments",
+        "own": "univs.trackers.frame.own_entities:paint_everything",
+        "official": "univs.trackers.clip.released:find_segments",
     },
     takes_categories=True,
     labels="panoptic",

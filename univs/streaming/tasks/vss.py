@@ -9,12 +9,12 @@ from univs.streaming.tasks.task import Task
 from univs.streaming.tasks.vis import nothing_shown
 
 if TYPE_CHECKING:
-    from univs.streaming.answer import Answer
+    from univs.trackers.answers import Answer
 
 
 def answer_out(answer: Answer) -> FrameResult:
     """One map of class numbers, from 1 in the order of the categories."""
-    from univs.streaming.semantic_follower import SemanticAnswer
+    from univs.trackers.semantic import SemanticAnswer
 
     assert isinstance(answer, SemanticAnswer)
     return FrameResult(answer.frame_index, answer.labels(), answer.object_ids, answer.scores, names=answer.names)
@@ -24,7 +24,7 @@ VSS = Task(
     "vss",
     nothing_shown,
     answer_out,
-    dict.fromkeys(("own", "official"), "univs.streaming.official_entities:label_pixels"),
+    dict.fromkeys(("own", "official"), "univs.trackers.clip.released:label_pixels"),
     takes_categories=True,
     apart=True,
     labels="semantic",

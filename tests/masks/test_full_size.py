@@ -1,0 +1,109 @@
+"""Against maps that are enlarged whole, in one step, by torch."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.masks.full_size import axes, label_map, leaders, mask_of, seams
+from univs.masks.geometry import STRIDE, Geometry
+
+SIZES = [(240, 427, None), (33, 31, None), (5, 7, None), (240, 427, 480), (101, 53, 37), (17, 300, 32), (270, 480, 120)]
+
+
+def enlarged(logits: Tensor, geometry: Geometry) -> Tensor:
+    """P H'/4 W'/4 -> P H W: bilinear, the padding cut off."""
+    rows, columns = geometry.cells
+    scale = (STRIDE * geometry.height / geometry.input_height, STRIDE * geometry.width / geometry.input_width)
+    needed = (math.floor(rows * scale[0]) >= geometry.height, math.floor(columns * scale[1]) >= geometry.width)
+    pad = (0, 0 if needed[1] else 1, 0, 0 if needed[0] else 1)
+    maps = F.pad(logits[None, :, :rows, :columns], pad, mode="replicate")
+    large = F.interpolate(maps, scale_factor=scale, mode="bilinear", align_corners=False, recompute_scale_factor=False)
+    return large[0, :, : geometry.height, : geometry.width]
+
+
+def smooth(count: int, geometry: Geometry, seed: int, cells: int = 6) -> Tensor:
+    """Maps with a few regions each."""
+    height, width = (side // STRIDE for side in geometry.padded)
+    coarse = torch.randn(1, count, cells, cells, generator=torch.Generator().manual_seed(seed)) * 5
+    return F.interpolate(coarse, (height, width), mode="bicubic")[0]
+
+
+def agree(labels: np.ndarray, ids: list[int], whole: Tensor) -> None:
+    """Equal but where the two largest are equal as far as rounding goes."""
+    expected = np.array(ids)[whole.argmax(0).numpy()]
+    first, second = whole.topk(2, 0).values.numpy()
+    wrong = labels != expected
+    assert not (wrong & (first - second > 1e-5)).any()
+    assert wrong.mean() < 1e-4
+
+
+@pytest.mark.parametrize(("height", "width", "short"), SIZES)
+@pytest.mark.parametrize("objects", [1, 2, 7])
+def test_labels_are_those_of_the_enlarged_maps(height: int, width: int, short: int | None, objects: int) -> None:
+    geometry = Geometry.fit(height, width, short)
+    ids = [0, *range(3, 3 + objects)]
+    for seed, cells in ((0, 3), (1, 6), (2, 40)):  # 40: seams everywhere
+        maps = smooth(objects + 1, geometry, seed, cells)
+        labels = label_map(maps, ids[1:], geometry)
+        assert labels.shape == (height, width) and labels.dtype == np.uint8
+        agree(labels, ids, enlarged(maps, geometry))
+
+
+@pytest.mark.parametrize(("height", "width", "short"), SIZES)
+def test_a_mask_is_where_its_enlarged_logits_are_positive(height: int, width: int, short: int | None) -> None:
+    geometry = Geometry.fit(height, width, short)
+    (logits,) = smooth(1, geometry, 3)
+    whole = enlarged(logits[None], geometry)
+    mask = mask_of(logits, geometry)
+    assert mask.dtype == bool
+    agree(mask.astype(int), [0, 1], torch.cat([torch.zeros_like(whole), whole]))
+
+
+def test_each_pixel_lies_in_its_place() -> None:
+    geometry = Geometry.fit(101, 53, 37)
+    down, _ = axes(geometry)
+    places = np.repeat(np.arange(len(down.counts)), down.counts) + down.weights
+    centres = (np.arange(101) + 0.5) * geometry.input_height / 101 / STRIDE - 0.5
+    assert np.allclose(places, centres.clip(0), atol=1e-4)  # beyond the last cell the next one is that cell again
+    assert down.counts.sum() == 101
+
+
+def test_the_first_of_equals_counts_and_nobody_is_background() -> None:
+    geometry = Geometry.fit(64, 96)
+    assert not label_map(torch.zeros(3, 16, 24), [4, 5], geometry).any()
+    tied = torch.stack([torch.full((16, 24), -1.0), torch.ones(16, 24), torch.ones(16, 24)])
+    assert (label_map(tied, [4, 5], geometry) == 4).all()
+    assert not label_map(torch.zeros(1, 16, 24), [], geometry).any()
+
+
+def test_wide_ids_keep_their_type() -> None:
+    labels = label_map(torch.stack([torch.zeros(16, 24), torch.ones(16, 24)]), [70000], Geometry.fit(64, 96), np.int32)
+    assert labels.dtype == np.int32 and (labels == 70000).all()
+
+
+def test_only_seams_are_looked_at() -> None:
+    maps = np.zeros((2, 40, 60), np.float32)
+    maps[1, :, :30], maps[1, :, 30:] = 3, -3
+    looked_at = seams(*leaders(maps))
+    assert looked_at[:, 29].all() and looked_at.sum() == 40
+
+
+def test_a_4k_frame_costs_little_more_than_its_copy() -> None:
+    geometry = Geometry.fit(2160, 3840, 480)
+    maps = smooth(3, geometry, 0, 3)
+    whole, ours = [], []
+    for _ in range(3):
+        start = time.process_time()
+        enlarged(maps, geometry).argmax(0)
+        whole.append(time.process_time() - start)
+        start = time.process_time()
+        label_map(maps, [1, 2], geometry)
+        ours.append(time.process_time() - start)
+    assert min(ours) < min(whole) / 2

@@ -1,0 +1,148 @@
+"""Labels and masks of the frame's size from maps at a quarter of the input, made pixel by pixel at the seams alone.
+
+Between four cells a bilinear map is a mean of the four: where the same row is clearly ahead at all of them it is ahead
+at every pixel between them. Pixels of the other quads are computed as `F.interpolate` would; on a 4K frame that is a
+twentieth of them.
+
+Shapes: P maps, h w cells of the input, H W pixels of the frame, Q quads at the seams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
+
+from univs.masks.geometry import STRIDE, Geometry
+
+CLEAR = 1e-4
+"""Lead, as a share of the larger value (and of 1), that no rounding takes away."""
+AT_ONCE = 1 << 21
+"""Values that are held at a time."""
+
+
+def label_map(
+    log_odds: Tensor, object_ids: Sequence[int], geometry: Geometry, dtype: DTypeLike = np.uint8
+) -> NDArray[Any]:
+    """The object with the largest odds at each pixel of the frame.
+
+    Args:
+        log_odds: N+1 H'/4 W'/4 over the padded input from `soft_aggregate`, background first.
+        object_ids: of the N objects; `dtype` must hold them.
+    Returns:
+        H W labels, 0 for the background. Of equal odds the first counts.
+    """
+    rows, columns = geometry.cells
+    maps = np.ascontiguousarray(log_odds[:, :rows, :columns].float().cpu().numpy())
+    ids = np.array([0, *object_ids], dtype)
+    ahead, clear = leaders(maps)
+    labels = spread(ids[ahead], geometry)
+    if len(maps) > 1:
+        paint_seams(labels, maps, ids, seams(ahead, clear), geometry)
+    return labels
+
+
+def mask_of(logits: Tensor, geometry: Geometry) -> NDArray[np.bool_]:
+    """H'/4 W'/4 mask logits over the padded input -> H W, where they are positive."""
+    return label_map(torch.stack([torch.zeros_like(logits), logits]), [1], geometry, np.bool_)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the pixels of one direction lie among its cells.
+
+    counts: of each cell, the pixels that it is the nearer or equal lower neighbour of. starts: the first of them.
+    weights: of each pixel, the share of the next cell.
+    """
+
+    counts: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+@lru_cache(maxsize=16)
+def axis(pixels: int, inner: int) -> Axis:
+    """Of `pixels` of the frame that show `inner` pixels of the input, with cells of `STRIDE` of these."""
+    cells = -(-inner // STRIDE)
+    step = np.float32(1 / (STRIDE * pixels / inner))
+    places = np.maximum(step * (np.arange(pixels, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)
+    below = np.minimum(places.astype(np.int64), cells - 1)
+    counts = np.bincount(below, minlength=cells)
+    return Axis(counts, np.cumsum(counts) - counts, np.clip(places - below.astype(np.float32), 0, 1))
+
+
+def axes(geometry: Geometry) -> tuple[Axis, Axis]:
+    """Downward and across."""
+    return axis(geometry.height, geometry.input_height), axis(geometry.width, geometry.input_width)
+
+
+def leaders(maps: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """P h w -> h w row of the largest value, and whether it is clearly ahead of all others."""
+    ahead = maps.argmax(0)
+    if len(maps) == 1:
+        return ahead, np.ones(ahead.shape, bool)
+    second, first = np.partition(maps, len(maps) - 2, axis=0)[-2:]
+    return ahead, first - second > CLEAR * (1 + np.maximum(np.abs(first), np.abs(second)))
+
+
+def seams(ahead: NDArray[np.intp], clear: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """h w: whether some pixel between a cell and its next ones (right, below, diagonal) has to be looked at."""
+    ahead = np.pad(ahead, ((0, 1), (0, 1)), mode="edge")
+    clear = np.pad(clear, ((0, 1), (0, 1)), mode="edge")
+    corners = [(slice(y, y - 1 or None), slice(x, x - 1 or None)) for y in (0, 1) for x in (0, 1)]
+    certain = np.logical_and.reduce([clear[corner] & (ahead[corner] == ahead[:-1, :-1]) for corner in corners])
+    return ~certain
+
+
+def spread(cells: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+    """h w -> H W: each pixel as its lower neighbour among the cells."""
+    down, across = axes(geometry)
+    return np.repeat(np.repeat(cells, across.counts, axis=1), down.counts, axis=0)
+
+
+def paint_seams(
+    labels: NDArray[Any], maps: NDArray[np.float32], ids: NDArray[Any], looked_at: NDArray[np.bool_], geometry: Geometry
+) -> None:
+    """Put the id of the largest of P maps on the pixels of H W labels that lie in the quads looked at."""
+    down, across = axes(geometry)
+    rows, columns = np.nonzero(looked_at)
+    tall, wide = int(down.counts.max()), int(across.counts.max())
+    padded = np.pad(maps, ((0, 0), (0, 1), (0, 1)), mode="edge")
+    several = max(1, AT_ONCE // (tall * wide))
+    for start in range(0, len(rows), several):
+        y, x = rows[start : start + several], columns[start : start + several]
+        pixels_y, inside_y, weight_y = _block(down, y, tall)
+        pixels_x, inside_x, weight_x = _block(across, x, wide)
+        best: NDArray[np.float32] | None = None
+        found = np.zeros((len(y), tall, wide), ids.dtype)
+        for number, values in zip(ids, padded, strict=True):
+            above = _blend(values[y, x], values[y, x + 1], weight_x)
+            below = _blend(values[y + 1, x], values[y + 1, x + 1], weight_x)
+            value = above[:, None] * (1 - weight_y)[:, :, None] + below[:, None] * weight_y[:, :, None]
+            if best is None:
+                best = value
+                continue
+            wins = value > best
+            found[wins] = number
+            np.maximum(best, value, out=best)
+        inside = inside_y[:, :, None] & inside_x[:, None]
+        places = pixels_y[:, :, None] * labels.shape[1] + pixels_x[:, None]
+        labels.reshape(-1)[places[inside]] = found[inside]
+
+
+def _block(along: Axis, cells: NDArray[np.intp], most: int) -> tuple[Any, Any, Any]:
+    """Of each quad: its pixels in one direction, Q most; which of them are its own; the share of the next cell."""
+    pixels = along.starts[cells][:, None] + np.arange(most)
+    inside = np.arange(most) < along.counts[cells][:, None]
+    return pixels, inside, along.weights[np.minimum(pixels, len(along.weights) - 1)]
+
+
+def _blend(left: NDArray[np.float32], right: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Q values of two cells, Q n shares of the second -> Q n."""
+    return left[:, None] * (1 - share) + right[:, None] * share

@@ -1,0 +1,1 @@
+"""How a network follows objects through one video: all the state of a video lives here, and no network."""

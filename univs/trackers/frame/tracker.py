@@ -1,0 +1,248 @@
+"""Following objects frame by frame: by prompts, dense memory and their last masks; they meet in soft aggregation.
+
+Shapes: N objects, H' W' padded input, Cm mask-feature channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from univs.errors import UserError
+from univs.masks.aggregation import soft_aggregate, to_logits
+from univs.masks.geometry import STRIDE, Geometry
+from univs.models.dense_memory import MemoryKey
+from univs.models.features import ImageFeatures, Prediction
+from univs.models.univs import UniVS
+from univs.settings import Count
+from univs.trackers.answers import Answer, CompetingAnswer
+from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
+from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
+from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.object_table import ObjectTable
+from univs.trackers.prompt_encoding import encode_prompts, given_masks, rough_maps, united_masks
+from univs.trackers.tracker import Clip
+
+
+class FrameTracker:
+    """Follows any number of objects that come and go through one video, a frame at a time.
+
+    Args:
+        model: what encodes and decodes; all that is remembered lives here.
+        geometry: sizes of the frames of this video.
+        clip_length, clip_stride: of the loop; both 1 here.
+        initial_query: `memory`: the mean of everything remembered of the object.
+        memory_encoding: `own_frame`: a predicted mask is turned into tokens on the frame it belongs to.
+        self_attention: which queries see each other in the decoder (`UniVS.decode`).
+        token_width: prompt tokens kept of one frame; None: as many as the model was made for.
+        token_frames: of how many of the last frames the tokens of the predicted masks are kept.
+        dense_frames: entries of the dense memory, the previous frame apart.
+        dense_interval: frames from one entry to the next.
+        confine_prompts: on the frame of a box the object lies in the box; a new object that was clicked at is the
+            connected parts of its mask that hold a click (`confinement`).
+    """
+
+    def __init__(
+        self,
+        model: UniVS,
+        geometry: Geometry,
+        *,
+        clip_length: int = 1,
+        clip_stride: int = 1,
+        initial_query: str = "memory",
+        memory_encoding: str = "own_frame",
+        self_attention: str = "sep",
+        token_width: int | None = None,
+        token_frames: Count = 2,
+        dense_frames: Count = 6,
+        dense_interval: Count = 5,
+        confine_prompts: bool = True,
+    ) -> None:
+        for name, value, known in (
+            ("clip_length", clip_length, 1),
+            ("clip_stride", clip_stride, 1),
+            ("initial_query", initial_query, "memory"),
+            ("memory_encoding", memory_encoding, "own_frame"),
+        ):
+            if value != known:
+                raise UserError(f"{name} is {value!r}; following objects frame by frame needs {known!r}")
+        if token_frames < 0 or dense_frames < 1 or dense_interval < 1:
+            raise UserError("token_frames must be 0 or more, dense_frames and dense_interval 1 or more")
+        self.model = model
+        self.geometry = geometry
+        self.objects = ObjectTable()
+        self._self_attention = self_attention
+        self._confines = confine_prompts
+        self._tokens = TokenPool(token_width or model.visual_sampler.tokens, token_frames)
+        self._dense = DensePool(Schedule(dense_frames, dense_interval)) if model.dense_memory is not None else None
+        self._device = model.pixel_mean.device
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects that are being followed."""
+        return self.objects.ids
+
+    def answer(self, clip: Clip) -> list[Answer]:
+        """Answer the one frame of the clip."""
+        frame, prompts = clip.frames[0], clip.prompts.get(clip.span.start, {})
+        if not prompts and not len(self.objects):
+            return [self._nobody(frame.index)]
+        features = frame.features
+        given = united_masks(prompts)
+        shrunk = given_masks(prompts, self.geometry, self._device)
+        new = {object_id for object_id in prompts if object_id not in self.objects}
+        self._take_in(features, prompts, shrunk, frame.index)
+        key = frame.key
+        asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
+        logits = self._decode(features, key, shrunk, asked)
+        if self._confines:
+            self._confine(logits, asked, new)
+        log_odds = soft_aggregate(logits)
+        probabilities = log_odds.softmax(0)[1:]
+        scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
+        scores.update(dict.fromkeys(given, 1.0))
+        answer = CompetingAnswer(frame.index, self.objects.ids, scores, self.geometry, log_odds, given)
+        self._remember(features, key, probabilities, answer, prompted=bool(prompts))
+        return [answer]
+
+    def finish(self) -> list[Answer]:
+        """Nothing is left: every frame is answered at once."""
+        return []
+
+    def remove(self, object_id: int) -> None:
+        """Stop following an object. KeyError if it is not known."""
+        row = self.objects.remove(object_id)
+        self._tokens.remove(row)
+        if self._dense is not None:
+            self._dense.remove(row)
+
+    def _nobody(self, frame_index: int) -> Answer:
+        """The answer while no object is known: there is nothing to look for."""
+        height, width = (side // STRIDE for side in self.geometry.padded)
+        return CompetingAnswer(frame_index, (), {}, self.geometry, torch.zeros(1, height, width), {})
+
+    def _take_in(
+        self,
+        features: ImageFeatures,
+        prompts: Mapping[int, ObjectPrompt],
+        given: Mapping[int, Tensor],
+        frame_index: int,
+    ) -> None:
+        """Make room for new objects and pin the tokens of all prompts."""
+        if not prompts:
+            return
+        tokens = encode_prompts(self.model, features, self.geometry, prompts, given, frame_index)
+        new = self.objects.add(list(prompts))
+        self._tokens.add(len(new))
+        if self._dense is not None:
+            self._dense.add(len(new))
+        for object_id, said in tokens.items():
+            self._tokens.pin(self.objects.row(object_id), said)
+
+    def _decode(
+        self,
+        features: ImageFeatures,
+        key: MemoryKey | None,
+        given: Mapping[int, Tensor],
+        asked: Mapping[int, ObjectPrompt],
+    ) -> Tensor:
+        """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded; `asked`: just prompted ones."""
+        logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
+        for object_id, mask in given.items():
+            logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], STRIDE)[0])
+        rows = [row for row, object_id in enumerate(self.objects.ids) if object_id not in given]
+        if rows:
+            queries = self.model.prompt_queries([self._tokens.tokens(rows)])
+            prediction = self.model.decode(
+                features,
+                prompts=queries,
+                dense=self._residual(features, key, rows, asked),
+                self_attention=self._self_attention,
+            )
+            assert isinstance(prediction, Prediction)
+            logits[rows] = prediction.mask_logits[0, :, 0]
+        below, right = self.geometry.cells
+        logits[:, below:] = logits[:, :, right:] = NOBODY
+        return logits
+
+    def _confine(self, logits: Tensor, prompts: Mapping[int, ObjectPrompt], new: set[int]) -> None:
+        """Hold the logits (N H'/4 W'/4, changed in place) of just prompted objects to what was said for certain."""
+        for object_id, said in prompts.items():
+            row = self.objects.row(object_id)
+            if said.boxes:
+                boxes = torch.stack([self.geometry.shrink_box(box.xyxy) for box in said.boxes])
+                logits[row] = inside_boxes(logits[row], boxes)
+            clicks = [xy for points in said.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
+            if clicks and object_id in new:
+                logits[row] = around_points(logits[row], self.geometry.shrink_points(clicks).tolist())
+
+    def _residual(
+        self, features: ImageFeatures, key: MemoryKey | None, rows: list[int], asked: Mapping[int, ObjectPrompt]
+    ) -> Tensor | None:
+        """1 n Cm H'/4 W'/4 residual on the mask features; None if there is nothing to read.
+
+        Objects with an entry read the memory. Those without one that were asked for on this frame read their own
+        prompt, as a rough entry; anybody else gets zero.
+        """
+        dense, pool = self.model.dense_memory, self._dense
+        if dense is None or pool is None or key is None:
+            return None
+        known = [index for index, row in enumerate(rows) if pool.knows(row)]
+        prompted = {self.objects.row(object_id): said for object_id, said in asked.items()}
+        fresh = [index for index, row in enumerate(rows) if row in prompted and not pool.knows(row)]
+        parts: list[tuple[list[int], Tensor]] = []
+        if known:
+            read = pool.read(dense, key, [rows[index] for index in known])
+            parts.append((known, dense.residual(features, read)))
+        if fresh:
+            maps = torch.stack([rough_maps(prompted[rows[index]], self.geometry) for index in fresh])
+            parts.append((fresh, dense.prompt_residual(features, key, maps[None].to(self._device))))
+        if not parts:
+            return None
+        if len(parts[0][0]) == len(rows):
+            return parts[0][1]
+        first = parts[0][1]
+        full = first.new_zeros(1, len(rows), *first.shape[2:])
+        for indices, part in parts:
+            full[:, indices] = part
+        return full
+
+    def _remember(
+        self,
+        features: ImageFeatures,
+        key: MemoryKey | None,
+        probabilities: Tensor,
+        answer: CompetingAnswer,
+        *,
+        prompted: bool,
+    ) -> None:
+        """Let the answer re-enter: tokens of the predicted masks, and the frame as a dense entry.
+
+        An object that is not visible keeps the tokens of the frames on which it was; its dense value says where it is
+        not. A frame that shows nobody is not worth a lasting place.
+        """
+        visible = [object_id for object_id, score in answer.scores.items() if score > 0]
+        rows = self.objects.rows(object_id for object_id in visible if object_id not in answer.given)
+        if rows:
+            masks = probabilities[rows].repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
+            self._tokens.write(rows, self.model.encode_masks(features, masks, answer.frame_index))
+        if key is not None and self.model.dense_memory is not None and self._dense is not None:
+            value = self.model.dense_memory.memory_value(features, probabilities[None])
+            self._dense.write(answer.frame_index, key, value, keep=bool(visible), pinned=prompted)
+
+
+def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:
+    """Mean probability inside its own mask of every object, 0 where the mask is empty.
+
+    Args:
+        log_odds: N+1 h w, background first.
+        probabilities: N h w of the objects, the soft-max of `log_odds` without the background.
+    """
+    best = log_odds.argmax(0)
+    objects = torch.arange(1, len(log_odds), device=best.device)[:, None, None]
+    visible = best == objects
+    inside = torch.where(visible, probabilities, 0).sum((1, 2))
+    return (inside / visible.sum((1, 2)).clamp_min(1)).tolist()
