@@ -11,12 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, area, cells, colour, picture
 from univs.errors import UserError
 from univs.prompts import Box, Mask, Points, Prompt, Text
 from univs.results import FrameResult
 from univs.streaming import Session
-
-from .scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, area, cells, colour, picture
 
 LEFT, RIGHT = (8, 8, 24, 24), (32, 48, 56, 80)
 MOSTLY = {"the one": 0.8 * colour(1) + 0.6 * colour(2)}

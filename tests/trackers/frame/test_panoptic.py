@@ -10,11 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.trackers.scripted import Rectangle, ScriptedModel, ScriptedWords, Sight, area, cells, picture
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
-
-from .scripted import Rectangle, ScriptedModel, ScriptedWords, Sight, area, cells, picture
 
 CATS = Categories(("sea 4", "cat 1", "dog 2", "sky 3"), frozenset({1, 2}))
 SKY, SEA, CAT, DOG = (0, 0, 32, 96), (32, 0, 64, 96), (24, 8, 48, 24), (40, 48, 56, 80)

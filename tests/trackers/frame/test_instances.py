@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, Sight, area, cells, colour, picture
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
-
-from .scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, Sight, area, cells, colour, picture
 
 CATS = Categories(("cat 1", "dog 2", "sky 3"), frozenset({0, 1}))
 LEFT, RIGHT = (8, 8, 24, 24), (32, 48, 56, 80)

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.trackers.scripted import SURE, Rectangle, ScriptedMemory, ScriptedModel, area, cells, colour, picture
 from univs.errors import UserError
 from univs.prompts import Box, Mask, Points, Prompt, Scribble
 from univs.results import FrameResult
 from univs.streaming import Session, segment
-
-from .scripted import SURE, Rectangle, ScriptedMemory, ScriptedModel, area, cells, colour, picture
 
 PLACES: dict[int, Rectangle] = {1: (8, 8, 24, 24), 2: (40, 32, 56, 64), 3: (8, 64, 24, 88)}
 
