@@ -63,4 +63,5 @@ def expecting(path: Path, fields: str) -> Iterator[None]:
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise UserError(f"{path} does not hold what was expected ({error!r:.200}): {fields}") from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else repr(error)
+        raise UserError(f"{path} does not hold what was expected ({why:.200}): {fields}") from error

@@ -75,13 +75,13 @@ def test_images_without_stuff_labels(named_folder: Path) -> None:
 
 
 def test_exclusion_and_selection(named_folder: Path) -> None:
-    assert [e["file_name"] for e in NamedImages(named_folder, exclude=["coco/0.jpg"]).entries] == ["1.jpg", "2.jpg"]
-    assert [e["file_name"] for e in NamedImages(named_folder, only=["coco/2.jpg"]).entries] == ["2.jpg"]
+    assert [e.file for e in NamedImages(named_folder, exclude=["coco/0.jpg"]).folder.images] == ["1.jpg", "2.jpg"]
+    assert [e.file for e in NamedImages(named_folder, only=["coco/2.jpg"]).folder.images] == ["2.jpg"]
 
 
 def test_malformed_expressions_are_one_line(named_folder: Path) -> None:
     (named_folder / "said.json").write_text('{"expressions": [{"expression": "x"}]}')
-    with pytest.raises(UserError, match="no expressions with annotation_id"):
+    with pytest.raises(UserError, match="said.json does not hold .*it lacks 'annotation_id'"):
         NamedImages(named_folder, expressions=named_folder / "said.json")
     with pytest.raises(UserError, match="nothing.json does not exist; expected expressions"):
         NamedImages(named_folder, expressions=named_folder / "nothing.json")

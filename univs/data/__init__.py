@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from univs.data.clips import ClipSettings, TrainingClip, TrainingClips, build_clips, collate_clips
-    from univs.data.coco_instances import CocoInstances
     from univs.data.photo import Photo
-    from univs.data.photo_masks import PhotoMasks
     from univs.data.region_labels import RegionLabels
     from univs.formats.sample import IGNORE, VideoSample
 
@@ -22,9 +20,7 @@ _HOMES = {
     "TrainingClips": "univs.data.clips",
     "build_clips": "univs.data.clips",
     "collate_clips": "univs.data.clips",
-    "CocoInstances": "univs.data.coco_instances",
     "Photo": "univs.data.photo",
-    "PhotoMasks": "univs.data.photo_masks",
     "RegionLabels": "univs.data.region_labels",
     "IGNORE": "univs.formats.sample",
     "VideoSample": "univs.formats.sample",
@@ -33,9 +29,7 @@ _HOMES = {
 __all__ = [
     "IGNORE",
     "ClipSettings",
-    "CocoInstances",
     "Photo",
-    "PhotoMasks",
     "RegionLabels",
     "TrainingClip",
     "TrainingClips",

@@ -12,25 +12,23 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from univs.data.appearance import degrade
-from univs.data.coco_instances import CocoInstances
 from univs.data.composites import Scene, composite_scene, static_scene
 from univs.data.photo import PhotoSource
-from univs.data.photo_masks import PhotoMasks
 from univs.data.photo_pool import PhotoPool, object_areas
 from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
-from univs.data.public_sources import open_folder, open_set
 from univs.data.region_labels import RegionLabels
 from univs.data.source_settings import Reader, open_source
+from univs.data.sources import open_images, open_masks, open_set, open_videos
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
 from univs.formats.sample import VideoSample
 from univs.settings import Among, Count, SomeAboveZero, Weight
 
 READERS = {
-    "photos": Reader(PhotoMasks),
-    "coco": Reader(CocoInstances),
+    "photos": Reader(open_masks),
+    "coco": Reader(open_images),
     "regions": Reader(RegionLabels),
-    "videos": Reader(open_folder, gaps=True),
+    "videos": Reader(open_videos, gaps=True),
     "set": Reader(open_set, gaps=True),
 }
 """Kind of a source -> what reads it."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from univs.data.coco_instances import MANY_OBJECTS, CocoInstances, draw_masks, is_one_object, read_entry
 from univs.errors import UserError
-from univs.formats.files import files_by_stem, read_names, require_folder
+from univs.formats.files import files_by_stem, require_folder
+from univs.formats.image_folder import read_folder
 from univs.formats.label_pixels import read_indices, require_same_size
 from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import is_mask
-from univs.texts import read_json
 from univs.video.images import is_image
 from univs.video.pictures import read_rgb
 from univs.vocabularies import plain_name
@@ -37,12 +35,19 @@ def merged_name(name: str) -> str:
     return SYNONYMS.get(plain, plain)
 
 
+def renamed(sample: VideoSample) -> VideoSample:
+    """The same clip under merged names."""
+    things = {number: merged_name(name) for number, name in sample.categories.items()}
+    stuff = {number: merged_name(name) for number, name in sample.stuff.items()}
+    return replace(sample, categories=things, stuff=stuff)
+
+
 class NamedImages:
-    """Images of a COCO folder (`annotations.json` beside `images/`) with the names of their things and stuff.
+    """Images of a folder (see `univs.formats.image_folder`) with the merged names of their things and stuff.
 
     Args:
         root: the folder.
-        expressions: a JSON of `expressions`, each with `expression`, `image_id` and `annotation_id`.
+        expressions: a JSON of `expressions`, each with `expression` and `annotation_id`.
         exclude, only: names of images as `file.jpg` or `folder/file.jpg` (a list, or a text file with one a line) to
             leave out, or to take alone.
         complete: whether things of no listed name may be taken for background; images with `only_categories` never are.
@@ -59,77 +64,24 @@ class NamedImages:
         only: str | Path | list[str] | None = None,
         complete: bool = True,
     ) -> None:
-        self.photos = CocoInstances(root, complete=complete)  # checks the files
-        self.name = self.photos.name
-        self.masks: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for annotation in self.photos.annotations:
-            if annotation["segmentation"]:
-                self.masks[annotation["image_id"]].append(annotation)
-        banned, wanted = read_names(exclude), None if only is None else read_names(only)
-        self.entries = [
-            entry
-            for entry in self.photos.images_listed
-            if not self._listed(entry, banned) and (wanted is None or self._listed(entry, wanted))
-        ]
-        self.noun = {number: merged_name(noun) for number, noun in self.photos.noun.items()}
-        self.stuff_names = frozenset(self.noun[m["category_id"]] for m in self.photos.annotations if m.get("stuff"))
-        self.said: dict[int, list[str]] = defaultdict(list)
-        for item in _expressions(expressions):
-            self.said[item["annotation_id"]].append(item["expression"])
+        said = None if expressions is None else Path(expressions)
+        self.folder = read_folder(Path(root), expressions=said, exclude=exclude, only=only, complete=complete)
+        self.names = tuple(sorted({merged_name(name) for name in self.folder.source.names.values()}))
+        self.stuff_names = frozenset(map(merged_name, self.folder.stuff_names))
 
     def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All category names, in alphabetical order."""
-        return tuple(sorted(set(self.noun.values())))
+        return len(self.folder.images)
 
     def judged(self, index: int) -> frozenset[str]:
         """Names of things whose absence from the labels of an image says that they are not there."""
-        entry = self.entries[index]
-        if entry.get("only_categories"):
-            return frozenset(merged_name(name) for name in entry["only_categories"])
-        return frozenset(self.names) - self.stuff_names if self.photos.complete else frozenset()
+        image = self.folder.images[index]
+        if image.only:
+            return frozenset(map(merged_name, image.only))
+        return frozenset(self.names) - self.stuff_names if self.folder.complete else frozenset()
 
     def __getitem__(self, index: int) -> VideoSample:
         """One image as a clip of one frame. `panoptic` is there where stuff is labelled, 255 where nobody labelled."""
-        entry = self.entries[index]
-        image = read_entry(self.photos.images, entry)
-        height, width = image.shape[:2]
-        objects, panoptic = np.zeros((height, width), np.uint8), np.full((height, width), IGNORE, np.uint8)
-        stuffed = bool(entry.get("stuff_labelled")) or entry.get("mask_level") == "category"
-        masks = draw_masks(self.masks[entry["id"]], (height, width), self.photos.path)
-        masks.sort(key=lambda pair: (not pair[1].get("stuff"), -int(pair[0].sum())))  # stuff below, small things on top
-        things: dict[int, str] = {}
-        stuff: dict[int, str] = {}
-        said: dict[int, list[str]] = {}
-        for number, (mask, annotation) in enumerate(masks[: IGNORE - 1], start=1):
-            noun = self.noun[annotation["category_id"]]
-            one = is_one_object(annotation) and entry.get("mask_level") not in MANY_OBJECTS
-            if annotation.get("stuff") or not one:
-                stuff[number] = noun  # a crowd has a name as stuff has one
-                if not annotation.get("stuff"):
-                    objects[mask & (objects == 0)] = IGNORE
-            else:
-                things[number] = noun
-                objects[mask] = number
-                if annotation.get("id") in self.said:
-                    said[number] = self.said[annotation["id"]]
-            panoptic[mask] = number
-        return VideoSample(
-            image[None],
-            objects[None],
-            things,
-            complete=self.photos.complete and not entry.get("only_categories") and entry.get("mask_level") is None,
-            name=f"{self.name}/{entry['file_name']}",
-            panoptic=panoptic[None] if stuffed else None,
-            stuff=stuff if stuffed else {},
-            expressions=said,
-        )
-
-    def _listed(self, entry: dict[str, Any], names: frozenset[str]) -> bool:
-        return entry["file_name"] in names or f"{self.name}/{entry['file_name']}" in names
+        return renamed(self.folder.recordings[index].sample())
 
 
 class SemanticImages:
@@ -171,14 +123,3 @@ class SemanticImages:
             panoptic=panoptic[None],
             stuff={number: self.names[number - 1] for number in seen},
         )
-
-
-def _expressions(path: str | Path | None) -> list[dict[str, Any]]:
-    if path is None:
-        return []
-    content = read_json(Path(path), "expressions: [expression, annotation_id]")
-    try:
-        found = content["expressions"]
-        return [item for item in found if isinstance(item["expression"], str) and int(item["annotation_id"]) >= 0]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} has no expressions with annotation_id: {error!r}") from error

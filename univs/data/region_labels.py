@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from univs.data.photo import Photo, shrink
-from univs.data.photo_masks import pair_files
 from univs.formats.label_pixels import read_indices, require_same_size
+from univs.formats.photo_masks import pair_files
 from univs.settings import Count, Share
 from univs.video.pictures import read_rgb
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from univs.data.appearance import degrade
 from univs.data.clips import draw
-from univs.data.named_images import NamedImages, SemanticImages, merged_name
+from univs.data.named_images import NamedImages, SemanticImages, merged_name, renamed
 from univs.data.source_settings import Reader, open_source
 from univs.data.warps import opencv
 from univs.errors import UserError
@@ -193,14 +193,4 @@ class SynthWords:
         return len(self.world)
 
     def __getitem__(self, index: int) -> VideoSample:
-        sample = self.world[index]
-        return VideoSample(
-            sample.frames,
-            sample.labels,
-            {number: merged_name(name) for number, name in sample.categories.items()},
-            sample.complete,
-            sample.name,
-            sample.panoptic,
-            {number: merged_name(name) for number, name in sample.stuff.items()},
-            sample.expressions,
-        )
+        return renamed(self.world[index])

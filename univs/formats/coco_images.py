@@ -1,4 +1,4 @@
-"""Images with masks in the COCO JSON: what COCO, LVIS, RefCOCO and EntitySeg share, for reading and for writing.
+"""Images with masks in the COCO JSON: what COCO, LVIS, RefCOCO, EntitySeg and folders of one's own share.
 
 An image is a recording of one frame. Its objects are numbered from 1 in the order of the file.
 """
@@ -25,22 +25,42 @@ from univs.results import encode_rle
 FIELDS = "images: [id, height, width], annotations: [image_id, category_id, segmentation], categories: [id, name]"
 
 
-class Annotation(NamedTuple):
-    """A mask of an image."""
+SEVERAL = ("group", "category")
+"""Mask levels that cover several objects at once."""
 
-    key: int
+
+class Annotation(NamedTuple):
+    """A mask of an image.
+
+    key: its official id, None where the file gives none; place: in the file. crowd: it covers several objects.
+    """
+
+    key: int | None
+    place: int
     category: int
     crowd: bool
+    stuff: bool
     area: float
     segmentation: Any
 
+    @property
+    def called(self) -> str:
+        """Which one it is, for messages."""
+        return f"annotation number {self.place}" if self.key is None else f"annotation {self.key}"
+
 
 class CocoImage(NamedTuple):
-    """An image: its official id, its file as the JSON calls it (or where it is to be had), height and width."""
+    """An image: its official id, its file as the JSON calls it (or where it is to be had), height and width.
+
+    level, only, stuffed: what folders of one's own say of it (see `univs.formats.image_folder`).
+    """
 
     key: int
     file: str
     size: tuple[int, int]
+    level: str | None = None
+    only: tuple[str, ...] = ()
+    stuffed: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,19 +89,25 @@ def coco_file(path: Path, content: Mapping[str, Any]) -> CocoFile:
     with expecting(path, FIELDS):
         names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
         stuff = frozenset(int(row["id"]) for row in content["categories"] if is_stuff(row))
-        images = [
-            CocoImage(int(row["id"]), file_of(row), (int(row["height"]), int(row["width"])))
-            for row in content["images"]
-        ]
+        images = [image_of(row) for row in content["images"]]
         annotations: dict[int, list[Annotation]] = defaultdict(list)
         for place, row in enumerate(content["annotations"]):
             category = int(row["category_id"])
             if category not in names:
                 raise ValueError(f"annotation {place} has the unknown category {category}")
             need_mask(row, place)
-            crowd, area = bool(row.get("iscrowd", 0)), float(row.get("area", 0))
-            one = Annotation(int(row.get("id", place)), category, crowd, area, compact(row["segmentation"]))
+            one = Annotation(
+                key=int(row["id"]) if "id" in row else None,
+                place=place,
+                category=category,
+                crowd=bool(row.get("iscrowd", 0)) or row.get("mask_level") in SEVERAL,
+                stuff=bool(row.get("stuff", 0)) or category in stuff,
+                area=float(row.get("area", 0)),
+                segmentation=compact(row["segmentation"]),
+            )
             annotations[int(row["image_id"])].append(one)
+        if annotations and not any(one.segmentation for found in annotations.values() for one in found):
+            raise ValueError("no annotation has a mask in its segmentation: boxes alone")
     return CocoFile(path, images, dict(annotations), names, stuff)
 
 
@@ -100,6 +126,17 @@ def is_stuff(category: Mapping[str, Any]) -> bool:
     return category.get("isthing", 1) == 0 or category.get("type") == "stuff"
 
 
+def image_of(row: Mapping[str, Any]) -> CocoImage:
+    """An entry of `images`. Raises KeyError and the like for one that does not fit."""
+    size, only = (int(row["height"]), int(row["width"])), row.get("only_categories") or ()
+    if min(size) < 1:
+        raise ValueError(f"image {row['id']} has {size[1]}x{size[0]} pixels")
+    if isinstance(only, str):
+        raise ValueError(f"only_categories of image {row['id']} is {only!r}, not a list of names")
+    level = row.get("mask_level")
+    return CocoImage(int(row["id"]), file_of(row), size, level, tuple(map(str, only)), bool(row.get("stuff_labelled")))
+
+
 def file_of(row: Mapping[str, Any]) -> str:
     """The file of an image: `file_name`, or the folder and name at the end of LVIS's `coco_url`."""
     if "coco_url" in row and "file_name" not in row:
@@ -113,10 +150,7 @@ def image_recording(
     """An image at `file` with the masks that its source has of it."""
     annotations = source.annotations.get(image.key, [])
     ids = number_annotations(annotations)
-    named = [
-        (number, source.names[one.category], one.category in source.stuff)
-        for number, one in zip(ids, annotations, strict=True)
-    ]
+    named = [(number, source.names[one.category], one.stuff) for number, one in zip(ids, annotations, strict=True)]
     stuff = {number: name for number, name, is_stuff in named if is_stuff and number != IGNORE}
     what = f"{source.path}, image {image.key}"
     return Recording(
@@ -155,7 +189,7 @@ def label_image(
     """The labels of an image; with a panoptic map if `full`. Raises UserError for masks that do not fit."""
 
     def where(place: int) -> str:
-        return f"{what}, annotation {annotations[place].key}"
+        return f"{what}, {annotations[place].called}"
 
     crowd = [one.crowd for one in annotations]
     masks = [one.segmentation for one in annotations]

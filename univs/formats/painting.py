@@ -10,7 +10,7 @@ import numpy as np
 
 from univs.formats.sample import IGNORE
 from univs.masks.overlaps import draw
-from univs.masks.rle import read_masks
+from univs.masks.rle import ReadMasks, read_masks
 
 MOST_OBJECTS = 254
 """Ids that a label map has room for."""
@@ -54,13 +54,22 @@ def paint(
         crowd: which of them lie beneath all others; none if empty.
     Raises UserError for masks that are broken.
     """
-    read = read_masks(masks, size, where)
-    labels = np.zeros(size, np.uint8)
-    shown = [place for place, rle in enumerate(read.rles) if rle is not None]
-    for place in sorted(shown, key=lambda k: (not (crowd and crowd[k]), -read.areas[k])):
-        rle = read.rles[place]
-        assert rle is not None
-        labels[draw(rle)] = ids[place]
+    return overlay(read_masks(masks, size, where), ids, size, [int(not several) for several in crowd])
+
+
+def overlay(
+    read: ReadMasks, ids: Sequence[int | None], size: tuple[int, int], layers: Sequence[int] = (), base: int = 0
+) -> np.ndarray:
+    """Label map H W uint8 of masks that have been read, each under its id (None: left out); `base` is where none lies.
+
+    layers: those of higher ones lie on those of lower ones, and in each smaller ones on larger ones; all in one if
+    empty.
+    """
+    labels = np.full(size, base, np.uint8)
+    for place in sorted(range(len(ids)), key=lambda k: (layers[k] if layers else 0, -read.areas[k])):
+        rle, number = read.rles[place], ids[place]
+        if rle is not None and number is not None:
+            labels[draw(rle)] = number
     return labels
 
 

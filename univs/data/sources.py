@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from univs.data.photo import Photo, shrink
 from univs.errors import UserError
-from univs.formats import Recording, RecordingSet, read_set
-from univs.formats.davis import read_folder
+from univs.formats import Recording, RecordingSet, davis, image_folder, photo_masks, read_set
 from univs.formats.files import read_names
 from univs.settings import Count
 
@@ -30,38 +30,62 @@ class AnnotatedVideo:
 
 
 class SetPhotos:
-    """The images of a set, each a recording of one frame (a `PhotoSource`).
+    """Images, each a recording of one frame (a `PhotoSource`).
 
-    recordings: those to take. classes: whether the set names what its images show. longest: of a side, in pixels.
+    name: of the set. nouns: place of an image -> the categories on it. longest: of a side, in pixels.
     """
 
-    def __init__(self, name: str, recordings: Sequence[Recording], *, classes: bool, longest: Count = 400) -> None:
-        self.name, self._recordings, self._classes, self._longest = name, recordings, classes, longest
+    def __init__(
+        self, name: str, recordings: Sequence[Recording], nouns: Callable[[int], Iterable[str]], longest: int
+    ) -> None:
+        self.name, self._recordings, self._nouns, self._longest = name, recordings, nouns, longest
 
     def __len__(self) -> int:
         return len(self._recordings)
 
     def nouns(self, index: int) -> frozenset[str]:
-        return frozenset(self._recordings[index].categories.values()) if self._classes else frozenset()
+        return frozenset(self._nouns(index))
 
     def __getitem__(self, index: int) -> Photo:
         recording = self._recordings[index]
-        image, labels = recording.read(0)
-        image, labels = shrink(image, labels, self._longest)
-        return Photo(
-            image, labels, dict(recording.categories), recording.complete, name=f"{self.name}/{recording.name}"
-        )
+        image, labels = shrink(*recording.read(0), self._longest)
+        return Photo(image, labels, dict(recording.categories), recording.complete, recording.name)
 
 
-def open_folder(
+def open_videos(
     root: str | Path,
     exclude: str | Path | list[str] | None = None,
     image_set: str | Path | None = None,
     complete: bool = False,
 ) -> list[AnnotatedVideo]:
     """The sequences of a folder laid out as DAVIS is (see `univs.formats.davis.read_folder`)."""
-    data = read_folder(Path(root), exclude=exclude, image_set=image_set, complete=complete)
+    data = davis.read_folder(Path(root), exclude=exclude, image_set=image_set, complete=complete)
     return [AnnotatedVideo(recording) for recording in data.recordings]
+
+
+def open_masks(
+    root: str | Path,
+    category: str | None = None,
+    exclude: str | Path | list[str] | None = None,
+    longest: Count = 400,
+) -> SetPhotos:
+    """Photos with a mask each (see `univs.formats.photo_masks.read_folder`)."""
+    data = photo_masks.read_folder(Path(root), category=category, exclude=exclude)
+    return SetPhotos(data.name, data.recordings, partial(_categories, data.recordings), longest)
+
+
+def open_images(
+    root: str | Path,
+    exclude: str | Path | list[str] | None = None,
+    complete: bool = True,
+    longest: Count = 400,
+) -> SetPhotos:
+    """The objects on images of one's own (see `univs.formats.image_folder.read_folder`); stuff is passed over.
+
+    `complete` False says that things of other categories may be unlabelled.
+    """
+    folder = image_folder.read_folder(Path(root), exclude=exclude, complete=complete, stuffed=False).with_things()
+    return SetPhotos(folder.name, folder.recordings, folder.things, longest)
 
 
 def open_set(
@@ -80,11 +104,20 @@ def open_set(
     banned = read_names(exclude)
     recordings = chosen(data, banned)
     if len(recordings) and len(recordings[0].frames) == 1:
-        return SetPhotos(data.name, recordings, classes=bool(data.classes), longest=longest)
+        nouns = partial(_categories, recordings) if data.classes else _unnamed
+        return SetPhotos(data.name, recordings, nouns, longest)
     videos = [AnnotatedVideo(recording) for recording in recordings if recording.annotated]
     if not videos:
         raise UserError(f"{name} in {root}: the split {split} has no labelled video left to train on")
     return videos
+
+
+def _categories(recordings: Sequence[Recording], index: int) -> Iterable[str]:
+    return recordings[index].categories.values()
+
+
+def _unnamed(index: int) -> Iterable[str]:
+    return ()
 
 
 def chosen(data: RecordingSet, banned: frozenset[str]) -> Sequence[Recording]:

@@ -1,4 +1,4 @@
-"""Readers give back the masks that were written, and say plainly what is missing."""
+"""Readers of training data give back the masks that were written, and say plainly what is missing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,60 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from univs.data import CocoInstances, PhotoMasks, RegionLabels, VideoSample
-from univs.data.photo import CachedPhotos
+from univs.data import build_clips
+from univs.data.sources import AnnotatedVideo, SetPhotos, open_images, open_masks, open_set
+from univs.data.synth import SynthVS
 from univs.errors import UserError
+from univs.formats import find_set, read_set
 from univs.formats.davis import read_folder
 
 
+def export(name: str, root: Path) -> Path:
+    known, world = find_set(name), SynthVS("val", (128, 192), 4, seed=5)
+    known.load().write([world[0], world[1]], root, "train", **known.options)
+    return root
+
+
+def test_videos_are_read_at_their_annotated_frames(tmp_path: Path) -> None:
+    root = export("ytvos19", tmp_path)
+    videos = open_set("ytvos19", root)
+    assert isinstance(videos, list) and all(isinstance(video, AnnotatedVideo) for video in videos)
+    recordings = read_set("ytvos19", root, "train").recordings
+    assert [len(video) for video in videos] == [len(recording.annotated) for recording in recordings]
+    sample = recordings[1].sample()
+    for index in range(len(videos[1])):
+        frame, labels = videos[1].read(index)
+        np.testing.assert_array_equal(frame, sample.frames[index])
+        np.testing.assert_array_equal(labels, sample.labels[index])
+    left = open_set("ytvos19", root, exclude=[recordings[0].name])
+    assert isinstance(left, list) and [video.recording.name for video in left] == [recordings[1].name]
+    with pytest.raises(UserError, match="no labelled video left"):
+        open_set("ytvos19", root, exclude=[recording.name for recording in recordings])
+
+
+def test_images_are_photos_with_their_nouns(tmp_path: Path) -> None:
+    root = export("coco", tmp_path)
+    photos = open_set("coco", root, longest=48)
+    assert isinstance(photos, SetPhotos) and len(photos) == 8
+    photo = photos[2]
+    assert photo.image.shape == (32, 48, 3) and photo.labels.shape == (32, 48)
+    assert photos.nouns(2) == set(photo.categories.values()) != set()
+
+
+def test_clips_are_made_of_sets(tmp_path: Path) -> None:
+    sources = [
+        {"kind": "set", "name": "ytvos19", "root": export("ytvos19", tmp_path / "a"), "gaps": [1, 1]},
+        {"kind": "set", "name": "coco", "root": export("coco", tmp_path / "b")},
+    ]
+    clips = build_clips(sources, {"video": 1, "photo": 1}, frames=2, size=64, length=6, seed=1)
+    kinds = {clips[index].kind for index in range(6)}
+    assert "video" in kinds and kinds & {"static", "composite"}
+    with pytest.raises(UserError, match="unknown data set ytvos17: did you mean ytvos1"):
+        build_clips([{"kind": "set", "name": "ytvos17", "root": tmp_path}], {"video": 1})
+
+
 def test_photo_masks(photo_folder: Path) -> None:
-    photos = PhotoMasks(photo_folder, category="cat", exclude=["cats/p0.jpg"])
+    photos = open_masks(photo_folder, category="cat", exclude=["cats/p0.jpg"])
     assert len(photos) == 2 and photos.nouns(0) == {"cat"}
     photo = photos[0]
     expected = np.zeros((120, 160), np.uint8)
@@ -27,7 +73,7 @@ def test_photo_masks(photo_folder: Path) -> None:
 
 
 def test_photo_masks_shrink_keeps_labels_whole(photo_folder: Path) -> None:
-    photo = PhotoMasks(photo_folder, longest=80)[0]
+    photo = open_masks(photo_folder, longest=80)[0]
     assert photo.image.shape == (60, 80, 3)
     expected = np.zeros((60, 80), np.uint8)
     expected[15:40, 20:50] = 1
@@ -52,7 +98,7 @@ def test_photos_are_turned_as_exif_says(
 
     def read_all() -> list[np.ndarray]:
         video = read_folder(video_folder).recordings[1]
-        return [PhotoMasks(photo_folder)[0].image, CocoInstances(coco_folder)[0].image, video.read(0)[0]]
+        return [open_masks(photo_folder)[0].image, open_images(coco_folder)[0].image, video.read(0)[0]]
 
     before = read_all()
     for path in ("images/p0.jpg",):
@@ -67,29 +113,29 @@ def test_a_mask_of_the_stored_size_is_told_both_sizes(photo_folder: Path, coco_f
     turned(photo_folder / "images/p0.jpg", 6)
     Image.fromarray(np.zeros((160, 120), np.uint8)).save(photo_folder / "masks/p0.png")
     with pytest.raises(UserError, match=r"is 120x160 pixels, its image is 160x120 as it is seen, 120x160 as stored"):
-        PhotoMasks(photo_folder)[0]
+        open_masks(photo_folder)[0]
     with Image.open(coco_folder / "images/0.jpg") as image:
         image.transpose(Image.Transpose.ROTATE_90).save(coco_folder / "images/0.jpg")  # 80x100, as if stored like that
     exif = Image.Exif()
     exif[0x0112] = 8
     with Image.open(coco_folder / "images/0.jpg") as image:
         image.transpose(Image.Transpose.ROTATE_270).save(coco_folder / "images/0.jpg", exif=exif)
-    with pytest.raises(UserError, match=r"says 100x80 pixels, its image is 80x100 as it is seen, 100x80 as stored"):
-        CocoInstances(coco_folder)[0]
+    with pytest.raises(UserError, match=r"is 100x80 pixels, its image is 80x100 as it is seen, 100x80 as stored"):
+        open_images(coco_folder)[0]
 
 
 def test_photo_masks_in_other_formats_and_with_soft_edges(photo_folder: Path) -> None:
-    expected = PhotoMasks(photo_folder)[0].labels
+    expected = open_masks(photo_folder)[0].labels
     path = photo_folder / "masks/p0.png"
     with Image.open(path) as mask:
         soft = mask.resize((40, 30), Image.Resampling.BOX).resize(mask.size, Image.Resampling.BICUBIC)
     path.unlink()
     soft.convert("RGB").save(path.with_suffix(".webp"), lossless=True)
-    labels = PhotoMasks(photo_folder)[0].labels
+    labels = open_masks(photo_folder)[0].labels
     assert set(np.unique(labels)) == {0, 1} and (labels != expected).mean() < 0.02
     soft.save(path.with_suffix(".bmp"))
     with pytest.raises(UserError, match=r"both p0\.bmp and p0\.webp"):
-        PhotoMasks(photo_folder)
+        open_masks(photo_folder)
 
 
 def test_photo_masks_of_several_objects_are_refused(photo_folder: Path) -> None:
@@ -98,17 +144,17 @@ def test_photo_masks_of_several_objects_are_refused(photo_folder: Path) -> None:
     trimap[30:80, 40:100] = 1
     Image.fromarray(trimap).save(photo_folder / "masks/p0.png")
     with pytest.raises(UserError, match=r"p0\.png holds 2 objects \(1 to 2\); expected one"):
-        PhotoMasks(photo_folder)[0]
+        open_masks(photo_folder)[0]
 
 
 def test_photo_masks_without_partner(photo_folder: Path) -> None:
     (photo_folder / "masks/p1.png").unlink()
     with pytest.raises(UserError, match=r"image .*p1.jpg has no mask"):
-        PhotoMasks(photo_folder)
+        open_masks(photo_folder)
 
 
 def test_coco_instances(coco_folder: Path) -> None:
-    photos = CocoInstances(coco_folder)
+    photos = open_images(coco_folder)
     assert len(photos) == 3 and photos.nouns(0) == {"person", "tie"}
     photo = photos[0]
     person, tie = (next(i for i, n in photo.categories.items() if n == noun) for noun in ("person", "tie"))
@@ -120,25 +166,25 @@ def test_coco_instances(coco_folder: Path) -> None:
 
 
 def test_coco_partly_labelled_images_are_not_complete(coco_folder: Path) -> None:
-    photo = CocoInstances(coco_folder)[1]
+    photo = open_images(coco_folder)[1]
     assert not photo.complete and photo.categories == {1: "person"}
     assert (photo.labels[:, 50:] == 1).all() and (photo.labels[5:25, 5:25] == 255).all()
-    assert not CocoInstances(coco_folder, complete=False)[0].complete
+    assert not open_images(coco_folder, complete=False)[0].complete
 
 
 def test_coco_exclusion(coco_folder: Path, tmp_path: Path) -> None:
     held_out = tmp_path / "val.txt"
     held_out.write_text("coco/0.jpg\n2.jpg\n")
-    photos = CocoInstances(coco_folder, exclude=held_out)
+    photos = open_images(coco_folder, exclude=held_out)
     assert [photos[i].name for i in range(len(photos))] == ["coco/1.jpg"]
 
 
 def test_coco_errors(coco_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no folder"):
-        CocoInstances(tmp_path / "nothing")
+        open_images(tmp_path / "nothing")
     (coco_folder / "annotations.json").write_text('{"images": []}')
     with pytest.raises(UserError, match="annotations"):
-        CocoInstances(coco_folder)
+        open_images(coco_folder)
 
 
 def test_coco_boxes_alone_are_refused_when_the_source_is_opened(coco_folder: Path) -> None:
@@ -150,14 +196,14 @@ def test_coco_boxes_alone_are_refused_when_the_source_is_opened(coco_folder: Pat
     del one["annotations"][4]["segmentation"]
     path.write_text(json.dumps(one))
     with pytest.raises(UserError, match=r"annotations\.json .*annotation 20 has no segmentation \(boxes alone"):
-        CocoInstances(coco_folder)
+        open_images(coco_folder)
     empty = {**whole, "annotations": [{**row, "segmentation": []} for row in whole["annotations"]]}
     path.write_text(json.dumps(empty))
     with pytest.raises(UserError, match="no annotation has a mask in its segmentation: boxes alone"):
-        CocoInstances(coco_folder)
+        open_images(coco_folder)
     whole["annotations"][4]["segmentation"] = []  # one without a mask is passed over
     path.write_text("\ufeff" + json.dumps(whole))
-    photos = CocoInstances(coco_folder)
+    photos = open_images(coco_folder)
     assert [photos[k].name for k in range(len(photos))] == ["coco/0.jpg", "coco/2.jpg"]
 
 
@@ -176,7 +222,7 @@ def test_coco_masks_that_are_none_name_file_and_annotation(coco_folder: Path, ma
     content = json.loads(path.read_text())
     content["annotations"][0].update(id=7, segmentation=mask)
     path.write_text(json.dumps(content))
-    photos = CocoInstances(coco_folder)
+    photos = open_images(coco_folder)
     with pytest.raises(UserError, match=rf"annotations\.json, {why}"):
         photos[0]
 
@@ -188,38 +234,23 @@ def test_coco_entries_without_a_field_are_refused(coco_folder: Path) -> None:
         changed = json.loads(json.dumps(content))
         del changed[part][1][key]
         path.write_text(json.dumps(changed))
-        with pytest.raises(UserError, match=f"annotations.json does not hold .*: it lacks '{key}'"):
-            CocoInstances(coco_folder)
+        with pytest.raises(UserError, match=f"annotations.json does not hold .*it lacks '{key}'"):
+            open_images(coco_folder)
     content["annotations"][2]["category_id"] = 9
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="annotation 2 has the unknown category 9"):
-        CocoInstances(coco_folder)
+        open_images(coco_folder)
 
 
-def test_region_labels_take_regions_of_middling_size_inside(tmp_path: Path) -> None:
-    (tmp_path / "bsd/images").mkdir(parents=True)
-    (tmp_path / "bsd/segments").mkdir()
-    regions = np.zeros((100, 100), np.uint8)
-    regions[:20] = 1  # sky: 20 %, but along the border
-    regions[40:60, 40:60] = 2  # 4 %
-    regions[80:85, 80:85] = 3  # 0.25 %
-    Image.fromarray(np.zeros((100, 100, 3), np.uint8)).save(tmp_path / "bsd/images/a.jpg")
-    Image.fromarray(regions).save(tmp_path / "bsd/segments/a.png")
-    photo = RegionLabels(tmp_path / "bsd/images", tmp_path / "bsd/segments")[0]
-    assert np.array_equal(photo.labels, (regions == 2).astype(np.uint8)) and not photo.complete
-
-
-def test_cache_is_bounded(photo_folder: Path) -> None:
-    source = PhotoMasks(photo_folder)
-    cached = CachedPhotos(source, capacity=2 * source[0].nbytes)
-    first, second = cached[0], cached[1]
-    assert cached[0] is first
-    assert cached[2].name == "cats/p2.jpg"
-    assert cached[0] is first and cached[1] is not second, "the least recently used photo went"
-
-
-def test_video_sample_checks_its_arrays() -> None:
-    with pytest.raises(ValueError, match="labels must be"):
-        VideoSample(np.zeros((2, 4, 4, 3), np.uint8), np.zeros((2, 4, 5), np.uint8))
-    sample = VideoSample(np.zeros((1, 1, 4, 3), np.uint8), np.array([[[0, 7, 2, 255]]], np.uint8))
-    assert sample.object_ids(0) == [2, 7]
+def test_coco_objects_beyond_the_ids_are_unknown(coco_folder: Path) -> None:
+    """Of 255 masks the smallest has no id left: it is not background, where the image claims to be complete."""
+    path = coco_folder / "annotations.json"
+    content = json.loads(path.read_text())
+    boxes = [(2 * (k % 50), 4 * (k // 50), 2 if k else 1) for k in range(255)]
+    content["annotations"] = [
+        {"image_id": 3, "category_id": 1, "segmentation": [[x, y, x + side, y, x + side, y + 2, x, y + 2]]}
+        for x, y, side in boxes
+    ]
+    path.write_text(json.dumps(content))
+    photo = open_images(coco_folder)[0]
+    assert len(photo.categories) == 254 and photo.labels[1, 0] == 255 and photo.labels[1, 3] == 1

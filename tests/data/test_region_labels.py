@@ -1,0 +1,23 @@
+"""Regions of photos as objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from univs.data import RegionLabels
+
+
+def test_region_labels_take_regions_of_middling_size_inside(tmp_path: Path) -> None:
+    (tmp_path / "bsd/images").mkdir(parents=True)
+    (tmp_path / "bsd/segments").mkdir()
+    regions = np.zeros((100, 100), np.uint8)
+    regions[:20] = 1  # sky: 20 %, but along the border
+    regions[40:60, 40:60] = 2  # 4 %
+    regions[80:85, 80:85] = 3  # 0.25 %
+    Image.fromarray(np.zeros((100, 100, 3), np.uint8)).save(tmp_path / "bsd/images/a.jpg")
+    Image.fromarray(regions).save(tmp_path / "bsd/segments/a.png")
+    photo = RegionLabels(tmp_path / "bsd/images", tmp_path / "bsd/segments")[0]
+    assert np.array_equal(photo.labels, (regions == 2).astype(np.uint8)) and not photo.complete
