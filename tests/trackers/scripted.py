@@ -65,10 +65,11 @@ def colour(*labels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Sight:
-    """What one learnable query says of a frame: h w mask logits, K class logits."""
+    """What one learnable query says of a clip: h w mask logits (of every frame), K class logits, its embedding."""
 
     logits: Tensor
     classes: Tensor
+    look: Tensor = torch.zeros(COLOURS)
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,16 @@ class ScriptedModel(UniVS):
         self.replies: dict[tuple[int, int], Tensor] = {}
         """The same for a text of that colour."""
         self.sights: dict[int, list[Sight]] = {}
-        """Frame -> what the learnable queries see there."""
+        """First frame of a clip -> what the learnable queries see there."""
         self.looks: dict[tuple[int, int], Tensor] = {}
         """(frame, colour) -> COLOURS: the embedding of an object of that colour there."""
         self.encoded: list[tuple[int, Tensor]] = []
         """(frame, N H' W' masks) that were made tokens of."""
         self.asked: list[Asked] = []
+
+    def __copy__(self) -> ScriptedModel:
+        """Itself: what is made ready for inference goes on reading the script, and tells the test what it was asked."""
+        return self
 
     def normalize(self, frames: Tensor) -> Tensor:
         height, width = frames.shape[-2:]
@@ -220,8 +225,8 @@ class ScriptedModel(UniVS):
         blank = torch.full(seen.shape[2:], -SURE)
         if frames[0] in self.sights:
             for sight in self.sights[frames[0]]:
-                masks.append(torch.stack([sight.logits] + [blank] * (len(frames) - 1)))
-                looks.append(torch.zeros(len(frames), COLOURS))
+                masks.append(sight.logits.expand(len(frames), -1, -1))
+                looks.append(sight.look.expand(len(frames), -1))
                 classes.append(sight.classes)
         else:
             for label in range(1, COLOURS + 1):
