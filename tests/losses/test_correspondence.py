@@ -15,32 +15,40 @@ def test_correspondence_against_a_loop() -> None:
     carried, truth = torch.rand(2, 3, 5, generator=generator), torch.rand(2, 3, 5, generator=generator)
     carried[0, 0, 0], carried[0, 0, 1] = 0.0, 1.0  # certain and wrong: a large loss, not an infinite one
     valid = torch.tensor([[True, True, False], [False, True, False]])
+    known = torch.tensor([[True, True, False, True, True], [False, True, True, False, False]])
     want = []
     for b, n in valid.nonzero().tolist():
         terms = []
-        for p, t in zip(carried[b, n].tolist(), truth[b, n].tolist(), strict=True):
+        for p, t, sure in zip(carried[b, n].tolist(), truth[b, n].tolist(), known[b].tolist(), strict=True):
             p = min(max(p, 1e-4), 1 - 1e-4)
-            terms.append(-t * math.log(p) - (1 - t) * math.log(1 - p))
-        want.append(sum(terms) / 5)
-    assert float(correspondence_loss(carried, truth, valid)) == pytest.approx(sum(want) / 3, rel=1e-4)
+            if sure:
+                terms.append(-t * math.log(p) - (1 - t) * math.log(1 - p))
+        want.append(sum(terms) / len(terms))
+    assert float(correspondence_loss(carried, truth, valid, known)) == pytest.approx(sum(want) / 3, rel=1e-4)
+    assert float(correspondence_loss(carried, truth, valid, known & False)) == 0
 
 
 def test_correspondence_prefers_the_true_place() -> None:
     truth = torch.tensor([[[0.0, 1.0, 0.5], [0.5, 0.0, 1.0]]])
     every = torch.ones(1, 2, dtype=torch.bool)
-    assert float(correspondence_loss(truth, truth, every)) < float(correspondence_loss(truth.roll(1), truth, every))
+    known = torch.ones(1, 3, dtype=torch.bool)
+    right, wrong = (float(correspondence_loss(carried, truth, every, known)) for carried in (truth, truth.roll(1)))
+    assert right < wrong
 
 
 def test_half_precision_is_widened_first() -> None:
     """In bfloat16 the bound 1 - 1e-4 were 1, and a place that is surely wrong cost infinitely much."""
-    loss = correspondence_loss(torch.ones(1, 1, 1, dtype=torch.bfloat16), torch.zeros(1, 1, 1), torch.ones(1, 1) > 0)
+    every = torch.ones(1, 1, dtype=torch.bool)
+    loss = correspondence_loss(torch.ones(1, 1, 1, dtype=torch.bfloat16), torch.zeros(1, 1, 1), every, every)
     assert float(loss) == pytest.approx(-math.log(1e-4), rel=1e-2)
 
 
 def test_rows_that_do_not_count_carry_no_gradient() -> None:
     carried = torch.full((1, 2, 3), 0.4, requires_grad=True)
-    correspondence_loss(carried, torch.ones(1, 2, 3), torch.tensor([[True, False]])).backward()
-    assert carried.grad is not None and (carried.grad[0, 0] < 0).all() and not carried.grad[0, 1].any()
+    known = torch.tensor([[True, True, False]])
+    correspondence_loss(carried, torch.ones(1, 2, 3), torch.tensor([[True, False]]), known).backward()
+    assert carried.grad is not None and not carried.grad[0, 1].any()
+    assert (carried.grad[0, 0, :2] < 0).all() and float(carried.grad[0, 0, 2]) == 0
 
 
 def test_mean_over_what_counts() -> None:

@@ -86,3 +86,19 @@ def test_ignored_pixels_weigh_nothing(kept: float) -> None:
 def test_another_number_may_stand_for_ignore() -> None:
     logits, labels = torch.zeros(1, 2, 1, 2), torch.tensor([[[7, 1]]])
     assert float(bootstrapped_cross_entropy(logits, labels, 1.0, ignore=7)) == pytest.approx(math.log(2) / 2)
+
+
+def test_points_that_do_not_count_weigh_nothing() -> None:
+    """As if they were not there; a mask without any costs nothing, and nothing is learnt from it."""
+    logits, targets = rows()
+    logits = logits.requires_grad_()
+    counted = torch.tensor([[True, False, True, True, False, False, True], [True] * 7, [False] * 7])
+    for loss in (binary_cross_entropy, dice_loss):
+        found = loss(logits, targets, counted)
+        for row in (0, 1):
+            kept = counted[row]
+            alone = loss(logits[row : row + 1, kept], targets[row : row + 1, kept])[0]
+            assert float(found[row].detach()) == pytest.approx(float(alone.detach()), rel=1e-5)
+        assert float(found[2].detach()) == 0
+        (slope,) = torch.autograd.grad(found.sum(), logits)
+        assert torch.equal(slope != 0, counted)

@@ -24,6 +24,23 @@ def test_pairwise_costs_equal_the_losses_of_each_pair() -> None:
         torch.testing.assert_close(dice[q, g], dice_loss(p, t)[0], atol=1e-5, rtol=1e-4)
 
 
+def test_costs_are_those_of_the_known_points_alone() -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(1, 2, 2, 8, 8), (torch.rand(1, 3, 2, 8, 8) > 0.5).float()
+    at = (torch.arange(8) + 0.5) / 8  # the pixels themselves
+    points = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).view(1, 64, 2)
+    unknown = torch.rand(1, 2, 8, 8) > 0.6
+    cross_entropy, dice = mask_costs(logits, targets, points, unknown)
+    known = ~unknown[0]
+    for q, g in itertools.product(range(2), range(3)):
+        p, t = logits[0, q][known][None], targets[0, g][known][None]
+        want = torch.nn.functional.binary_cross_entropy_with_logits(p, t)
+        torch.testing.assert_close(cross_entropy[0, q, g], want, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(dice[0, q, g], dice_loss(p, t)[0], atol=1e-5, rtol=1e-4)
+    blind = mask_costs(logits, targets, points, torch.ones_like(unknown))
+    assert not blind[0].any() and not blind[1].any()
+
+
 def test_class_costs_against_a_loop() -> None:
     torch.manual_seed(0)
     scores, labels = torch.randn(2, 3, 4), torch.tensor([[1, 3], [2, 0]])
@@ -68,6 +85,21 @@ def test_without_categories_masks_alone_decide() -> None:
     points = torch.rand(1, 60, 2, generator=torch.Generator().manual_seed(0))
     clips, queries, objects = match(logits, targets, torch.ones(1, 2, dtype=torch.bool), points)
     assert (clips.tolist(), queries.tolist(), objects.tolist()) == ([0, 0], [0, 1], [1, 0])
+
+
+def test_an_unknown_part_does_not_decide_who_is_matched() -> None:
+    """Query 0 is right wherever anything is known, query 1 wherever nothing is."""
+    logits, targets = torch.full((1, 2, 1, 4, 4), -9.0), torch.zeros(1, 1, 1, 4, 4)
+    targets[..., :1, :] = 1
+    logits[0, 0, 0, :1], logits[0, 0, 0, 1:] = 9.0, 9.0
+    logits[0, 0, 0, 1] = -9.0
+    logits[0, 1, 0, 1] = 9.0
+    unknown = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    unknown[..., 2:, :] = True
+    points = torch.rand(1, 200, 2, generator=torch.Generator().manual_seed(0))
+    there = torch.ones(1, 1, dtype=torch.bool)
+    assert match(logits, targets, there, points)[1].tolist() == [1]
+    assert match(logits, targets, there, points, unknown=unknown)[1].tolist() == [0]
 
 
 def test_padding_before_an_object_keeps_the_objects_own_number() -> None:

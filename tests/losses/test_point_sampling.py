@@ -8,6 +8,7 @@ import math
 import torch
 
 from univs.losses import sample_points, uncertain_points
+from univs.losses.point_sampling import beside_unknown
 
 
 def slow_sample(image: torch.Tensor, x: float, y: float) -> float:
@@ -37,6 +38,10 @@ def test_one_set_of_points_serves_all_maps_and_channels() -> None:
     assert got.shape == (3, 2, 9)
     want = [[[slow_sample(c, float(x), float(y)) for x, y in points[0]] for c in m] for m in maps]
     torch.testing.assert_close(got, torch.tensor(want), atol=1e-5, rtol=1e-5)
+
+
+def test_a_single_channel_stays_a_channel() -> None:
+    assert sample_points(torch.ones(2, 1, 4, 4), torch.full((2, 3, 2), 0.5)).tolist() == [[[1.0] * 3]] * 2
 
 
 def test_half_of_the_points_lie_where_the_mask_is_least_certain() -> None:
@@ -72,3 +77,10 @@ def test_three_times_as_many_points_compete_for_half_of_the_places() -> None:
     assert torch.equal(got[0, 5:], fresh[0])
     values = sample_points(logits, drawn)[0].sort().values
     torch.testing.assert_close(sample_points(logits, got[:, :5])[0].sort().values, values[:5])
+
+
+def test_a_point_beside_an_unknown_pixel_is_told() -> None:
+    unknown = torch.zeros(1, 4, 4, dtype=torch.bool)
+    unknown[0, 1, 2] = True  # its centre is at (2.5, 1.5) / 4
+    points = torch.tensor([[[2.5, 1.5], [1.6, 1.5], [2.5, 2.4], [1.5, 1.5], [2.5, 2.6], [0.0, 0.0], [4.0, 1.5]]]) / 4
+    assert beside_unknown(unknown, points)[0].tolist() == [True, True, True, False, False, False, False]

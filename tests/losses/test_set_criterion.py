@@ -20,8 +20,12 @@ def grid(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     return points
 
 
-def slow_terms(logits: torch.Tensor, target: torch.Tensor, points: torch.Tensor) -> tuple[float, float]:
-    """Cross-entropy and dice of one mask h w at points 1 P 2."""
+def slow_terms(
+    logits: torch.Tensor, target: torch.Tensor, points: torch.Tensor, unknown: torch.Tensor | None = None
+) -> tuple[float, float]:
+    """Cross-entropy and dice of one mask h w at those of the points 1 P 2 that lie beside nothing unknown."""
+    if unknown is not None:
+        points = points[:, sample_points(unknown[None].float(), points)[0] == 0]
     x, t = (sample_points(m[None], points)[0].tolist() for m in (logits, target))
     p = [1 / (1 + math.exp(-value)) for value in x]
     entropy = -sum(b * math.log(a) + (1 - b) * math.log(1 - a) for a, b in zip(p, t, strict=True)) / len(p)
@@ -50,6 +54,11 @@ def test_points_are_those_where_the_prediction_is_uncertain(monkeypatch: pytest.
     assert asked[0][0] is logits and asked[0][1] == 7
 
 
+def test_the_weights_are_those_of_the_paper() -> None:
+    """Mask2Former, section 4: 5 for both mask terms at 12544 points; UniVS weighs classes as much."""
+    assert CriterionWeights() == CriterionWeights(classes=5, mask=5, dice=5, points=112 * 112)
+
+
 def _squares() -> torch.Tensor:
     masks = torch.zeros(2, 1, 16, 16)
     masks[0, :, 2:8, 2:8] = 1
@@ -68,7 +77,8 @@ def test_a_perfect_answer_costs_nothing_in_whatever_order_the_queries_are() -> N
     assert float(losses["dice"][1]) > 0.5
 
 
-def test_mask_terms_of_two_layers_and_clips_against_loops(grid: torch.Tensor) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_mask_terms_of_two_layers_and_clips_against_loops(grid: torch.Tensor, hidden: bool) -> None:
     """Two layers, each matched anew; a clip of two objects and one of one, over two frames."""
     torch.manual_seed(0)
     targets = torch.zeros(2, 2, 2, 8, 8)
@@ -82,9 +92,13 @@ def test_mask_terms_of_two_layers_and_clips_against_loops(grid: torch.Tensor) ->
         [(0, 0, 1), (0, 2, 0), (1, 1, 0)],
         [(0, 1, 1), (0, 0, 0), (1, 2, 0)],
     ]  # of each layer: clip, query, object
-    found = set_losses(logits, targets, present, CriterionWeights(points=40))
+    unknown = torch.zeros(2, 2, 8, 8, dtype=torch.bool)
+    if hidden:
+        unknown[0, 0, :3, 2:], unknown[0, 1, 3:5], unknown[1, 1, 2:, :4] = True, True, True
+    found = set_losses(logits, targets, present, CriterionWeights(points=40), unknown=unknown if hidden else None)
     for layer in range(2):
-        terms = [slow_terms(logits[layer, b, q, t], targets[b, g, t], grid) for b, q, g in pairs[layer] for t in (0, 1)]
+        rows = [(b, q, g, t) for b, q, g in pairs[layer] for t in (0, 1)]
+        terms = [slow_terms(logits[layer, b, q, t], targets[b, g, t], grid, unknown[b, t]) for b, q, g, t in rows]
         assert float(found["mask"][layer]) == pytest.approx(sum(e for e, _ in terms) / 6, rel=1e-4)
         assert float(found["dice"][layer]) == pytest.approx(sum(d for _, d in terms) / 6, rel=1e-4)
     assert found["class"].tolist() == [0, 0]
@@ -121,7 +135,7 @@ def test_a_clip_without_objects_adds_no_class_loss_beside_one_with_some() -> Non
     both = set_losses(logits, targets, torch.tensor([[True], [False]]), weights, scores, names)
     alone = set_losses(logits[:, :1], targets[:1], torch.tensor([[True]]), weights, scores[:, :1], names[:1])
     assert float(both["class"][0]) == pytest.approx(float(alone["class"][0]), rel=1e-5)
-    assert float(both["mask"][0]) == pytest.approx(float(alone["mask"][0]), rel=1e-5)
+    assert float(both["mask"][0]) == pytest.approx(math.log(2), rel=1e-5) == float(alone["mask"][0])
 
 
 def test_more_objects_than_queries() -> None:
@@ -163,14 +177,32 @@ def test_prompt_rows_answer_for_their_own_object_and_padding_is_skipped() -> Non
     assert empty["mask"].tolist() == [0] == empty["dice"].tolist()
 
 
-def test_prompt_losses_against_loops(grid: torch.Tensor) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_prompt_losses_against_loops(grid: torch.Tensor, hidden: bool) -> None:
     """Two layers, two clips of two rows (one of them padding) over two frames."""
     torch.manual_seed(0)
     logits, targets = torch.randn(2, 2, 2, 2, 6, 6), torch.rand(2, 2, 2, 12, 12)
     valid = torch.tensor([[True, True], [False, True]])
-    found = prompt_losses(logits, targets, valid, 9)
+    unknown = torch.zeros(2, 2, 12, 12, dtype=torch.bool)
+    if hidden:
+        unknown[0, 0, :5], unknown[1, 0, :, 6:], unknown[1, 1, 4:9, 4:9] = True, True, True
+    found = prompt_losses(logits, targets, valid, 9, unknown if hidden else None)
     for layer in range(2):
         rows = [(b, n, t) for b, n in valid.nonzero().tolist() for t in (0, 1)]
-        terms = [slow_terms(logits[layer][row], targets[row], grid) for row in rows]
+        terms = [slow_terms(logits[layer][b, n, t], targets[b, n, t], grid, unknown[b, t]) for b, n, t in rows]
         assert float(found["mask"][layer]) == pytest.approx(sum(e for e, _ in terms) / 6, rel=1e-4)
         assert float(found["dice"][layer]) == pytest.approx(sum(d for _, d in terms) / 6, rel=1e-4)
+
+
+def test_unknown_pixels_carry_no_gradient() -> None:
+    """Points are drawn at random here; the logits are as large as the labels."""
+    torch.manual_seed(0)
+    targets, unknown = torch.zeros(1, 1, 1, 16, 16), torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    targets[..., 4:9], unknown[..., 9:] = 1, True
+    logits = torch.zeros(1, 1, 1, 1, 16, 16, requires_grad=True)
+    every = torch.ones(1, 1, dtype=torch.bool)
+    prompt = prompt_losses(logits, targets, every, 300, unknown)
+    found = set_losses(logits, targets, every, CriterionWeights(points=300), unknown=unknown)
+    for losses in (prompt, found):
+        (slope,) = torch.autograd.grad((losses["mask"] + losses["dice"]).sum(), logits)
+        assert not slope[..., 9:].any() and (slope[..., :9] != 0).float().mean() > 0.8

@@ -108,7 +108,7 @@ def test_cell_losses_against_a_loop() -> None:
     logits, shares = torch.randn(2, 3, 2, 2), torch.rand(2, 3, 2, 2)
     shares[0, 1], shares[1, 2] = 0.4, 0.5  # nowhere more than half: no dice
     known = torch.rand(2, 3, 2, 2) > 0.3
-    known[1, 0] = False
+    known[1, 0], known[0, 2, 1], known[0, 0, 1] = False, torch.tensor([True, False]), torch.tensor([True, False])
     focal, weight, dice = 0.0, 0.0, []
     for f in range(2):
         for k in range(3):

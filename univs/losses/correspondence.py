@@ -9,19 +9,21 @@ import torch
 from torch import Tensor
 
 
-def correspondence_loss(carried: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+def correspondence_loss(carried: Tensor, truth: Tensor, valid: Tensor, known: Tensor) -> Tensor:
     """Binary cross-entropy between carried and true masks.
 
     Args:
         carried: B N P, true masks of other frames carried through an affinity to P places, in 0..1.
         truth: B N P, true (area-averaged) masks of this frame, in 0..1.
         valid: B N bool, the rows that count.
+        known: B P bool, the places that count.
     Returns:
-        scalar, mean over the places and the rows; 0 without rows.
+        scalar, mean over the places (of each clip) and the rows; 0 without any.
     """
     p = carried.float().clamp(1e-4, 1 - 1e-4)
-    loss = -(truth * torch.log(p) + (1 - truth) * torch.log1p(-p)).mean(-1)
-    return mean_over(loss, valid)
+    loss = -(truth * torch.log(p) + (1 - truth) * torch.log1p(-p))
+    counted = known[:, None]
+    return mean_over(torch.where(counted, loss, 0).sum(-1) / counted.sum(-1).clamp_min(1), valid)
 
 
 def mean_over(values: Tensor, valid: Tensor) -> Tensor:

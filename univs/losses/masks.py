@@ -1,4 +1,7 @@
-"""Mask losses. N masks, P points or pixels of each; K classes of a label map."""
+"""Mask losses. N masks, P points or pixels of each; K classes of a label map.
+
+Where `counted` (N P bool) is given, the points for which it does not hold weigh nothing; None: all of them count.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sigmoid cross-entropy, mean over the points of a mask: N P, N P -> N."""
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1)
+def binary_cross_entropy(logits: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Sigmoid cross-entropy, mean over the points of a mask that count, 0 where none does: N P, N P -> N."""
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return loss.mean(1) if counted is None else torch.where(counted, loss, 0).sum(1) / counted.sum(1).clamp_min(1)
 
 
-def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def dice_loss(logits: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
     """``1 - (2 sum(p g) + 1) / (sum p + sum g + 1)`` of sigmoid probabilities: N P, N P -> N (V-Net, eq. 1)."""
-    return soft_dice_loss(logits.sigmoid(), targets)
+    return soft_dice_loss(logits.sigmoid(), targets, counted)
 
 
-def soft_dice_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+def soft_dice_loss(probabilities: Tensor, targets: Tensor, counted: Tensor | None = None) -> Tensor:
     """`dice_loss` of probabilities: N P, N P -> N."""
+    if counted is not None:
+        probabilities, targets = probabilities * counted, targets * counted
     overlap = 2 * (probabilities * targets).sum(1)
     return 1 - (overlap + 1) / (probabilities.sum(1) + targets.sum(1) + 1)
 

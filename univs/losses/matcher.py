@@ -1,6 +1,7 @@
 """Hungarian matching of learnable queries to objects (Mask2Former, section 3.2; UniVS matches whole clips).
 
 Shapes: B clips, Q queries, G objects of a clip (padded), T frames, P points, K classes.
+`unknown`: B T H W bool, pixels of which nothing is known (255 in label maps) and that weigh nothing; None: no pixel.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from univs.losses.point_sampling import sample_points
+from univs.losses.point_sampling import beside_unknown, sample_points
 
 
 @torch.no_grad()
-def mask_costs(logits: Tensor, targets: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+def mask_costs(logits: Tensor, targets: Tensor, points: Tensor, unknown: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Pairwise mask costs at shared points.
 
     Args:
@@ -23,15 +24,20 @@ def mask_costs(logits: Tensor, targets: Tensor, points: Tensor) -> tuple[Tensor,
         targets: B G T H W in 0..1.
         points: B P 2, shared by all queries, objects and frames of a clip.
     Returns:
-        binary cross-entropy and dice cost, B Q G each, over the T*P values of a query.
+        binary cross-entropy and dice cost, B Q G each, over the T*P values of a query, as far as they are known.
     """
     p, g = (
         sample_points(maps.flatten(1, 2).float(), points).unflatten(1, maps.shape[1:3]).flatten(2)
         for maps in (logits, targets)
     )
+    counted = torch.ones_like(p[:, :1])
+    if unknown is not None:
+        counted = 1 - beside_unknown(unknown, points).flatten(1)[:, None].to(p.dtype)
     with torch.autocast(p.device.type, enabled=False):
-        cross_entropy = (F.softplus(-p) @ g.mT + F.softplus(p) @ (1 - g).mT) / p.shape[2]
-        probability = p.sigmoid()
+        total = counted.sum(2, keepdim=True).clamp_min(1)
+        there, away = g * counted, (1 - g) * counted
+        cross_entropy = (F.softplus(-p) @ there.mT + F.softplus(p) @ away.mT) / total
+        probability, g = p.sigmoid() * counted, there
         dice = 1 - (2 * probability @ g.mT + 1) / (probability.sum(2)[:, :, None] + g.sum(2)[:, None] + 1)
     return cross_entropy, dice
 
@@ -50,6 +56,7 @@ def match(
     points: Tensor,
     class_logits: Tensor | None = None,
     labels: Tensor | None = None,
+    unknown: Tensor | None = None,
     *,
     mask_weight: float = 5.0,
     dice_weight: float = 5.0,
@@ -63,7 +70,7 @@ def match(
     Returns:
         clips, queries and objects of all pairs: min(Q, objects) of each clip, clips and then queries ascending.
     """
-    cross_entropy, dice = mask_costs(logits, targets, points)
+    cross_entropy, dice = mask_costs(logits, targets, points, unknown)
     cost = mask_weight * cross_entropy + dice_weight * dice
     if class_logits is not None and labels is not None:
         cost = cost + class_weight * class_cost(class_logits, labels)

@@ -24,6 +24,11 @@ def sample_points(maps: Tensor, points: Tensor) -> Tensor:
     return values.squeeze(1) if single else values
 
 
+def beside_unknown(unknown: Tensor, points: Tensor) -> Tensor:
+    """Whether the value of a map at a point is made of any pixel that is unknown: N C H W (or N H W) bool -> bool."""
+    return sample_points(unknown.float(), points) > 0
+
+
 def uncertain_points(
     logits: Tensor,
     count: int,

@@ -1,6 +1,7 @@
 """The set criterion: learnable queries are matched to objects, prompt queries are supervised directly (UniVS, 3.4).
 
 Shapes: L predictions, B clips, Q learnable queries, N prompt queries, G objects, T frames, K classes, P points.
+`unknown`: B T H W bool, pixels of which nothing is known (255 in label maps) and that weigh nothing; None: no pixel.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from univs.losses.masks import binary_cross_entropy, dice_loss
 from univs.losses.matcher import match
-from univs.losses.point_sampling import sample_points, uncertain_points
+from univs.losses.point_sampling import beside_unknown, sample_points, uncertain_points
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,19 @@ def focal_losses(logits: Tensor, targets: Tensor, alpha: float = 0.5, gamma: flo
     return alpha * (1 - right) ** gamma * cross_entropy
 
 
-def point_mask_losses(logits: Tensor, targets: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Mask losses of rows at uncertain points: R h w logits and R H W targets -> cross-entropy and dice, R each."""
+def point_mask_losses(
+    logits: Tensor, targets: Tensor, points: int, unknown: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mask losses of rows at uncertain points: R h w logits, R H W targets -> cross-entropy and dice, R each.
+
+    Points beside a pixel of `unknown` (R H W bool) weigh nothing.
+    """
     where = uncertain_points(logits, points)
     predicted = sample_points(logits, where)
     with torch.no_grad():
         wanted = sample_points(targets.to(predicted.dtype), where)
-    return binary_cross_entropy(predicted, wanted), dice_loss(predicted, wanted)
+        counted = None if unknown is None else ~beside_unknown(unknown, where)
+    return binary_cross_entropy(predicted, wanted, counted), dice_loss(predicted, wanted, counted)
 
 
 def set_losses(
@@ -49,6 +56,7 @@ def set_losses(
     weights: CriterionWeights,
     class_logits: Tensor | None = None,
     labels: Tensor | None = None,
+    unknown: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Losses of L predictions of the learnable queries (one for each layer of the decoder, say), matched each anew.
 
@@ -65,7 +73,8 @@ def set_losses(
     scores = None if class_logits is None else class_logits.flatten(0, 1)
     names = None if labels is None else labels.repeat(layers, 1)
     shared = torch.rand(len(many), weights.points, 2, device=many.device)
-    clip, query, chosen = match(many, masks, there, shared, scores, names)
+    hidden = None if unknown is None else unknown.repeat(layers, 1, 1, 1)
+    clip, query, chosen = match(many, masks, there, shared, scores, names, hidden)
     layer = clip // clips
 
     def per_layer(values: Tensor) -> Tensor:
@@ -76,7 +85,8 @@ def set_losses(
     losses = {"mask": zero, "dice": zero, "class": zero}
     if len(clip):
         rows, wanted = many[clip, query].flatten(0, 1), masks[clip, chosen].flatten(0, 1)
-        found = point_mask_losses(rows, wanted, weights.points)
+        beside = None if hidden is None else hidden[clip].flatten(0, 1)
+        found = point_mask_losses(rows, wanted, weights.points, beside)
         for name, values in zip(("mask", "dice"), found, strict=True):
             losses[name] = per_layer(values.float().unflatten(0, (-1, frames)).sum(1)) / (objects * frames)
     if scores is not None and names is not None:
@@ -93,7 +103,9 @@ def set_losses(
     return losses
 
 
-def prompt_losses(mask_logits: Tensor, targets: Tensor, valid: Tensor, points: int) -> dict[str, Tensor]:
+def prompt_losses(
+    mask_logits: Tensor, targets: Tensor, valid: Tensor, points: int, unknown: Tensor | None = None
+) -> dict[str, Tensor]:
     """Losses of L predictions of the prompt queries: each answers for the object it was prompted with.
 
     Args:
@@ -104,7 +116,10 @@ def prompt_losses(mask_logits: Tensor, targets: Tensor, valid: Tensor, points: i
     layers, frames = mask_logits.shape[0], mask_logits.shape[3]
     wanted = targets.flatten(0, 2).repeat(layers, 1, 1)
     counted = valid.flatten().repeat_interleave(frames)
-    found = point_mask_losses(mask_logits.flatten(0, 3), wanted, points)
+    beside = None
+    if unknown is not None:  # the same for all prompts of a clip
+        beside = unknown[:, None].expand_as(targets).flatten(0, 2).repeat(layers, 1, 1)
+    found = point_mask_losses(mask_logits.flatten(0, 3), wanted, points, beside)
     cross_entropy, dice = (
         torch.where(counted, values.unflatten(0, (layers, -1)), 0).sum(1) / counted.sum().clamp_min(1)
         for values in found

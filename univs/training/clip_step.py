@@ -129,12 +129,13 @@ class ClipStep:
         residual = self.dense.residual(features, readout)
 
         truth16 = F.avg_pool2d(aim.quarter.flatten(1, 2), 4).unflatten(1, aim.quarter.shape[1:3])  # B M T h16 w16
-        remembered = truth16[:, :, :t].flatten(2)[..., None]  # B M t*P 1
+        sure16, sure8 = (known_cells(aim.classes, stride) for stride in (16, 8))
+        remembered = _with_known(truth16[:, :, :t].flatten(2), sure16[:, :t].flatten(1))[..., None]  # B M+1 t*P 1
         carried = self.dense.read_all(keys[t], affinity, remembered)[..., 0]
         truth8 = F.avg_pool2d(aim.quarter[:, :, t - 1 : t + 1].flatten(1, 2), 2).unflatten(1, (-1, 2))
-        locally = window.read(truth8[:, :, 0]).flatten(2)
-        loss = correspondence_loss(carried, truth16[:, :, t].flatten(2), aim.valid)
-        return residual, loss + correspondence_loss(locally, truth8[:, :, 1].flatten(2), aim.valid)
+        locally = window.read(_with_known(truth8[:, :, 0], sure8[:, t - 1])).flatten(2)
+        loss = _correspondence(carried, truth16[:, :, t].flatten(2), aim.valid, sure16[:, t].flatten(1))
+        return residual, loss + _correspondence(locally, truth8[:, :, 1].flatten(2), aim.valid, sure8[:, t].flatten(1))
 
     def _tracked(
         self, joint: Tensor, intermediate: list[Prediction], aim: Aim, t: int, kept_share: float
@@ -149,6 +150,27 @@ class ClipStep:
         losses = {"cross_entropy": cross_entropy, "dice": dice}
         if self.settings.intermediate > 0:
             logits = torch.stack([p.mask_logits for p in intermediate])
-            terms = prompt_losses(logits, aim.masks[:, :, t : t + 1], aim.valid, self.settings.criterion.points)
+            points = self.settings.criterion.points
+            terms = prompt_losses(logits, aim.masks[:, :, t : t + 1], aim.valid, points, ~known)
             losses["intermediate"] = self.settings.intermediate * (terms["mask"] + terms["dice"]).sum()
         return losses
+
+
+def known_cells(classes: Tensor, stride: int) -> Tensor:
+    """Label maps B T S S -> B T S/stride S/stride bool: cells without a pixel of which nothing is known."""
+    return F.max_pool2d((classes == IGNORE).float(), stride) == 0
+
+
+def _with_known(masks: Tensor, known: Tensor) -> Tensor:
+    """Masks B M ... as they are remembered, zero where nothing is known, and known itself (B ...) as one more row."""
+    rows = known[:, None].to(masks.dtype)
+    return torch.cat([masks * rows, rows], 1)
+
+
+def _correspondence(carried: Tensor, truth: Tensor, valid: Tensor, known: Tensor) -> Tensor:
+    """`correspondence_loss` of what `_with_known` made, carried to P places: B M+1 P.
+
+    What is carried from known cells alone is compared, where they are at least half of what a place reads.
+    """
+    share = carried[:, -1:]
+    return correspondence_loss(carried[:, :-1] / share.clamp_min(0.5), truth, valid, known & (share[:, 0] >= 0.5))

@@ -17,6 +17,7 @@ from univs.losses import CriterionWeights, prompt_losses, set_losses
 from univs.models.dense_memory import DenseMemory, MemoryKey
 from univs.models.features import ImageFeatures
 from univs.models.univs import UniVS
+from univs.training.aim import IGNORE
 from univs.training.prompt_batch import encode_prompts
 
 
@@ -72,7 +73,8 @@ class PromptedFrames:
         weights = settings.criterion
         logits = torch.stack([p.mask_logits for p in predictions])  # L F rows+K 1 S/4 S/4
         masks, seen = masks_of(labels, drawn["ids"])
-        found = prompt_losses(logits[:, :, rows:], masks, seen, weights.points)
+        unknown = (labels == IGNORE)[:, None]
+        found = prompt_losses(logits[:, :, rows:], masks, seen, weights.points, unknown)
         shares = torch.full((len(predictions),), float(settings.intermediate), device=labels.device)
         shares[-1] = 1
         prompt = (shares * (weights.mask * found["mask"] + weights.dice * found["dice"])).sum()
@@ -81,9 +83,8 @@ class PromptedFrames:
             there = drawn["complete"]
             scores = torch.stack([p.class_logits for p in predictions if p.class_logits is not None])[:, there, :rows]
             masks, present = masks_of(labels[there], drawn["objects"][there])
-            sets = set_losses(
-                logits[:, there, :rows], masks, present, weights, scores, torch.zeros_like(present, dtype=torch.long)
-            )
+            names = torch.zeros_like(present, dtype=torch.long)
+            sets = set_losses(logits[:, there, :rows], masks, present, weights, scores, names, unknown[there])
             total = weights.mask * sets["mask"] + weights.dice * sets["dice"] + weights.classes * sets["class"]
             losses["learnable"] = settings.learnable * (shares * total).sum()
         return losses

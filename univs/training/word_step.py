@@ -125,9 +125,10 @@ class WordStep:
         predictions, scores = answer_texts(self.model, features, key, cells, texts, all_predictions=True)
         masks = torch.stack(targets)[:, :, None]
         valid = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
+        unknown = (batch["objects"] == IGNORE)[:, None]
         total = scores.sum() * 0
         for i, logits in enumerate([scores[:, :, None], *(p.mask_logits for p in predictions)]):
-            terms = prompt_losses(logits[None], masks, valid, settings.points)
+            terms = prompt_losses(logits[None], masks, valid, settings.points, unknown)
             last = i == len(predictions)
             total = total + (terms["mask"][0] + terms["dice"][0]) * (1.0 if last else settings.intermediate)
         fit = fit_losses(self.head, cells, masks[:, :, 0], torch.stack([text.sentence for text in texts]))
