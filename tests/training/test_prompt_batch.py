@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
-from univs.configuration import compose
 from univs.data.clips import stack_prompts
 from univs.data.prompt_drawing import KINDS, draw_prompts
 from univs.models.features import PromptTokens
 from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
-from univs.models.zoo import build_model
 from univs.training.prompt_batch import encode_prompts
 
 
-@pytest.fixture(scope="module")
-def model() -> UniVS:
-    torch.manual_seed(0)
-    return build_model(compose("train", ["data.root=unused"])["model"]).eval()
-
-
 @torch.no_grad()
-def test_batched_prompts_equal_those_of_single_objects(model: UniVS) -> None:
-    rng = np.random.default_rng(1)
+def test_batched_prompts_equal_those_of_single_objects(small_model: UniVS) -> None:
+    model, rng = small_model.eval(), np.random.default_rng(1)
     labels = np.zeros((3, 64, 96), np.uint8)
     labels[0, 5:30, 10:50], labels[0, 40:60, 60:90], labels[2, 20:50, 30:70] = 1, 2, 5
     shares = dict.fromkeys(KINDS, 1.0)
@@ -61,3 +52,17 @@ def test_batched_prompts_equal_those_of_single_objects(model: UniVS) -> None:
             torch.testing.assert_close(row[1][:count], want.positions[0], atol=1e-5, rtol=1e-5)
             assert torch.equal(row[2][:count], want.valid[0]) and not row[2][count:].any()
             torch.testing.assert_close(maps[f, k], rough[0])
+
+
+@torch.no_grad()
+def test_a_mask_prompt_is_the_whole_object_and_nothing_of_the_others(small_model: UniVS) -> None:
+    """Told by the rough maps: cells of the object in the first channel, nothing said about where it is not."""
+    labels = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    labels[0, :16, :32], labels[0, 32:, 32:] = 3, 9
+    prompts = stack_prompts([draw_prompts(np.random.default_rng(0), labels[0].numpy(), [9, 3], {"mask": 1.0}, 3)], 3)
+    features = small_model.encode_image(small_model.normalize(torch.zeros(1, 3, 64, 64)))
+    tokens, maps = encode_prompts(small_model, features, labels, prompts)
+    want = torch.zeros(3, 2, 16, 16)
+    want[0, 0, 8:, 8:], want[1, 0, :4, :8] = 1, 1
+    assert torch.equal(maps[0], want)
+    assert tokens.valid.any(1).tolist() == [True, True, False]

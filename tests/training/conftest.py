@@ -1,0 +1,88 @@
+"""A model of few channels, so that a real training step takes hundredths of a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from univs.models.dense_memory import DenseMemory
+from univs.models.mask_decoder import MaskDecoder
+from univs.models.pixel_decoder import LightPixelDecoder
+from univs.models.text_prompts import TextPrompter
+from univs.models.univs import UniVS
+from univs.models.visual_sampler import VisualSampler
+from univs.models.word_head import WordHead
+
+
+class FourConvolutions(nn.Module):
+    """Stands in for the image network: maps at strides 4, 8, 16, 32."""
+
+    channels = (16, 24, 32, 32)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 7, stride=4, padding=3)
+        pairs = zip(self.channels, self.channels[1:], strict=False)
+        self.later = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
+
+    def parts(self) -> list[nn.Module]:
+        return [self.stem, *self.later]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = [F.relu(self.stem(images))]
+        for layer in self.later:
+            maps.append(F.relu(layer(maps[-1])))
+        return maps
+
+
+def build_small(words: bool = False) -> UniVS:
+    torch.manual_seed(0)
+    pixel_decoder = LightPixelDecoder((16, 24, 32, 32), widths=(32, 32, 32, 16), dim=32, mask_dim=16)
+    return UniVS(
+        FourConvolutions(),  # type: ignore[arg-type]
+        pixel_decoder,
+        VisualSampler(32, tokens=8, position_bands=2),
+        MaskDecoder(dim=32, mask_dim=16, heads=4, ffn=64, layers=3, queries=5, text_dim=24),
+        DenseMemory(
+            pixel_decoder.pyramid_channels,
+            16,
+            key_dim=16,
+            value_dim=24,
+            local_key_dim=16,
+            local_value_dim=8,
+            widths=(32, 32, 16),
+        ),
+        TextPrompter(24, 32, 4) if words else None,
+        WordHead(32, 24, 32) if words else None,
+        pixel_mean=(127, 127, 127),
+        pixel_std=(64, 64, 64),
+    )
+
+
+@pytest.fixture
+def small_model() -> UniVS:
+    """Follows objects; the same weights every time."""
+    return build_small()
+
+
+@pytest.fixture
+def small_word_model() -> UniVS:
+    """Takes words too."""
+    return build_small(words=True)
+
+
+@pytest.fixture
+def fixed_points(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Tensor]:
+    """Masks are compared at a grid of 8 x 8 points, the same for all rows, in place of points drawn at random."""
+    at = (torch.arange(8) + 0.5) / 8
+    grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).view(1, 64, 2)
+
+    def points(rows: int) -> Tensor:
+        return grid.expand(rows, -1, -1)
+
+    monkeypatch.setattr("univs.losses.set_criterion.uncertain_points", lambda logits, count: points(len(logits)))
+    return points
