@@ -88,6 +88,21 @@ def test_broken_files_are_refused_in_the_words_of_json(tmp_path: Path, text: str
     assert str(found.value) == str(wanted.value)
 
 
+@pytest.mark.parametrize("piece", (100, 1 << 20))
+def test_a_number_of_too_many_digits_is_refused(tmp_path: Path, piece: int) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"score": %s}]' % ("9" * 5000))
+    with pytest.raises(UserError, match=r"a.json is no JSON file \(a number has too many digits: line 1"):
+        read(path, piece)
+
+
+@pytest.mark.parametrize("counts", ['["12", "4"]', "[[12, 4]]", "[true, 15]", "[12.0, 4]", '["]", 4]'])
+def test_counts_that_are_no_numbers_stay_what_they_are(counts: str) -> None:
+    text = f'{{"size": [4, 4], "counts": {counts}, "next": {{"counts": [1, 2]}}}}'
+    read = json.loads(counts_as_text(text.encode()))
+    assert read["counts"] == json.loads(counts) and read["next"]["counts"] == ",1,2"
+
+
 def test_what_came_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for content, why in (

@@ -188,6 +188,11 @@ def test_annotations_may_come_before_the_videos(tmp_path: Path) -> None:
     scored_with("annotation 0: expected whole numbers as ids and a list of segmentations", 0, video_id="first")
     scored_with("annotation 0: expected whole numbers as ids and a list of segmentations", 0, segmentations=None)
     scored_with("gt.json, annotation 2: expected finite numbers as score and areas", 2, areas=["x", 1, 1])
+    scored_with("gt.json, annotation 2: .*0 or 1 as iscrowd \\('0' is neither 0 nor 1", 2, iscrowd="0")
+    for key, change in (("videos", {"height": 99}), ("categories", {"name": "another"})):
+        gt.write_text(json.dumps({**truth, key: [*truth[key], {**truth[key][0], **change}]}))
+        with pytest.raises(UserError, match=rf"gt.json is not what was expected \({key}: the id 1 is given twice\)"):
+            score(gt, pred)
     gt.write_text(json.dumps({"annotations": rows, "videos": truth["videos"]}))
     with pytest.raises(UserError, match="gt.json is not what was expected"):
         score(gt, pred)

@@ -294,7 +294,10 @@ def test_what_is_missing_is_named(name: str, synth_clips: list[VideoSample], tmp
         (lambda c: c["annotations"][0].pop("segmentation"), "segmentation"),
         (lambda c: c["images"][0].pop("height"), "height"),
         (lambda c: c.pop("images"), "'images'"),
-        (lambda c: c["annotations"][0].update(image_id="x"), "invalid literal"),
+        (lambda c: c["annotations"][0].update(image_id="x"), "is no finite number"),
+        (lambda c: c["annotations"][0].update(iscrowd="0"), "neither 0 nor 1"),
+        (lambda c: c["categories"].append({**c["categories"][0], "name": "other"}), "is given twice"),
+        (lambda c: c["images"][0].update(height=12.5), "is no whole number"),
     ):
         change(path, edit)
         with pytest.raises(UserError, match=said) as error:

@@ -14,6 +14,7 @@ from PIL import Image
 FLOORS = (
     {
         "errors",
+        "fields",
         "files",
         "texts",
         "claim",

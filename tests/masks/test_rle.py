@@ -59,6 +59,8 @@ def test_every_form_of_a_mask_is_read() -> None:
         ({"size": [6, 9], "counts": "é中".encode()}, "hold"),
         ({"size": [6, 9], "counts": [54.0]}, "neither compressed text nor a list of whole numbers"),
         ({"size": [6, 9], "counts": [True]}, "neither compressed text nor a list of whole numbers"),
+        ({"size": [6, 9], "counts": [True, 53]}, "neither compressed text nor a list of whole numbers"),
+        ({"size": [6, 9], "counts": [[54]]}, "neither compressed text nor a list of whole numbers"),
         ({"size": [6, 9], "counts": ["54"]}, "neither compressed text nor a list of whole numbers"),
         ({"size": [6, 9], "counts": [10**30, 4]}, "neither compressed text nor a list of whole numbers"),
         ({"size": [6, 9], "counts": ",54,x"}, "neither compressed text nor a list of whole numbers"),
@@ -78,6 +80,8 @@ def test_every_form_of_a_mask_is_read() -> None:
         (0, "a mask is 0; expected"),
         ([1, 2, 3, 4, 5, 6], "no list of numbers"),
         ([[1, 2, float("nan"), 4, 5, 6]], "no finite number"),
+        ([[1, 2, True, 4, 5, 6]], "no list of numbers"),
+        ([[0] * 9 for _ in range(6)], "written out pixel by pixel"),
     ],
 )
 def test_what_is_no_mask_is_refused_in_one_line(mask: Any, why: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.errors import UserError
-from univs.evaluation.fields import finite, whole
 from univs.evaluation.json_items import json_arrays
 from univs.evaluation.spool import Spooled, SpoolWriter
+from univs.fields import finite, whole
 from univs.masks.rle import Rle, read_masks
 from univs.vocabularies.tao import tao_distractors
 

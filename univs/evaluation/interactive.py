@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.davis import measure_objects
-from univs.evaluation.fields import finite, whole
 from univs.evaluation.score_files import frame_names, need_file, need_folder, read_json, read_labels
 from univs.evaluation.scores import Progress, Scores, quiet
+from univs.fields import finite, whole
 
 MOST = 1000
 """Objects and scribbles of a sequence; DAVIS has ten and three."""

@@ -121,6 +121,8 @@ class _Reader:
                 raise self.no_json(error.msg, error.pos) from error
             except RecursionError as error:
                 raise self.no_json("Too deeply nested", self.at) from error
+            except ValueError as error:  # Python reads no whole numbers of thousands of digits
+                raise self.no_json("a number has too many digits", self.at) from error
             if end + LONGEST > len(self.text) and self.more():
                 continue  # a number may go on
             start, self.at = self.at, end

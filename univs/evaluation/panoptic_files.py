@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
-from univs.evaluation.fields import whole
 from univs.evaluation.panoptic import VOID, Segment
+from univs.fields import by_id, flag, whole
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Categories:
 def read_categories(content: Any, path: Path) -> Categories:
     """The categories of a ground-truth file, in its order. UserError if it has none."""
     try:
-        things = {whole(row["id"]): bool(row["isthing"]) for row in content["categories"]}
+        things = by_id((whole(row["id"]), flag(row["isthing"])) for row in content["categories"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} names no categories; expected categories: [id, isthing]") from error
     if not things:
@@ -46,7 +46,7 @@ def read_segments(row: Any, path: Path, categories: Categories, true: bool) -> l
             Segment(
                 whole(item["id"]),
                 whole(item["category_id"]),
-                bool(item.get("iscrowd", 0)) and true,
+                flag(item.get("iscrowd")) and true,
                 whole(item["area"]) if true else 0,
             )
             for item in row["segments_info"]

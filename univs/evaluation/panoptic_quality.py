@@ -14,12 +14,12 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
-from univs.evaluation.fields import whole
 from univs.evaluation.label_pairs import read_ids, shared_pixels
 from univs.evaluation.panoptic import PanopticFrame, PanopticTally, Segment, Tubes
 from univs.evaluation.panoptic_files import Categories, check_listed, read_categories, read_segments
 from univs.evaluation.score_files import need_folder, read_json
 from univs.evaluation.scores import Progress, Scores, quiet
+from univs.fields import whole
 
 CHUNK = 64
 """Images that are scored as one job, so that no more than their sum is kept."""

@@ -17,9 +17,9 @@ from scipy import ndimage
 
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
-from univs.evaluation.fields import whole
 from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_json, read_labels, video_names
 from univs.evaluation.scores import Progress, Scores, quiet
+from univs.fields import whole
 
 BoolMask = NDArray[np.bool_]
 Key = TypeVar("Key")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.errors import UserError
-from univs.evaluation.fields import whole
 from univs.evaluation.json_items import json_arrays
 from univs.evaluation.panoptic import Segment
 from univs.evaluation.panoptic_files import Categories, read_categories, read_segments
 from univs.evaluation.score_files import need_folder
 from univs.evaluation.spool import Spooled, SpoolWriter
+from univs.fields import whole
 from univs.texts import expecting
 
 TRUTH = "panoptic_gt_VIPSeg_val.json"

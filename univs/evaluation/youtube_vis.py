@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.average_precision import RECALLS
 from univs.evaluation.by_video import score_videos
-from univs.evaluation.fields import finite, whole
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.spool import Spooled
 from univs.evaluation.tube_precision import Floats, Matches, match, mean_known, precision_at_recalls, reached_recall
 from univs.evaluation.youtube_vis_files import Video, spool_videos
+from univs.fields import finite, flag, whole
 from univs.masks.overlaps import intersections
 from univs.masks.rle import Rle, read_masks
 
@@ -119,9 +119,12 @@ def read_tubes(rows: Spooled, size: tuple[int, int], source: str) -> list[Tube]:
     figures = []
     for place, row in zip(rows.places.tolist(), read, strict=True):
         try:
-            figures.append((mean_area(row.get("areas", ())), finite(row.get("score", 0))))
+            area, score = mean_area(row.get("areas", ())), finite(row.get("score", 0))
+            figures.append((area, score, flag(row.get("iscrowd"))))
         except (TypeError, ValueError) as error:
-            raise UserError(f"{source} {place}: expected finite numbers as score and areas ({error})") from error
+            raise UserError(
+                f"{source} {place}: expected finite numbers as score and areas, 0 or 1 as iscrowd ({error})"
+            ) from error
     first = np.cumsum([0, *(len(row["segmentations"]) for row in read)])
 
     def where(place: int) -> str:
@@ -135,10 +138,10 @@ def read_tubes(rows: Spooled, size: tuple[int, int], source: str) -> list[Tube]:
             masks.rles[start:end],
             masks.areas[start:end],
             score,
-            bool(row.get("iscrowd", 0)),
+            crowd,
             area,
         )
-        for row, start, end, (area, score) in zip(read, first[:-1], first[1:], figures, strict=True)
+        for row, start, end, (area, score, crowd) in zip(read, first[:-1], first[1:], figures, strict=True)
     ]
 
 

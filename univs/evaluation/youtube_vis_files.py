@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.evaluation.by_video import may_fork, score_videos
-from univs.evaluation.fields import whole
 from univs.evaluation.json_items import Item, json_arrays
 from univs.evaluation.spool import Spooled, SpoolWriter
+from univs.fields import by_id, whole
 from univs.masks.rle import counts_as_text
 
 FORMAT = "videos, categories and annotations in the YouTube-VIS format"
@@ -113,11 +113,11 @@ def spool_truth(gt: Path, path: Path) -> tuple[dict[int, Frames], dict[int, str]
     for key, items in json_arrays(gt, FORMAT, counts_as_text):
         try:
             if key == "videos":
-                videos = dict(_frames(item.value) for item in items)
+                videos = by_id(_frames(item.value) for item in items)
             elif key == "categories":
-                categories = {whole(item.value["id"]): str(item.value.get("name", item.value["id"])) for item in items}
+                categories = by_id(_category(item.value) for item in items)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _unexpected(gt) from error
+            raise _unexpected(gt, f" ({key}: {error if type(error) is ValueError else repr(error)})") from error
         if key == "annotations":
             annotations = spool_rows(items, gt, "annotation", "areas", path)
     if videos is None or categories is None or annotations is None:
@@ -174,5 +174,9 @@ def _frames(row: Any) -> tuple[int, Frames]:
     return whole(row["id"]), Frames(f"video {row['id']}", (whole(row["height"]), whole(row["width"])), length)
 
 
-def _unexpected(gt: Path) -> UserError:
-    return UserError(f"{gt} is not what was expected: {FORMAT}")
+def _category(row: Any) -> tuple[int, str]:
+    return whole(row["id"]), str(row.get("name", row["id"]))
+
+
+def _unexpected(gt: Path, why: str = "") -> UserError:
+    return UserError(f"{gt} is not what was expected{why}: {FORMAT}")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from univs.fields import by_id, flag, whole
 from univs.formats.files import expecting, read_json
 from univs.formats.painting import box_of, compact, number_objects, paint
 from univs.formats.panoptic_png import labels_of
@@ -87,25 +88,25 @@ def read_coco(path: Path, what: str) -> CocoFile:
 def coco_file(path: Path, content: Mapping[str, Any]) -> CocoFile:
     """The same for content that has been read, of a file that messages name."""
     with expecting(path, FIELDS):
-        names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
-        stuff = frozenset(int(row["id"]) for row in content["categories"] if is_stuff(row))
+        names = by_id((whole(row["id"]), str(row["name"])) for row in content["categories"])
+        stuff = frozenset(whole(row["id"]) for row in content["categories"] if is_stuff(row))
         images = [image_of(row) for row in content["images"]]
         annotations: dict[int, list[Annotation]] = defaultdict(list)
         for place, row in enumerate(content["annotations"]):
-            category = int(row["category_id"])
+            category = whole(row["category_id"])
             if category not in names:
                 raise ValueError(f"annotation {place} has the unknown category {category}")
             need_mask(row, place)
             one = Annotation(
-                key=int(row["id"]) if "id" in row else None,
+                key=whole(row["id"]) if "id" in row else None,
                 place=place,
                 category=category,
-                crowd=bool(row.get("iscrowd", 0)) or row.get("mask_level") in SEVERAL,
-                stuff=bool(row.get("stuff", 0)) or category in stuff,
+                crowd=flag(row.get("iscrowd")) or row.get("mask_level") in SEVERAL,
+                stuff=flag(row.get("stuff")) or category in stuff,
                 area=float(row.get("area", 0)),
                 segmentation=compact(row["segmentation"]),
             )
-            annotations[int(row["image_id"])].append(one)
+            annotations[whole(row["image_id"])].append(one)
         if annotations and not any(one.segmentation for found in annotations.values() for one in found):
             raise ValueError("no annotation has a mask in its segmentation: boxes alone")
     return CocoFile(path, images, dict(annotations), names, stuff)
@@ -128,13 +129,15 @@ def is_stuff(category: Mapping[str, Any]) -> bool:
 
 def image_of(row: Mapping[str, Any]) -> CocoImage:
     """An entry of `images`. Raises KeyError and the like for one that does not fit."""
-    size, only = (int(row["height"]), int(row["width"])), row.get("only_categories") or ()
+    size, only = (whole(row["height"]), whole(row["width"])), row.get("only_categories") or ()
     if min(size) < 1:
         raise ValueError(f"image {row['id']} has {size[1]}x{size[0]} pixels")
     if isinstance(only, str):
         raise ValueError(f"only_categories of image {row['id']} is {only!r}, not a list of names")
     level = row.get("mask_level")
-    return CocoImage(int(row["id"]), file_of(row), size, level, tuple(map(str, only)), bool(row.get("stuff_labelled")))
+    return CocoImage(
+        whole(row["id"]), file_of(row), size, level, tuple(map(str, only)), flag(row.get("stuff_labelled"))
+    )
 
 
 def file_of(row: Mapping[str, Any]) -> str:

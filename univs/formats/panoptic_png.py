@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from univs.errors import UserError
+from univs.fields import flag, whole
 from univs.formats.files import write_image
 from univs.formats.painting import box_of, number_objects
 from univs.formats.recording import FrameLabels
@@ -31,10 +32,10 @@ def segments_of(row: Mapping[str, Any], things: frozenset[int], names: Mapping[i
     """The segments of a frame. Raises KeyError and the like for entries that do not fit."""
     found = []
     for one in row["segments_info"]:
-        category = int(one["category_id"])
+        category = whole(one["category_id"])
         if category not in names:
             raise ValueError(f"segment {one['id']} has the unknown category {category}")
-        crowd, key = bool(one.get("iscrowd", 0)), int(one["id"])
+        crowd, key = flag(one.get("iscrowd")), whole(one["id"])
         if not 0 <= key < 2**24:
             raise ValueError(f"segment {key} has no colour: ids are R + 256 G + 65536 B")
         found.append(Segment(key, category, category in things, float(one.get("area", 0)), crowd))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from univs.fields import flag, whole
 from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
@@ -77,7 +78,7 @@ def read(root: Path, split: str, *, style: str) -> RecordingSet:
     path = first_file(root, [name.format(split) for name in files], chosen.title)
     content = read_json(path, chosen.title, ("videos", "categories"))
     with expecting(path, FIELDS):
-        names = {int(row["id"]): str(row["name"]) for row in content["categories"]}
+        names = {whole(row["id"]): str(row["name"]) for row in content["categories"]}
         videos = list_videos(content, path)
     folders = [name.format(split) for name in dict.fromkeys((chosen.folder, *FOLDERS))]
     first = str(Path(videos[0].files[0]).parent) if videos else "."
@@ -99,12 +100,12 @@ def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
         areas = [area for area in row.get("areas") or () if area]
         mean = sum(areas) / len(areas) if areas else 0.0
         masks = [compact(mask) for mask in row["segmentations"]]
-        tube = Tube(int(row["category_id"]), bool(row.get("iscrowd", 0)), mean, masks)
-        by_video[int(row["video_id"])].append(tube)
+        tube = Tube(whole(row["category_id"]), flag(row.get("iscrowd")), mean, masks)
+        by_video[whole(row["video_id"])].append(tube)
     videos = []
     for row in content["videos"]:
-        key, files = int(row["id"]), [str(name) for name in row["file_names"]]
-        video = Video(key, files, (int(row["height"]), int(row["width"])), by_video[key])
+        key, files = whole(row["id"]), [str(name) for name in row["file_names"]]
+        video = Video(key, files, (whole(row["height"]), whole(row["width"])), by_video[key])
         for tube in video.tubes:
             if len(tube.masks) != len(files):
                 count = len(tube.masks)

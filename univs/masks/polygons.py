@@ -31,7 +31,7 @@ def _points(polygon: Any, size: tuple[int, int]) -> np.ndarray:
         points = np.asarray(polygon)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError("a polygon is no list of numbers x, y, x, y, …") from error
-    if points.ndim != 1 or (len(points) and points.dtype.kind not in "iuf"):
+    if points.ndim != 1 or (len(points) and points.dtype.kind not in "iuf") or bool in set(map(type, polygon)):
         raise ValueError("a polygon is no list of numbers x, y, x, y, …")
     if len(points) % 2:
         raise ValueError(f"a polygon has {len(points)} coordinates; expected an even number, x, y, x, y, …")

@@ -32,6 +32,7 @@ Rle = dict[str, Any]
 """`size` [height, width] and `counts` (compressed, bytes or str), checked."""
 Size = tuple[int, int]
 BLANKS = b" \t\n\r"
+NUMBERS = b"0123456789-," + BLANKS
 FORMS = "polygons, an RLE (size, counts) or null"
 
 
@@ -112,6 +113,8 @@ def _fill(polygons: Any, size: Size, where: str) -> Rle | None:
     """The RLE of polygons."""
     if not isinstance(polygons, list):
         raise UserError(f"{where}: a mask is {polygons!r:.40}; expected {FORMS}")
+    if len(polygons) == size[0] and all(isinstance(row, list) and len(row) == size[1] for row in polygons):
+        raise UserError(f"{where}: a mask is written out pixel by pixel; expected {FORMS}")
     try:
         return fill_polygons(polygons, size)
     except ValueError as error:
@@ -167,6 +170,8 @@ def _numbers(counts: Any) -> NDArray[np.int64]:
         return numbers
     if not isinstance(counts, list | tuple | array):
         raise TypeError(type(counts))
+    if bool in set(map(type, counts)):  # among numbers numpy takes them for 0 and 1
+        raise TypeError(bool)
     numbers = np.asarray(counts)
     if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
         raise ValueError(counts)
@@ -219,7 +224,10 @@ def counts_as_text(content: bytes) -> bytes:
             start += 1
         if content[start : start + 1] == b"[":
             end = content.find(b"]", start)
-            pieces += [content[done:start], b'",', content[start + 1 : end].translate(None, BLANKS), b'"']
-            done = start = end + 1
+            numbers = content[start + 1 : end]
+            if not numbers.translate(None, NUMBERS):  # else it is left as it is, for `read_masks` to say what it is
+                pieces += [content[done:start], b'",', numbers.translate(None, BLANKS), b'"']
+                done = end + 1
+            start = end + 1
         place = content.find(key, start)
     return b"".join([*pieces, content[done:]])

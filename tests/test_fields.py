@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from univs.evaluation.fields import finite, whole
+from univs.fields import by_id, finite, flag, whole
 
 
 def test_numbers() -> None:
@@ -27,3 +27,20 @@ def test_what_is_no_whole_number(value: Any) -> None:
 def test_what_is_no_finite_number(value: Any) -> None:
     with pytest.raises(ValueError, match="is no finite number"):
         finite(value)
+
+
+def test_flags() -> None:
+    assert [flag(value) for value in (1, True, 1.0)] == [True] * 3
+    assert [flag(value) for value in (0, False, None)] == [False] * 3
+
+
+@pytest.mark.parametrize("value", ["0", "1", "false", 2, -1, 0.5, math.nan, [], [1], {}], ids=repr)
+def test_what_is_no_flag(value: Any) -> None:
+    with pytest.raises(ValueError, match="is neither 0 nor 1"):
+        flag(value)
+
+
+def test_ids_are_of_one_entry() -> None:
+    assert by_id([(2, "b"), (1, "a"), (2, "b")]) == {2: "b", 1: "a"}
+    with pytest.raises(ValueError, match="the id 2 is given twice"):
+        by_id([(2, "b"), (2, "c")])
