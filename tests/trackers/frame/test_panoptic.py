@@ -34,7 +34,7 @@ def session_of(model: ScriptedModel, **options: Any) -> Session:
 
 def run(model: ScriptedModel, frames: Sequence[NDArray[np.uint8]], **options: Any) -> list[FrameResult]:
     with session_of(model, **options) as session:
-        return [session.step(frame) for frame in frames]
+        return [session.step(frame) for frame in frames] + session.flush()
 
 
 def numbers(result: FrameResult) -> dict[str, int]:

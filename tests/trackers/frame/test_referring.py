@@ -38,7 +38,7 @@ def run(
     model: ScriptedModel, frames: Sequence[NDArray[np.uint8]], prompts: Mapping[int, Sequence[Prompt]], **options: Any
 ) -> list[FrameResult]:
     with session_of(model, **options) as session:
-        return [session.step(frame, prompts.get(index, ())) for index, frame in enumerate(frames)]
+        return [session.step(frame, prompts.get(index, ())) for index, frame in enumerate(frames)] + session.flush()
 
 
 def same(mask: NDArray[Any], wanted: NDArray[Any], differ: int = 8) -> bool:
@@ -103,12 +103,15 @@ def test_an_answer_must_have_eight_cells_to_be_followed(place: Rectangle, follow
 
 def test_what_is_not_there_fits_nothing_until_it_comes() -> None:
     model = scripted()
-    frames = [picture(i, {1: LEFT, **({2: RIGHT} if i >= 2 else {})}) for i in range(4)]
-    results = run(model, frames, {0: [Text("the 2", 7)]}, confidence=0.0, ask_interval=50)
+    third = (0, 48, 16, 96)
+    frames = [picture(i, {1: LEFT, 3: third, **({2: RIGHT} if i >= 2 else {})}) for i in range(4)]
+    texts = [Text("the 1", 6), Text("the 2", 7), Text("the 3", 8)]
+    results = run(model, frames, {0: texts}, confidence=0.0, ask_interval=50)
     assert [result.scores[7] > 0 for result in results] == [False, False, True, True]
-    assert [result.object_ids for result in results] == [(7,)] * 4
+    assert all(result.scores[6] > 0.9 and result.scores[8] > 0.9 for result in results)
+    assert [result.object_ids for result in results] == [(6, 7, 8)] * 4
     assert not results[1].mask(7).any() and same(results[3].mask(7), area(RIGHT))
-    assert asked(model) == [(0, 1), (1, 1), (2, 1)]
+    assert asked(model) == [(0, 3), (1, 1), (2, 1)]
 
 
 def test_each_answer_is_judged_by_its_own_words() -> None:
@@ -205,6 +208,12 @@ def test_an_object_may_be_shown_beside_its_words() -> None:
     results = run(model, film(4), {0: [Text("the 1", 4), Mask(4, area(RIGHT))]}, ask_interval=50)
     assert (results[0].mask(4) == area(RIGHT)).all() and results[0].scores[4] == 1
     assert all(same(result.mask(4), area(RIGHT)) for result in results)
+
+
+def test_an_answer_may_replace_what_was_shown_on_a_later_frame() -> None:
+    model = scripted()
+    results = run(model, film(7), {0: [Text("the 1", 4), Mask(4, area(RIGHT))]}, ask_interval=3, patience=2)
+    assert [same(result.mask(4), area(LEFT)) for result in results] == [False] * 6 + [True]
 
 
 def test_a_described_object_is_corrected_like_any_other() -> None:

@@ -35,7 +35,7 @@ def run(
     model: ScriptedModel, frames: Sequence[NDArray[np.uint8]], prompts: Mapping[int, Sequence[Prompt]], **options: Any
 ) -> list[FrameResult]:
     with Session(model, keep_results=False, **options) as session:
-        return [session.step(frame, prompts.get(index, ())) for index, frame in enumerate(frames)]
+        return [session.step(frame, prompts.get(index, ())) for index, frame in enumerate(frames)] + session.flush()
 
 
 def shown(frame: NDArray[np.uint8], *labels: int) -> list[Prompt]:
