@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
+from tests.trackers.scripted import ScriptedModel, ScriptedWords, Sight, colour, picture
 from univs.masks.geometry import Geometry
+from univs.prompts import Categories
+from univs.results import FrameResult
+from univs.streaming import Session
 from univs.trackers.semantic import classify, strips
 
 
@@ -24,3 +33,79 @@ def test_bands_are_the_enlarged_map(geometry: Geometry) -> None:
     found = classify(logits, scores, geometry)
     assert found.dtype == torch.uint8
     assert (found != wanted).float().mean() < 1e-4  # a tie may fall on either side
+
+
+CATS = Categories(("sea 4", "cat 1", "sky 3"))
+SKY, SEA, CAT = (0, 0, 32, 96), (32, 0, 64, 96), (24, 8, 48, 24)
+
+
+def label(model: ScriptedModel, frames: Sequence[NDArray[np.uint8]], **options: Any) -> list[FrameResult]:
+    options = {"categories": CATS, "text_encoder": ScriptedWords(), **options}
+    with Session(model, "vss", keep_results=False, **options) as session:
+        return [result for frame in frames for result in session.push(frame)] + session.flush()
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("length", [1, 3])
+def test_every_frame_is_labelled_by_what_it_shows(words: bool, length: int) -> None:
+    frames = [picture(i, {3: SKY, 4: SEA, 1: (24, 8 + 8 * i, 48, 24 + 8 * i)}) for i in range(5)]
+    results = label(ScriptedModel(words=words), frames, clip_length=length)
+    assert [result.frame_index for result in results] == list(range(5))
+    for frame, result in zip(frames, results, strict=True):
+        wanted = np.zeros(frame.shape[:2], int)
+        for number, name in enumerate(CATS.names, start=1):
+            wanted[frame[..., 0] == int(name[-1])] = number
+        assert (result.labels != wanted).mean() < (0.04 if words else 0.01)  # cells of a word head have eight pixels
+        assert result.names == dict(enumerate(CATS.names, start=1)) and result.object_ids == (1, 2, 3)
+        assert set(result.scores.values()) == {1.0}
+
+
+def test_only_classes_that_are_seen_are_named() -> None:
+    (result,) = label(ScriptedModel(), [picture(0, {3: (0, 0, 64, 96)})])
+    assert result.object_ids == (3,) and result.names == {3: "sky 3"} and (result.labels == 3).all()
+
+
+def test_queries_vote_with_their_score_and_the_quality_of_their_mask() -> None:
+    """Two queries see the whole frame; the quality of the surer class is half."""
+    model = ScriptedModel()
+    sure, unsure = torch.full((16, 24), 3.0), torch.full((16, 24), 3.0)
+    unsure[8:] = 0.9
+    for score, wins in ((0.7, 2), (0.3, 1)):
+        # votes: 0.9 * 0.5 for the first class; score * 1 for the second one
+        model.sights[0] = [
+            Sight(unsure, torch.logit(torch.tensor([0.9, 1e-6, 1e-6]))),
+            Sight(sure, torch.logit(torch.tensor([1e-6, score, 1e-6]))),
+        ]
+        (result,) = label(model, [picture(0, {})])
+        assert (result.labels[:30] == wins).all()
+
+
+def test_the_margin_counts_for_nothing() -> None:
+    """A mask that is sure in the padding alone has no quality."""
+    model, size = ScriptedModel(), (60, 84)
+    beyond = torch.full((16, 24), 0.9)
+    beyond[15:], beyond[:, 21:] = 8.0, 8.0
+    model.sights[0] = [
+        Sight(beyond, torch.logit(torch.tensor([0.99, 1e-6, 1e-6]))),
+        Sight(torch.full((16, 24), 3.0), torch.logit(torch.tensor([1e-6, 0.1, 1e-6]))),
+    ]
+    (result,) = label(model, [picture(0, {}, size)])
+    assert result.labels.shape == size and (result.labels[:52, :76] == 2).all()
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_the_map_has_the_size_of_the_frame(words: bool) -> None:
+    frame = picture(0, {3: (0, 0, 128, 192), 1: (0, 0, 64, 64)}, (128, 192))
+    (result,) = label(ScriptedModel(words=words), [frame], size=64)
+    assert result.labels.shape == (128, 192)
+    assert (result.labels[:56, :56] == 2).all() and (result.labels[72:, 72:] == 3).all()
+    assert (result.labels[:56, 72:] == 3).all() and (result.labels[72:, :56] == 3).all()
+
+
+def test_many_classes_have_numbers_of_their_own() -> None:
+    names = tuple(f"class {n}" for n in range(300))
+    embeddings = torch.zeros(300, 6)
+    embeddings[:, 5], embeddings[280] = 1, colour(1)
+    options = {"categories": Categories(names), "class_embeddings": embeddings}
+    (result,) = label(ScriptedModel(words=True), [picture(0, {1: (0, 0, 64, 96)})], **options)
+    assert (result.labels == 281).all()
