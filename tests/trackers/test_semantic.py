@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from tests.trackers.scripted import ScriptedModel, ScriptedWords, Sight, colour, picture
+from univs.errors import UserError
 from univs.masks.geometry import Geometry
 from univs.prompts import Categories
 from univs.results import FrameResult
@@ -100,6 +101,15 @@ def test_the_map_has_the_size_of_the_frame(words: bool) -> None:
     assert result.labels.shape == (128, 192)
     assert (result.labels[:56, :56] == 2).all() and (result.labels[72:, 72:] == 3).all()
     assert (result.labels[:56, 72:] == 3).all() and (result.labels[72:, :56] == 3).all()
+
+
+def test_classes_cannot_be_removed() -> None:
+    session = Session(ScriptedModel(), "vss", categories=CATS, text_encoder=ScriptedWords())
+    session.push(picture(0, {3: SKY}))
+    with pytest.raises(UserError, match="3 stands for a class of pixels; only objects can be removed"):
+        session.remove(3)
+    with pytest.raises(UserError, match="object 9 is not being followed; followed: 1, 2, 3"):
+        session.remove(9)
 
 
 def test_many_classes_have_numbers_of_their_own() -> None:

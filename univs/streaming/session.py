@@ -144,11 +144,14 @@ class Session:
         return self._handed_out(self._engine.push(frame, said))
 
     def remove(self, object_id: int) -> None:
-        """Stop following an object; its track ends here. Raises UserError if it is not known."""
+        """Stop following an object; its track ends here. Raises UserError if it is not known, or not an object."""
         if self._engine is None or object_id not in self._engine.object_ids:
             known = ", ".join(map(str, self.object_ids)) or "none"
             raise UserError(f"object {object_id} is not being followed; followed: {known}")
-        self._engine.remove(object_id)
+        try:
+            self._engine.remove(object_id)
+        except KeyError:
+            raise UserError(f"{object_id} stands for a class of pixels; only objects can be removed") from None
 
     def flush(self) -> list[FrameResult]:
         """The video has ended: return the results that were not final yet, in order.

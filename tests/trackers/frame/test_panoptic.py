@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.trackers.scripted import Rectangle, ScriptedModel, ScriptedWords, Sight, area, cells, picture
+from univs.errors import UserError
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
@@ -123,6 +124,8 @@ def test_a_removed_thing_is_gone_and_found_anew() -> None:
     first = session.step(world(0))
     cat = numbers(first)["cat 1"]
     assert set(session.object_ids) == set(first.object_ids)
+    with pytest.raises(UserError, match="stands for a class of pixels"):
+        session.remove(numbers(first)["sky 3"])
     session.remove(cat)
     assert cat not in session.object_ids
     later = session.step(world(1))
