@@ -95,11 +95,11 @@ def test_only_seams_are_looked_at() -> None:
     assert looked_at[:, 29].all() and looked_at.sum() == 40
 
 
-def test_a_4k_frame_costs_little_more_than_its_copy() -> None:
-    geometry = Geometry.fit(2160, 3840, 480)
+def test_a_large_frame_costs_little_more_than_its_copy() -> None:
+    geometry = Geometry.fit(1080, 1920, 480)
     maps = smooth(3, geometry, 0, 3)
     whole, ours = [], []
-    for _ in range(3):
+    for _ in range(2):
         start = time.process_time()
         enlarged(maps, geometry).argmax(0)
         whole.append(time.process_time() - start)

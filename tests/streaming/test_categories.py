@@ -117,7 +117,7 @@ def test_memory_of_the_tracks_does_not_grow(prompt_only_model: UniVS) -> None:
         prompt_only_model, "vis", categories=CATEGORIES, class_embeddings=EMBEDDINGS, rules="official", clip_length=3,
         clip_stride=1, stability=0.0, class_score=0.0, consistency=-1.0,
     )  # fmt: skip
-    frames, _ = moving_squares(30)
+    frames, _ = moving_squares(18)
     sizes = []
     for frame in frames:
         session.push(frame)

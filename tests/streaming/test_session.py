@@ -206,8 +206,8 @@ def test_memory_has_its_size_once_and_for_all(model: UniVS) -> None:
     for number, quarter in enumerate(quarters):
         quarter[:, 16 * number : 16 * number + 16] = True
     sizes = set()
-    for index in range(200):
-        prompts = [Mask(n + 1, quarter) for n, quarter in enumerate(quarters)] if index % 20 == 0 else []
+    for index in range(70):
+        prompts = [Mask(n + 1, quarter) for n, quarter in enumerate(quarters)] if index % 10 == 0 else []
         session.step(frames[index % 10], prompts)
         tokens, dense = follower_of(session)._tokens, follower_of(session)._dense
         assert dense is not None

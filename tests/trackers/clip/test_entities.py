@@ -76,6 +76,12 @@ def test_what_appears_later_is_a_new_entity() -> None:
     assert same(results[5].mask(2), area(RIGHT)) and results[5].names[2] == "dog 2"
 
 
+def test_where_the_first_clip_finds_nothing_nothing_is_found() -> None:
+    model = scripted()
+    results = run(model, [picture(0, {}), *film(3)[1:]])
+    assert [result.object_ids for result in results] == [()] * 3 and [asked.frames for asked in model.asked] == [(0,)]
+
+
 @pytest.mark.parametrize(("limit", "found"), [(0.9, False), (1.1, True)])
 def test_a_new_entity_does_not_lie_on_a_known_one(limit: float, found: bool) -> None:
     model = scripted()

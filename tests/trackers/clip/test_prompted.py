@@ -111,7 +111,7 @@ def test_objects_may_be_removed_between_clips_and_before_their_first(model: UniV
 def test_memory_does_not_grow_with_the_video(model: UniVS) -> None:
     sizes = set()
     with Session(model, keep_results=False) as session:
-        for index in range(60):
+        for index in range(30):
             session.push(FRAMES[index % 9], masks(1, 2) if index == 0 else ())
             if index > 10:
                 follower = session._engine.follower  # type: ignore[union-attr]
