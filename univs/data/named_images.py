@@ -79,6 +79,10 @@ class NamedImages:
             return frozenset(map(merged_name, image.only))
         return frozenset(self.names) - self.stuff_names if self.folder.complete else frozenset()
 
+    def things(self, index: int) -> frozenset[str]:
+        """Names of the objects on an image that have a mask of their own; nothing is decoded."""
+        return frozenset(map(merged_name, self.folder.things(index)))
+
     def __getitem__(self, index: int) -> VideoSample:
         """One image as a clip of one frame. `panoptic` is there where stuff is labelled, 255 where nobody labelled."""
         return renamed(self.folder.recordings[index].sample())

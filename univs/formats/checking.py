@@ -91,11 +91,15 @@ def check_split(data: RecordingSet, report: SplitReport, advance: Advance) -> No
         advance(report.videos, len(data.recordings))
 
 
-def need_whole(recordings: Sequence[Recording], advance: Advance = lambda done, total: None) -> None:
-    """Raises UserError for the first thing that is missing or unreadable of some videos, before hours go into them."""
+def need_whole(recordings: Sequence[Recording], advance: Advance = lambda done, total: None, command: str = "") -> None:
+    """Raises UserError for the first thing that is missing or unreadable of some videos, before hours go into them.
+
+    command: what lists everything of the kind, if anything does.
+    """
     for place, found in enumerate(check_videos(recordings), 1):
         if found.problems:
-            raise UserError(f"{found.problems[0]} (univs datasets check NAME ROOT lists everything of the kind)")
+            more = f" ({command} lists everything of the kind)" if command else ""
+            raise UserError(f"{found.problems[0]}{more}")
         advance(place, len(recordings))
 
 
@@ -124,7 +128,12 @@ def _check_video(recordings: Sequence[Recording], place: int) -> VideoReport:
 
 
 def problems_of(recording: Recording) -> Iterator[str]:
-    """What is missing or unreadable of a video. Every frame is decoded, every mask read; one frame is in memory."""
+    """What is missing or unreadable of a video. Every frame is decoded, every mask read; one frame is in memory.
+
+    Nothing can be wrong with frames that are drawn.
+    """
+    if recording.drawn is not None:
+        return
     missing = {path for path in (*recording.frames, *recording.label_files) if not path.is_file()}
     for path in (*recording.frames, *recording.label_files):
         if path in missing:

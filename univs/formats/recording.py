@@ -50,7 +50,8 @@ class Recording:
     label_files: the files that `labels` reads, one for each annotated frame or fewer (a JSON that holds them all is not
     listed). shown: object id -> the frame whose labels are given to a method that follows shown objects; empty where
     the set does not play that game. wanted: the frames whose answers are asked for; all of them if None.
-    complete: every object is labelled. categories, stuff: object or segment id -> name, as in `VideoSample`.
+    drawn: makes a frame where frames are no files; `frames` are names alone then. complete: every object is labelled.
+    categories, stuff: object or segment id -> name, as in `VideoSample`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Recording:
     shown: Mapping[int, int] = field(default_factory=dict)
     wanted: tuple[int, ...] | None = None
     complete: bool = False
+    drawn: Callable[[int], np.ndarray] | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -72,7 +74,7 @@ class Recording:
 
     def frame(self, index: int) -> np.ndarray:
         """Frame H W 3 uint8 RGB. Raises UserError for a file that cannot be decoded."""
-        return read_rgb(self.frames[index])
+        return read_rgb(self.frames[index]) if self.drawn is None else self.drawn(index)
 
     def labels_of(self, index: int) -> FrameLabels | None:
         """The labels of a frame, None where the set has none. Raises UserError for files that do not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from univs import cli
 from univs.claim import claim_folder
 from univs.errors import UserError
 from univs.evaluation import runner
+from univs.evaluation.benchmarks.official_metric import OfficialMetric
 from univs.evaluation.benchmarks.runner import Examiner, find_root
 from univs.evaluation.benchmarks.table import BENCHMARKS, OF_PAPERS
 from univs.evaluation.scores import METRICS
@@ -42,8 +44,9 @@ def test_the_table_is_sound(repository: Path) -> None:
     assert set(OF_PAPERS) <= set(BENCHMARKS) and len(OF_PAPERS) == 10
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.dataset == name and name in SETS
-        assert benchmark.task in tasks.TASKS and benchmark.metric in METRICS
-        assert benchmark.options.keys() <= METRICS[benchmark.metric].options.keys()
+        measure = benchmark.measure
+        assert benchmark.task in tasks.TASKS and isinstance(measure, OfficialMetric) and measure.name in METRICS
+        assert measure.options.keys() <= METRICS[measure.name].options.keys()
         assert (repository / "configs" / "dataset" / f"{name}.yaml").is_file()
         assert f"`{name}`" in (repository / "docs" / "evaluation.md").read_text()
         if benchmark.server:
@@ -152,4 +155,4 @@ def test_two_runs_into_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_every_runner_is_there() -> None:
     for home in (*runner.RUNNERS.values(), runner.PUBLIC):
         module, _, function = home.partition(":")
-        assert callable(getattr(__import__(module, fromlist=[function]), function))
+        assert callable(getattr(import_module(f"{runner.HOME}.{module}"), function))

@@ -75,7 +75,7 @@ class SynthVS:
         seen = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
         nouns = {thing.number: thing.look.noun for thing in scene.things}
         categories = {int(i): noun for i in seen if i and (noun := nouns[int(i)])}
-        name = f"synth-{self.split}-{self.seed}-{operator.index(index) % self.length:05d}"
+        name = self.name_of(index)
         complete = self._wardrobe.photos is None
         count = np.bincount(panoptic.reshape(-1), minlength=256)[FIRST_STUFF:UNKNOWN]
         return VideoSample(
@@ -88,6 +88,10 @@ class SynthVS:
             stuff={FIRST_STUFF + int(number): STUFF[int(number)].name for number in np.flatnonzero(count)},
             expressions=Expressions(scene, labels) if complete else {},
         )
+
+    def name_of(self, index: int) -> str:
+        """What clip `index` is called."""
+        return f"synth-{self.split}-{self.seed}-{operator.index(index) % self.length:05d}"
 
     def scene(self, index: int) -> Scene:
         """Clip `index` before it is drawn: its things, how they look and move, the background and its stuff."""

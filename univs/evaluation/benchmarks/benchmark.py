@@ -1,18 +1,25 @@
-"""What makes a benchmark: a set, a task, how a recording is asked, how answers are written and how they are scored."""
+"""What makes a benchmark: a set, a task, how a recording is asked, what becomes of the answers, how they are scored."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from univs.evaluation.benchmarks.asking import Ask
+from rich.console import Console
+
+from univs.evaluation.benchmarks.asking import Ask, Question
 from univs.evaluation.benchmarks.form import Form
+from univs.evaluation.benchmarks.running import NewSession
 from univs.evaluation.benchmarks.server import Server
-from univs.evaluation.benchmarks.truth import Truth
+from univs.evaluation.records import VideoRecord
 from univs.evaluation.scores import Scores
-from univs.formats import RecordingSet
+from univs.formats import Recording, RecordingSet
+
+if TYPE_CHECKING:
+    from univs.models.univs import UniVS
 
 
 @dataclass(frozen=True)
@@ -33,24 +40,72 @@ class Figure:
         return math.nan if value == self.unknown else self.factor * value
 
 
+class Measure(Protocol):
+    """How the answers of a benchmark become figures, and what a person sees of them."""
+
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: Form) -> Scores | None:
+        """The figures of these videos, None where the set has no ground truth of them.
+
+        folder: of the run, where what the scorer needs may be put. form: where the answers lie.
+        """
+        ...
+
+    def lacking(self, data: RecordingSet) -> str:
+        """What is said where there is no ground truth."""
+        ...
+
+    def fields(self, scores: Scores) -> Mapping[str, Any]:
+        """What summary.json says beside what it says of every benchmark."""
+        ...
+
+    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord], console: Console) -> None:
+        """Prints the table."""
+        ...
+
+    def remark(self, form: Form, recording: Recording, record: VideoRecord) -> str:
+        """What is printed as soon as a video is done; nothing if empty."""
+        ...
+
+
+class OpenSessions(Protocol):
+    """What makes the sessions that answer: each video gets one of its own."""
+
+    def __call__(self, model: UniVS, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
+        """size: short side (pixels) at which the model sees a frame, None for the frame's own. UserError for options
+        that are none."""
+        ...
+
+
+def streaming_sessions(model: UniVS, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
+    """A `univs.Session` for each video, told beforehand which objects will be asked about."""
+    from univs.streaming import Session
+
+    def new_session(recording: Recording, question: Question) -> Session:
+        session = Session(model, task, size=size or 0, keep_results=False, **options)
+        session.expect(question.object_ids)
+        return session
+
+    Session(model, task, size=size or 0, keep_results=False, **options).close()  # refused before any work
+    return new_session
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """A public set, and how a model is examined on it.
+    """A set, and how a model is examined on it.
 
-    dataset: its name in `univs.formats`. task: of the six. ask: what is said about a recording. form: the layout
-    of answers. metric: its name in `univs score`; with options. truth: what this metric takes as ground truth.
-    figures: those that a paper prints. server: what the server takes, of the splits that are scored by one alone.
+    dataset: its name, for public sets the one in `univs.formats`. task: of the six. ask: what is said about a
+    recording. form: what answers are written as. measure: what makes figures of them. figures: those that a paper
+    prints. server: what the server takes, of the splits that are scored by one alone. sessions: what answers.
     """
 
     dataset: str
     task: str
     ask: Ask
     form: Callable[[Path, RecordingSet], Form]
-    metric: str
-    truth: Truth
+    measure: Measure
     figures: Sequence[Figure]
-    options: Mapping[str, str] = field(default_factory=dict)
     server: Server | None = None
+    sessions: OpenSessions = streaming_sessions
 
     def main_figures(self, scores: Scores) -> dict[str, float]:
         """The figures of papers, in percent."""

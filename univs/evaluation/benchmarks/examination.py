@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,37 +12,37 @@ from rich.console import Console
 
 from univs.errors import UserError
 from univs.evaluation.benchmarks.benchmark import Benchmark
-from univs.evaluation.benchmarks.running import Desk, NewSession, VideoRecord, run
+from univs.evaluation.benchmarks.running import Desk, NewSession, run
 from univs.evaluation.benchmarks.sharding import World, deal
 from univs.evaluation.benchmarks.table import BENCHMARKS
-from univs.evaluation.score_printing import plain, score_with_progress
-from univs.evaluation.scores import METRICS, Scores
+from univs.evaluation.records import VideoRecord
+from univs.evaluation.score_printing import plain
+from univs.evaluation.scores import Scores
 from univs.files import atomic_path
-from univs.formats import Recording, RecordingSet, read_set
+from univs.formats import SETS, Recording, RecordingSet, read_set
 from univs.formats.checking import need_whole
 from univs.terminal import progress_bar
-
-FEW = 8
-"""Fewer videos are scored by this process: another one takes seconds to start."""
 
 
 @dataclass(frozen=True)
 class Job:
     """The videos that a benchmark asks about.
 
-    folder: of everything that is written. whole: whether these are all videos of the split.
+    folder: of everything that is written. made_from: what the answers depend on beside the model. whole: whether these
+    are all videos of the split.
     """
 
     benchmark: Benchmark
     data: RecordingSet
     recordings: Sequence[Recording]
     folder: Path
+    made_from: Mapping[str, Any]
     whole: bool = True
 
     @property
     def title(self) -> str:
         """Set and split."""
-        return f"{self.benchmark.dataset} {self.data.split}"
+        return f"{self.benchmark.dataset} {self.data.split}".strip()
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Outcome:
     """What came of it.
 
     figures: those of papers, in percent, none where there is no ground truth. submission: the checked zip file for the
-    server, if one scores this split. note: what a reader should know.
+    server, if one scores this split. note: what a reader should know. made_under: the settings of the answers.
     """
 
     job: Job
@@ -60,6 +59,7 @@ class Outcome:
     submission: Path | None
     note: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    made_under: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -85,7 +85,8 @@ def find_job(dataset: str, root: str | Path, split: str | None, videos: int | No
     recordings = [data.recordings[place] for place in range(count)]
     if not recordings:
         raise UserError(f"{name}: {data.root} has no video in the split {data.split}")
-    return Job(BENCHMARKS[name], data, recordings, out / name / data.split, count == len(data.recordings))
+    made_from = {"split": data.split, "root": str(data.root.resolve())}
+    return Job(BENCHMARKS[name], data, recordings, out / name / data.split, made_from, count == len(data.recordings))
 
 
 def answer(
@@ -98,22 +99,22 @@ def answer(
     Raises UserError, before the first frame is answered, for files of these videos that cannot be read to their end.
     """
     benchmark = job.benchmark
-    made_under = {
-        "dataset": benchmark.dataset,
-        "split": job.data.split,
-        "root": str(job.data.root.resolve()),
-        "task": benchmark.task,
-        **settings,
-    }
+    made_under = {"dataset": benchmark.dataset, "task": benchmark.task, **job.made_from, **settings}
     form = benchmark.form(job.folder / "predictions", job.data)
     desk = Desk(job.folder / "videos", form, made_under)
     share = deal([len(recording) for recording in job.recordings], world.size)[world.rank]
     recordings = [job.recordings[place] for place in share]
+
+    def remark(recording: Recording, record: VideoRecord) -> None:
+        if said := benchmark.measure.remark(form, recording, record):
+            console.print(said, highlight=False, soft_wrap=True)
+
     with progress_bar(console) as bar:
         files = bar.add_task("files", total=None)
         need_whole(
             [recording for recording in recordings if desk.record(recording) is None],
             lambda done, total: bar.update(files, completed=done, total=total),
+            f"univs datasets check {benchmark.dataset} {job.data.root}" if benchmark.dataset in SETS else "",
         )
         bar.remove_task(files)
         frames = bar.add_task(job.title, total=None)
@@ -123,6 +124,7 @@ def answer(
             new_session,
             desk,
             lambda done, total: bar.update(frames, completed=done, total=total),
+            remark,
         )
     world.wait()
     if world.rank:
@@ -132,7 +134,7 @@ def answer(
     if len(records) != len(job.recordings):
         raise UserError(f"{job.folder} lacks answers that were there; something else writes to this folder")
     submission = make_submission(job, form.pred)
-    scores = score(job, form.pred)
+    scores = benchmark.measure.score(job.data, job.recordings, job.folder, form)
     outcome = Outcome(
         job,
         records,
@@ -140,21 +142,10 @@ def answer(
         submission,
         note_of(job, scores, submission),
         benchmark.main_figures(scores) if scores else {},
+        made_under,
     )
-    write_summary(outcome, made_under)
+    write_summary(outcome)
     return outcome
-
-
-def score(job: Job, pred: Path) -> Scores | None:
-    """The official figures of the answers; None where the set has no ground truth of these videos."""
-    folder = job.folder / "truth"
-    shutil.rmtree(folder, ignore_errors=True)
-    truth = job.benchmark.truth(job.data, job.recordings, folder)
-    if truth is None:
-        return None
-    name = job.benchmark.metric
-    workers = 1 if len(job.recordings) < FEW else None
-    return score_with_progress(name, METRICS[name], truth, pred, workers, job.benchmark.options)
 
 
 def make_submission(job: Job, pred: Path) -> Path | None:
@@ -169,18 +160,16 @@ def note_of(job: Job, scores: Scores | None, submission: Path | None) -> str:
     """What a reader of the figures should know."""
     part = "" if job.whole else f"the first {len(job.recordings)} videos"
     if scores is None:
-        missing = (
-            "scored by its server" if submission else f"no ground truth for {job.benchmark.metric} in {job.data.root}"
-        )
+        missing = "scored by its server" if submission else job.benchmark.measure.lacking(job.data)
         return f"{missing}, {part}" if part else missing
     return part
 
 
-def write_summary(outcome: Outcome, settings: Mapping[str, Any]) -> None:
+def write_summary(outcome: Outcome) -> None:
     """Writes summary.json."""
     scores = outcome.scores
     content = {
-        "settings": settings,
+        "settings": outcome.made_under,
         "videos": len(outcome.records),
         "frames": outcome.frames,
         "seconds": outcome.seconds,
@@ -188,6 +177,7 @@ def write_summary(outcome: Outcome, settings: Mapping[str, Any]) -> None:
         "figures": plain(outcome.figures),
         "summary": plain(scores.summary) if scores else {},
         "rows": plain(scores.rows) if scores else {},
+        **(plain(outcome.job.benchmark.measure.fields(scores)) if scores else {}),
         "submission": str(outcome.submission) if outcome.submission else None,
     }
     with atomic_path(outcome.job.folder / "summary.json") as temporary:

@@ -13,8 +13,7 @@ from rich.table import Table
 from univs.evaluation.benchmarks.examination import Job, Outcome
 from univs.evaluation.benchmarks.table import BENCHMARKS
 from univs.evaluation.records import of_other_runs
-from univs.evaluation.score_printing import plain, print_table, print_whole
-from univs.evaluation.scores import METRICS
+from univs.evaluation.score_printing import plain, print_whole
 from univs.files import atomic_path
 
 
@@ -22,7 +21,10 @@ def report(outcome: Outcome, console: Console) -> None:
     """Prints the table of the scorer, the main figures and where the files lie."""
     job = outcome.job
     if outcome.scores:
-        print_table(f"{job.title}: {METRICS[job.benchmark.metric].text}", outcome.scores)
+        made = (
+            f"weights {outcome.made_under.get('weights')}, short side {outcome.made_under.get('size') or 'as stored'}"
+        )
+        job.benchmark.measure.show(f"{job.title}, {made}", outcome.scores, outcome.records, console)
         main = "   ".join(f"{name} {_percent(value)}" for name, value in outcome.figures.items())
         console.print(f"{job.title}: {main}", highlight=False)
     videos = f"{len(outcome.records)} videos, {outcome.frames} frames, {_speed(outcome)} frames/s"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from univs.claim import claim_folder
 from univs.errors import UserError
-from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.examination import Job, Outcome, answer, find_job
 from univs.evaluation.benchmarks.report import print_all, report
-from univs.evaluation.benchmarks.running import NewSession, Pusher
 from univs.evaluation.benchmarks.sharding import World
 from univs.evaluation.benchmarks.table import OF_PAPERS
 from univs.evaluation.fingerprint import fingerprint
@@ -23,7 +20,6 @@ from univs.terminal import plain_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from univs.formats import Recording
     from univs.models.univs import UniVS
 
 RESULTS = Path("results")
@@ -61,8 +57,19 @@ def evaluate(
     frame, `options` are those of `univs.Session`. Prints a table and writes OUT/DATASET/SPLIT/summary.json. None in all
     processes of torchrun but the first. Raises UserError for missing data, unknown names and weights.
     """
-    world = World.from_environment()
     job = find_job(dataset, str(data["root"]), split, videos, Path(out) if out else RESULTS)
+    return run_benchmark(job, weights, device, size, options)
+
+
+def run_benchmark(
+    job: Job, weights: str, device: str, size: int | None, options: Mapping[str, Any] | None = None
+) -> Outcome | None:
+    """Answers and scores the videos of a job by a model and prints what came of it.
+
+    None in all processes of torchrun but the first. Raises UserError for unknown options and weights, and for files of
+    the videos that cannot be read.
+    """
+    world = World.from_environment()
     console = plain_console(quiet=world.rank > 0)
     with claims([job], world), world:
         examiner = Examiner(weights, device, size, options or {}, world, console)
@@ -143,21 +150,8 @@ class Examiner:
 
     def answer(self, job: Job) -> Outcome | None:
         """What comes of a benchmark; None in all processes but the first."""
-        new_session = self._sessions(job.benchmark.task)
+        new_session = job.benchmark.sessions(self._model, job.benchmark.task, self._size, self._options)
         return answer(job, new_session, self._settings, self._world, self._console)
-
-    def _sessions(self, task: str) -> NewSession:
-        from univs.streaming import Session
-
-        make_session = partial(Session, self._model, task, size=self._size or 0, keep_results=False, **self._options)
-
-        def new_session(recording: Recording, question: Question) -> Pusher:
-            session = make_session()
-            session.expect(question.object_ids)
-            return session
-
-        make_session().close()  # wrong options are refused before any work
-        return new_session
 
 
 def find_root(name: str, data: ManyData) -> Path:

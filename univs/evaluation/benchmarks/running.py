@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import Asked, Question
 from univs.evaluation.benchmarks.form import Form, Take
 from univs.evaluation.benchmarks.mask_forms import wanted_frames
-from univs.evaluation.records import BROKEN, read_record, write_record
+from univs.evaluation.records import VideoRecord
 from univs.evaluation.scores import Progress, quiet
 from univs.formats import Recording
 from univs.formats.files import inside
@@ -33,33 +32,6 @@ class Pusher(Protocol):
 NewSession = Callable[[Recording, Question], Pusher]
 
 
-@dataclass(frozen=True)
-class VideoRecord:
-    """What is known of a video that has been answered."""
-
-    name: str
-    num_frames: int  # that the model looked at
-    seconds: float  # spent in the model
-
-    @property
-    def speed(self) -> float:
-        """Frames a second."""
-        return self.num_frames / self.seconds if self.seconds > 0 else math.nan
-
-    def write(self, path: Path, settings: Mapping[str, Any]) -> None:
-        """Writes the record with the settings it was made under, whole or not at all."""
-        write_record(path, settings, {"name": self.name, "num_frames": self.num_frames, "seconds": self.seconds})
-
-    @classmethod
-    def read(cls, path: Path, settings: Mapping[str, Any]) -> VideoRecord | None:
-        """The record in a file; None if there is none, or it cannot be read, or was made under other settings."""
-        try:
-            content = read_record(path, settings)
-            return cls(str(content["name"]), int(content["num_frames"]), float(content["seconds"]))
-        except BROKEN:
-            return None
-
-
 class Desk:
     """Where the answers of a run go, and the records that say which are there."""
 
@@ -72,7 +44,9 @@ class Desk:
         record = VideoRecord.read(self._path(recording), self._settings)
         return record if self.form.has(recording) else None
 
-    def answer(self, recording: Recording, question: Question, session: Pusher, advance: Callable[[], object]) -> None:
+    def answer(
+        self, recording: Recording, question: Question, session: Pusher, advance: Callable[[], object]
+    ) -> VideoRecord:
         """Asks about a video and keeps the answers, whole or not at all. Raises UserError that names the video."""
         path = self._path(recording)
         path.unlink(missing_ok=True)  # from here on the old answers may be gone
@@ -82,6 +56,7 @@ class Desk:
         except UserError as error:
             raise UserError(f"video {recording.name}: {error}") from error
         record.write(path, self._settings)
+        return record
 
     def _path(self, recording: Recording) -> Path:
         return inside(self._folder, f"{recording.name}.json")
@@ -93,12 +68,17 @@ def run(
     new_session: NewSession,
     desk: Desk,
     progress: Progress = quiet,
+    done_with: Callable[[Recording, VideoRecord], object] = lambda recording, record: None,
 ) -> None:
-    """Answers the videos in their order, those that are done left out; progress is in frames."""
+    """Answers the videos in their order, those that are done left out; progress is in frames.
+
+    done_with: is told the record of each, of those that were done before too.
+    """
     total, done = sum(map(len, recordings)), 0
     for recording in recordings:
         start = done
-        if desk.record(recording) is None:
+        record = desk.record(recording)
+        if record is None:
             question = ask(recording)
 
             def advance() -> None:
@@ -106,7 +86,8 @@ def run(
                 done += 1
                 progress(done, total)
 
-            desk.answer(recording, question, new_session(recording, question), advance)
+            record = desk.answer(recording, question, new_session(recording, question), advance)
+        done_with(recording, record)
         done = start + len(recording)
         progress(done, total)
 

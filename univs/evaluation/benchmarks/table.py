@@ -14,6 +14,7 @@ from univs.evaluation.benchmarks.mask_forms import (
     FlatClassMaps,
     MaskFolders,
 )
+from univs.evaluation.benchmarks.official_metric import OfficialMetric
 from univs.evaluation.benchmarks.panoptic_forms import PanopticImages, PanopticVideos
 from univs.evaluation.benchmarks.server import Server, masks_of_expressions, masks_of_objects
 from univs.evaluation.benchmarks.track_forms import GivenTracks, TrackLines, Tracks
@@ -36,7 +37,9 @@ VIS_SERVER = Server(("valid", "test"))
 VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
 
 BENCHMARKS: dict[str, Benchmark] = {
-    name: Benchmark(name, "vis", ask_classes, Tracks, "youtube_vis", truth.youtube_vis, TUBES, server=VIS_SERVER)
+    name: Benchmark(
+        name, "vis", ask_classes, Tracks, OfficialMetric("youtube_vis", truth.youtube_vis), TUBES, VIS_SERVER
+    )
     for name in ("ytvis19", "ytvis21", "ovis")
 }
 BENCHMARKS |= {
@@ -45,18 +48,15 @@ BENCHMARKS |= {
         "vss",
         ask_classes,
         ClassMaps,
-        "vspw",
-        truth.vspw,
+        OfficialMetric("vspw", truth.vspw, {"labels": "raw"}),
         (Figure("mIoU", "mIoU"), Figure("fwIoU", "fwIoU"), Figure("mVC8", "mVC8"), Figure("mVC16", "mVC16")),
-        {"labels": "raw"},
     ),
     "vipseg": Benchmark(
         "vipseg",
         "vps",
         ask_classes,
         PanopticVideos,
-        "vipseg_vpq_stq",
-        truth.vipseg,
+        OfficialMetric("vipseg_vpq_stq", truth.vipseg),
         (
             Figure("VPQ", "VPQ", 1),
             Figure("VPQ things", "VPQ things", 1),
@@ -69,8 +69,7 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         MaskFolders,
-        "davis2017_semisupervised",
-        truth.davis,
+        OfficialMetric("davis2017_semisupervised", truth.davis),
         J_AND_F,
         server=Server(("test-dev", "test-challenge"), masks_of_objects),
     ),
@@ -79,15 +78,20 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         MaskFolders,
-        "davis2017_semisupervised",
-        truth.davis,
+        OfficialMetric("davis2017_semisupervised", truth.davis),
         J_AND_F,
         server=Server(("valid",), masks_of_objects),
     ),
 }
 BENCHMARKS |= {
     name: Benchmark(
-        name, "vos", ask_shown, MaskFolders, "youtube_vos", truth.youtube_vos, YOUTUBE_VOS, server=VOS_SERVER
+        name,
+        "vos",
+        ask_shown,
+        MaskFolders,
+        OfficialMetric("youtube_vos", truth.youtube_vos),
+        YOUTUBE_VOS,
+        VOS_SERVER,
     )
     for name in ("ytvos18", "ytvos19")
 }
@@ -97,21 +101,23 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         GivenTracks,
-        "burst",
-        truth.burst,
+        OfficialMetric("burst", truth.burst, {"task": "exemplar_guided"}),
         (Figure("HOTA", "HOTA all", 1), Figure("common", "HOTA common", 1), Figure("uncommon", "HOTA uncommon", 1)),
-        {"task": "exemplar_guided"},
     ),
     "ref_davis17": Benchmark(
-        "ref_davis17", "refvos", ask_described, AnnotatorFolders, "ref_davis17", truth.davis_unsupervised, J_AND_F
+        "ref_davis17",
+        "refvos",
+        ask_described,
+        AnnotatorFolders,
+        OfficialMetric("ref_davis17", truth.davis_unsupervised),
+        J_AND_F,
     ),
     "ref_ytvos": Benchmark(
         "ref_ytvos",
         "refvos",
         ask_described,
         ExpressionFolders,
-        "ref_expressions",
-        truth.expressions,
+        OfficialMetric("ref_expressions", truth.expressions),
         tuple(Figure(name, name) for name in ("J&F", "J", "F")),
         server=Server(("valid", "test"), masks_of_expressions, "Annotations/"),
     ),
@@ -120,8 +126,7 @@ BENCHMARKS |= {
         "pvos",
         ask_named_and_shown,
         MaskFolders,
-        "viposeg_pvos",
-        truth.viposeg,
+        OfficialMetric("viposeg_pvos", truth.viposeg),
         (Figure("G", "G"), *VIPOSEG_GROUPS, Figure("decay", "decay", 1)),
     ),
     "kitti_mots": Benchmark(
@@ -129,8 +134,7 @@ BENCHMARKS |= {
         "vis",
         ask_classes,
         TrackLines,
-        "kitti_mots",
-        truth.kitti_mots,
+        OfficialMetric("kitti_mots", truth.kitti_mots),
         tuple(Figure(f"{key} {name}", f"{key} {name}") for name in ("car", "pedestrian") for key in ("HOTA", "sMOTSA")),
     ),
     "coco_panoptic": Benchmark(
@@ -138,8 +142,7 @@ BENCHMARKS |= {
         "vps",
         ask_classes,
         PanopticImages,
-        "panoptic_quality",
-        truth.coco_panoptic,
+        OfficialMetric("panoptic_quality", truth.coco_panoptic),
         (Figure("PQ", "PQ"), Figure("PQ things", "PQ things"), Figure("PQ stuff", "PQ stuff")),
     ),
     "camvid": Benchmark(
@@ -147,8 +150,7 @@ BENCHMARKS |= {
         "vss",
         ask_classes,
         partial(FlatClassMaps, lowest=0),
-        "camvid",
-        truth.single_maps,
+        OfficialMetric("camvid", truth.single_maps),
         (Figure("mIoU", "mIoU"), Figure("accuracy", "pixel_accuracy")),
     ),
 }

@@ -17,10 +17,13 @@ from univs import cli
 from univs.configuration import compose
 from univs.data.synth import SynthVS
 from univs.errors import UserError
-from univs.evaluation import synth_runner
+from univs.evaluation.benchmarks import running
+from univs.evaluation.benchmarks.examination import Job, Outcome, answer
+from univs.evaluation.benchmarks.report import report
+from univs.evaluation.benchmarks.sharding import World
+from univs.evaluation.benchmarks.synth_exam import EXAMS, exam
+from univs.evaluation.benchmarks.synth_world import evaluate, job_of
 from univs.evaluation.runner import main
-from univs.evaluation.synth import EXAMS, exam
-from univs.evaluation.synth_runner import ClipRecord, evaluate, results_table, run, run_clip, summary
 from univs.formats.sample import VideoSample
 from univs.models import zoo
 from univs.prompts import Categories, Mask, Text
@@ -80,73 +83,124 @@ class Oracle:
         return FrameResult(index, np.zeros_like(truth), tuple(separate), {}, separate)
 
 
+def ask(task: str, out: Path, kind: type[Oracle] = Oracle, job: Job | None = None, **options: int) -> Outcome:
+    """What comes of a task on all clips."""
+    job = job or job_of(CLIPS, task, out, {})
+    outcome = answer(
+        job,
+        lambda recording, question: kind(CLIPS[recording.key], task, **options),
+        options,
+        World(),
+        Console(file=io.StringIO()),
+    )
+    assert outcome is not None
+    return outcome
+
+
 @pytest.mark.parametrize("task", TASKS)
-def test_the_truth_scores_100_whether_it_comes_at_once_or_late(task):
+def test_the_truth_scores_100_whether_it_comes_at_once_or_late(task: str, tmp_path: Path) -> None:
     for late in (0, 2):
-        records = [run_clip(sample, task, Oracle(sample, task, late)) for sample in CLIPS]
-        assert summary(records)["score"] == 100 and summary(records)["count"] > 5
-    worse = [run_clip(sample, task, Oracle(sample, task, shift=12)) for sample in CLIPS]
-    assert 2 < summary(worse)["score"] < 90
+        scores = ask(task, tmp_path / str(late), late=late).scores
+        assert scores.summary["score"] == 100 and scores.summary["count"] > 5
+    worse = ask(task, tmp_path / "worse", shift=12)
+    assert 2 < worse.figures[task] < 90
 
 
-def test_what_is_counted_is_named():
-    shown = io.StringIO()
-    records = [run_clip(sample, "vps", Oracle(sample, "vps")) for sample in CLIPS]
-    figures = summary(records)
+def test_what_is_counted_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = ask("vps", tmp_path)
+    figures = json.loads((tmp_path / "summary.json").read_text())
     assert set(figures["parts"]) == {"seen things", "unseen things", "stuff"} and figures["parts"]["stuff"] == 100
     classes = {name for sample in CLIPS for name in {**sample.categories, **sample.stuff}.values()}
     assert set(figures["keys"]) == classes and figures["count"] == len(classes)
-    Console(file=shown, width=120).print(results_table(records, "vps", "title"))
-    assert "synth-val-1-00003" in shown.getvalue() and "unseen things" in shown.getvalue()
+    assert figures["videos"] == len(CLIPS) and figures["frames"] == 4 * len(CLIPS) and figures["score"] == 100
+    report(outcome, Console(width=120))
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row[1:5]] for row in rows]
+    names = {**CLIPS[3].categories, **CLIPS[3].stuff}
+    assert cells[3] == ["synth-val-1-00003", str(len(set(names.values()))), "4", "100.0"]
+    assert ["unseen things", "", "", "100.0"] in cells
+    assert cells[-1] == ["mean over classes", str(len(classes)), str(4 * len(CLIPS)), "100.0"]
 
 
-def test_objects_and_expressions_are_counted_one_by_one():
+def test_objects_and_expressions_are_counted_one_by_one(tmp_path: Path) -> None:
     sample = CLIPS[0]
-    objects = run_clip(sample, "vos", Oracle(sample, "vos")).tally
+    for task in ("vos", "refvos"):
+        ask(task, tmp_path / task)
+    objects, expressions = (
+        json.loads((tmp_path / task / "sequences" / f"{sample.name}.json").read_text()) for task in ("vos", "refvos")
+    )
     assert 0 < len(objects) <= len(sample.object_ids()) and all(key.startswith(sample.name) for key in objects)
-    expressions = {key.partition("/")[2] for key in run_clip(sample, "refvos", Oracle(sample, "refvos")).tally}
-    assert expressions <= {line for lines in sample.expressions.values() for line in lines}
-    assert len(sample.expressions) <= len(expressions) <= 2 * len(sample.expressions)
+    said = {key.partition("/")[2] for key in expressions}
+    assert said <= {line for lines in sample.expressions.values() for line in lines}
+    assert len(sample.expressions) <= len(said) <= 2 * len(sample.expressions)
 
 
-def test_a_silent_model_scores_nothing():
+def test_a_silent_model_scores_nothing(tmp_path: Path) -> None:
     class Silent(Oracle):
         def answer(self, index: int) -> FrameResult:
             return FrameResult(index, np.zeros((96, 160), np.uint8), ())
 
     for task in TASKS:
-        assert summary([run_clip(CLIPS[1], task, Silent(CLIPS[1], task))])["score"] < 10, task
+        assert ask(task, tmp_path / task, Silent).figures[task] < 10, task
+
+
+def test_a_clip_begins_where_something_is_shown(tmp_path: Path) -> None:
+    """Frames before it are not looked at, and what appears later is shown then."""
+    asked = {number: exam("vos", CLIPS[number]).prompts for number in range(len(CLIPS))}
+    assert any(len(prompts) > 1 for prompts in asked.values()) or any(min(prompts) for prompts in asked.values())
+    records = ask("vos", tmp_path).records
+    assert [record.num_frames for record in records] == [4 - min(prompts) for prompts in asked.values()]
 
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
-    console, used = Console(file=io.StringIO()), {"task": "vis", "weights": "x"}
+    job = job_of(CLIPS, "vis", tmp_path, {})
+    made: list[int] = []
 
-    def go(settings: dict[str, str]) -> tuple[list[ClipRecord], int]:
-        made: list[Oracle] = []
+    class Counting(Oracle):
+        def __init__(self, sample: VideoSample, task: str, **options: int) -> None:
+            super().__init__(sample, task, **options)
+            made.append(1)
 
-        def session() -> Oracle:
-            number = next(i for i in range(len(CLIPS)) if not (tmp_path / "sequences" / f"{i:05d}.json").is_file())
-            made.append(Oracle(CLIPS[number], "vis"))
-            return made[-1]
-
-        return run(CLIPS, "vis", session, settings, tmp_path, console), len(made)
-
-    first, count = go(used)
-    assert count == len(CLIPS)
-    (tmp_path / "sequences" / "00002.json").unlink()
-    second, count = go(used)
-    assert count == 1 and [record.tally for record in second] == [record.tally for record in first]
-    assert ClipRecord.read(tmp_path / "sequences" / "00001.json", used) == first[1]
-    assert ClipRecord.read(tmp_path / "sequences" / "00001.json", {**used, "weights": "y"}) is None
-    (tmp_path / "sequences" / "00001.json").write_text('{"settings": {"task": ')
-    assert ClipRecord.read(tmp_path / "sequences" / "00001.json", used) is None
+    first = ask("vis", tmp_path, Counting, job)
+    assert len(made) == len(CLIPS)
+    (tmp_path / "videos" / f"{CLIPS.name_of(2)}.json").unlink()
+    (tmp_path / "sequences" / f"{CLIPS.name_of(4)}.json").write_text('{"dog": [')
+    second = ask("vis", tmp_path, Counting, job)
+    assert len(made) == len(CLIPS) + 2 and second.scores == first.scores
+    ask("vis", tmp_path, Counting, job, shift=1)
+    assert len(made) == 2 * len(CLIPS) + 2, "other settings"
+    ask("vis", tmp_path, Counting, job_of(CLIPS, "vis", tmp_path, {"seed": 1}), shift=1)
+    assert len(made) == 3 * len(CLIPS) + 2, "other clips"
 
 
-def test_a_clip_without_a_question_has_no_figures():
+def test_one_clip_is_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[int] = []
+    draw = SynthVS.__getitem__
+
+    def noted(self: SynthVS, index: int) -> VideoSample:
+        drawn.append(index)
+        return draw(self, index)
+
+    monkeypatch.setattr(SynthVS, "__getitem__", noted)
+    job = job_of(CLIPS, "vos", tmp_path, {})
+    samples = {recording.key: draw(CLIPS, recording.key) for recording in job.recordings}
+    answer(
+        job,
+        lambda recording, question: Oracle(samples[recording.key], "vos"),
+        {},
+        World(),
+        Console(file=io.StringIO()),
+    )
+    assert sorted(drawn) == list(range(len(CLIPS))), "each clip is drawn once"
+
+
+def test_a_clip_without_a_question_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = CLIPS[0]
     bare = VideoSample(sample.frames, sample.labels, sample.categories, name="bare", panoptic=sample.panoptic)
-    record = run_clip(bare, "refvos", Oracle(bare, "refvos"))
-    assert record.tally == {} and record.num_frames == 0 and math.isnan(summary([record])["score"])
+    monkeypatch.setattr(SynthVS, "__getitem__", lambda self, index: bare)
+    outcome = ask("refvos", tmp_path)
+    assert math.isnan(outcome.figures["refvos"]) and outcome.frames == 0
+    assert json.loads((tmp_path / "sequences" / f"{CLIPS.name_of(0)}.json").read_text()) == {}
 
 
 def test_settings_are_checked_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -175,7 +229,7 @@ def test_the_command_scores_vos_and_goes_on_with_its_files(tmp_path: Path, monke
     assert cli.main(command) == 0
     figures = json.loads((tmp_path / "results" / "synth" / "vos" / "summary.json").read_text())
     assert figures["videos"] == 1 and 0 <= figures["score"] <= 100 and len(figures["keys"]) == figures["count"]
-    monkeypatch.setattr(synth_runner, "run_clip", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(running, "run_video", lambda *_: pytest.fail("computed again"))
     assert cli.main(command) == 0
     with pytest.raises(UserError):
         evaluate("synth", "vos", 1, 0, {"size": (8, 8)})

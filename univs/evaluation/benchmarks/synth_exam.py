@@ -29,7 +29,7 @@ class Exam(Protocol):
     def take(self, result: FrameResult) -> None:
         """Scores the next answer; answers come in the order of the frames."""
 
-    def tally(self) -> Tally:
+    def figures(self) -> Tally:
         """Figures of the clip: per object or expression (whose keys name the clip), or per class."""
 
 
@@ -46,7 +46,7 @@ class ObjectExam:
         truth = self._truth[result.frame_index]
         self._scoring.update(result.frame_index, lambda i: result.mask(i) if i in followed else nothing, truth)
 
-    def tally(self) -> Tally:
+    def figures(self) -> Tally:
         return self._scoring.compute()
 
 
@@ -74,7 +74,7 @@ class ClassExam:
             self._overlaps.update(result.separate, truth)
         self._names.update(result.names)  # the last name of a track is what counts
 
-    def tally(self) -> Tally:
+    def figures(self) -> Tally:
         return self._measure(self._overlaps, self._names, self._true_names)
 
 
