@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from univs.errors import UserError
+from univs.formats.answer_writer import Parts, Take
 from univs.formats.borrowed_names import borrow
 from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.formats.label_maps import video_name
@@ -18,7 +20,7 @@ from univs.formats.painting import MOST_OBJECTS, box_of, number_objects, paint
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import thing_ids
-from univs.results import encode_rle
+from univs.results import FrameResult, encode_rle
 from univs.vocabularies.tao import tao_distractors, tao_names
 
 TITLE = "BURST"
@@ -200,3 +202,35 @@ def first_masks(frames: Iterable[dict[str, dict[str, Any]]]) -> list[dict[str, d
         kept.append({track: one for track, one in frame.items() if track not in seen})
         seen |= frame.keys()
     return kept
+
+
+class GivenTracks:
+    """Answers as results.json: sequences with the masks of given tracks on the annotated frames."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder / "results.json"
+        self._split = data.split
+        self._numbers = {name: number for number, name in data.classes.items()}
+        self._parts = Parts(folder.with_name("parts"))
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        dataset, _, name = recording.name.rpartition("/")
+        sequence: dict[str, Any] = {"dataset": dataset, "seq_name": name, "annotated_image_paths": []}
+        found: list[dict[str, Any]] = []
+
+        def take(result: FrameResult) -> None:
+            sequence["height"], sequence["width"] = result.labels.shape
+            sequence["annotated_image_paths"].append(recording.frames[result.frame_index].name)
+            rles = {number: result.rle(number) for number in result.object_ids}
+            found.append({str(number): {"rle": rle["counts"]} for number, rle in rles.items() if rle is not None})
+
+        yield take
+        classes = {str(number): self._numbers[recording.categories[number]] for number in sorted(recording.shown)}
+        self._parts.write(recording, [{**sequence, "track_category_ids": classes, "segmentations": found}])
+
+    def has(self, recording: Recording) -> bool:
+        return self._parts.has(recording)
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        self._parts.assemble(recordings, self.pred, f'{{"split": "{self._split}", "sequences": ', "}\n")

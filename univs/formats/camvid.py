@@ -5,12 +5,14 @@ Frames are called SEQUENCE_NUMBER: those of one sequence are one video.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from univs.errors import UserError
-from univs.formats.class_maps import ClassCodes
+from univs.formats.answer_writer import Take, frame_file, wanted_frames
+from univs.formats.class_maps import ClassCodes, ClassFolders
 from univs.formats.files import list_frames, write_image, write_lines
 from univs.formats.label_maps import label_files, video_name, write_frames
 from univs.formats.lazy import LazyRecordings
@@ -65,3 +67,17 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
             write_image(root / f"{split}annot" / f"{stem}.png", classes)
             lines.append(f"/SegNet/CamVid/{split}/{stem}.png /SegNet/CamVid/{split}annot/{stem}.png")
     write_lines(root / f"{split}.txt", lines)
+
+
+class ClassFiles(ClassFolders):
+    """Answers as FRAME.png of all videos in one folder, grey."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        super().__init__(folder, data, lowest=0)
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        yield partial(self.write, recording, self.pred)
+
+    def has(self, recording: Recording) -> bool:
+        return all((self.pred / frame_file(recording, index)).is_file() for index in wanted_frames(recording))

@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from univs.errors import UserError
+from univs.formats.answer_writer import VideoFolders, frame_file
 from univs.formats.borrowed_names import borrow_segments
-from univs.formats.recording import FrameLabels, Recording
+from univs.formats.class_names import ClassNames
+from univs.formats.files import write_image
+from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import read_values
+from univs.results import FrameResult
 
 
 @dataclass(frozen=True)
@@ -81,3 +85,21 @@ class ClassCodes:
             table[number] = kind
         table[IGNORE] = self.void[0]
         return table[sample.panoptic]
+
+
+class ClassFolders(VideoFolders):
+    """Answers as VIDEO/FRAME.png, grey, the official id of the class less `lowest` (VSPW)."""
+
+    def __init__(self, folder: Path, data: RecordingSet, lowest: int = 1) -> None:
+        super().__init__(folder, data)
+        self._names, self._lowest = ClassNames.of(data), lowest
+
+    def write(self, recording: Recording, folder: Path, result: FrameResult) -> None:
+        write_image(folder / frame_file(recording, result.frame_index), self.classes(recording, result))
+
+    def classes(self, recording: Recording, result: FrameResult) -> np.ndarray:
+        """H W uint8 numbers of classes, 255 where none was answered."""
+        table = np.full(max(result.object_ids, default=0) + 1, IGNORE, np.uint8)
+        for number in result.object_ids:
+            table[number] = self._names.id_of(result.names[number], recording.name) - self._lowest
+        return table[result.labels]

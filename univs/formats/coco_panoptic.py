@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from univs.formats.answer_writer import Parts, Take, frame_file
 from univs.formats.files import expecting, first_file, first_folder, inside, read_json, write_image, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
     Segment,
+    SegmentLists,
     categories_to_write,
     labels_of,
     names_of,
     number_segments,
+    pixels_of,
     read_keys,
     relabel,
     segments_of,
@@ -25,6 +29,7 @@ from univs.formats.panoptic_png import (
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
+from univs.results import FrameResult
 
 TITLE = "COCO panoptic"
 FIELDS = (
@@ -106,3 +111,32 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     categories = categories_to_write(class_ids(), colours=False)
     content = {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories}
     write_json(root / FILE.format(split), content)
+
+
+class PanopticImages:
+    """Answers as pred/FRAME.png and pred.json beside it."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder / "pred.json"
+        self._segments = SegmentLists(data)
+        self._images = folder / "pred"
+        self._parts = Parts(folder.with_name("parts"))
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        entries: list[dict[str, Any]] = []
+
+        def take(result: FrameResult) -> None:
+            name = frame_file(recording, result.frame_index)
+            write_keys(self._images / name, result.labels)
+            listed = self._segments.listed(recording, pixels_of(result.labels), result.names)
+            entries.append({"image_id": recording.key, "file_name": name, "segments_info": listed})
+
+        yield take
+        self._parts.write(recording, entries)
+
+    def has(self, recording: Recording) -> bool:
+        return self._parts.has(recording) and (self._images / frame_file(recording, 0)).is_file()
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        self._parts.assemble(recordings, self.pred, '{"annotations": ', "}\n")

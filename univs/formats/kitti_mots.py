@@ -6,7 +6,10 @@ sequence has more than 254 the smallest are unknown (255).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from univs.errors import UserError
+from univs.formats.answer_writer import Take
 from univs.formats.borrowed_names import borrow
+from univs.formats.class_names import ClassNames
 from univs.formats.files import first_folder, inside, list_frames, read_lines, write_image, write_lines
 from univs.formats.label_maps import frame_stems, label_files, object_ids, write_frames
 from univs.formats.lazy import LazyRecordings
@@ -24,7 +29,7 @@ from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import read_values
 from univs.masks.overlaps import areas
 from univs.masks.rle import Rle, read_sized
-from univs.results import encode_rle
+from univs.results import RLE, FrameResult, TrackSpool, encode_rle
 from univs.video.pictures import picture_sizes
 
 CLASSES = {1: "car", 2: "pedestrian"}
@@ -155,6 +160,18 @@ def _check_ids(numbers: list[int], where: str) -> None:
             raise UserError(f"{where}: id {number}; expected 1000 to 2999 or {REGION}")
 
 
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of the objects on a PNG of official ids whose name is the number of its frame."""
+    ids = read_instances(path)
+    for number in np.unique(ids[ids > 0]).tolist():
+        yield line_of(int(path.stem), number, encode_rle(ids == number))
+
+
+def line_of(frame: int, number: int, rle: RLE) -> str:
+    """`frame id class height width rle`; the class is in the id, 1000 class + instance."""
+    return f"{frame} {number} {number // 1000} {rle['size'][0]} {rle['size'][1]} {rle['counts']}"
+
+
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     """Writes clips as a split: frames, PNG, text files and a map of the sequences that `univs score` reads.
 
@@ -185,7 +202,49 @@ def _write_labels(sample: VideoSample, root: Path, name: str, stems: list[str]) 
     for frame, (stem, labels) in enumerate(zip(stems, sample.labels, strict=True)):
         write_image(root / "instances" / name / f"{stem}.png", table[labels])
         for number in [*object_ids(labels), *([IGNORE] if (labels == IGNORE).any() else [])]:
-            rle, official = encode_rle(labels == number), int(table[number])
-            lines.append(f"{frame} {official} {official // 1000} {rle['size'][0]} {rle['size'][1]} {rle['counts']}")
+            lines.append(line_of(frame, int(table[number]), encode_rle(labels == number)))
     for folder in ("instances_txt", "label_02"):
         write_lines(root / folder / f"{name}.txt", lines)
+
+
+class TrackLines:
+    """Answers as data/SEQUENCE.txt, lines whose masks do not overlap."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder
+        self._names = ClassNames.of(data)
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        with TrackSpool() as spool:
+
+            def take(result: FrameResult) -> None:
+                spool.append(replace(result, separate=None))  # in the labels the better of two masks has the pixel
+
+            yield take
+            write_lines(self._path(recording), self._lines(recording, spool))
+
+    def has(self, recording: Recording) -> bool:
+        return self._path(recording).is_file()
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        """Every file is of one video."""
+
+    def _lines(self, recording: Recording, spool: TrackSpool) -> list[str]:
+        """Frame by frame; instance k of class c has the id 1000 c + k."""
+        lines: list[tuple[int, str]] = []
+        instances: Counter[int] = Counter()
+        for track in spool.tracks():
+            if track.label is None:
+                continue
+            category = self._names.id_of(track.label, recording.name)
+            number = 1000 * category + instances[category]
+            instances[category] += 1
+            for index, rle in enumerate(track.segmentations):
+                if rle is not None:
+                    frame = int(recording.frames[index].stem)
+                    lines.append((frame, line_of(frame, number, rle)))
+        return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+
+    def _path(self, recording: Recording) -> Path:
+        return inside(self.pred / "data", f"{recording.name}.txt")

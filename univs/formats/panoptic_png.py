@@ -10,9 +10,10 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.fields import flag, whole
+from univs.formats.class_names import ClassNames
 from univs.formats.files import write_image
 from univs.formats.painting import box_of, number_objects
-from univs.formats.recording import FrameLabels
+from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_of, thing_ids
 from univs.masks.mask_files import read_codes
@@ -131,3 +132,30 @@ def things_in(content: Mapping[str, Any] | Sequence[Any]) -> tuple[dict[int, str
     rows = content["categories"] if isinstance(content, Mapping) else content
     names = {int(row["id"]): str(row["name"]) for row in rows}
     return names, frozenset(int(row["id"]) for row in rows if row["isthing"])
+
+
+class SegmentLists:
+    """What the JSON of answers says about the segments of a frame."""
+
+    def __init__(self, data: RecordingSet) -> None:
+        self._names, self._things = ClassNames.of(data), data.things
+
+    def listed(self, recording: Recording, pixels: Mapping[int, int], names: Mapping[int, str]) -> list[dict[str, Any]]:
+        """One entry per segment. UserError for a segment of a class that was not asked for."""
+        ids = {number: self._names.id_of(names[number], recording.name) for number in pixels}
+        return [
+            {
+                "id": number,
+                "category_id": ids[number],
+                "isthing": int(ids[number] in self._things),
+                "iscrowd": 0,
+                "area": area,
+            }
+            for number, area in pixels.items()
+        ]
+
+
+def pixels_of(labels: np.ndarray) -> dict[int, int]:
+    """Id -> how many pixels have it, without 0."""
+    numbers, counts = np.unique(labels, return_counts=True)
+    return {int(number): int(count) for number, count in zip(numbers, counts, strict=True) if number}

@@ -7,19 +7,25 @@ sentence from the first frame and one from the whole video: these are the four a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from univs.errors import UserError
 from univs.formats import davis
+from univs.formats.answer_writer import Take, atomic_folders, frame_file, mask_of
 from univs.formats.files import expecting, first_folder, inside, list_frames, read_json, require_folder, write_lines
 from univs.formats.label_maps import label_files, read_ids, video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Expression, Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.masks.mask_files import write_objects
+from univs.results import FrameResult
 from univs.texts import decode_text
 
 TEXTS = ("Davis17_annot1.txt", "Davis17_annot1_full_video.txt", "Davis17_annot2.txt", "Davis17_annot2_full_video.txt")
@@ -156,3 +162,45 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
             [f'{name} {k} "{text}"' for name, k, text in read_sentences(path, "ref_davis17")] if path.is_file() else []
         )
         write_lines(path, [line for line in kept if line.split(maxsplit=1)[0] not in own] + said)
+
+
+class AnnotatorFolders:
+    """Answers as ANNOTATOR/VIDEO/FRAME.png, indexed by expression, for expressions whose keys are ANNOTATOR/EXPRESSION.
+
+    An annotator's expressions are numbered from 1 in their order. Where masks overlap the more certain one wins.
+    """
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        spoken = spoken_by(recording)
+        with atomic_folders([inside(self.pred, f"{name}/{recording.name}") for name in spoken]) as folders:
+
+            def take(result: FrameResult) -> None:
+                for folder, numbers in zip(folders, spoken.values(), strict=True):
+                    labels = np.zeros(result.labels.shape, np.uint16)
+                    certain = sorted(range(len(numbers)), key=lambda k: result.scores.get(numbers[k], 0.0))
+                    for place in certain:
+                        labels[mask_of(result, numbers[place])] = place + 1
+                    write_objects(folder / frame_file(recording, result.frame_index), labels)
+
+            yield take
+
+    def has(self, recording: Recording) -> bool:
+        return all((self.pred / name / recording.name).is_dir() for name in spoken_by(recording))
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        """Every file is of one video."""
+
+
+def spoken_by(recording: Recording) -> dict[str, list[int]]:
+    """Annotator -> the objects that its expressions ask for. UserError for expressions of nobody."""
+    found: dict[str, list[int]] = {}
+    for number, said in enumerate(recording.expressions, 1):
+        annotator, slash, _ = said.key.partition("/")
+        if not slash:
+            raise UserError(f"{recording.name}: the expression {said.key!r} is of no annotator; expected anno_0/NUMBER")
+        found.setdefault(annotator, []).append(number)
+    return found

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from univs.errors import UserError
-from univs.formats.files import expecting, inside, read_json, require_folder, write_json
+from univs.formats.answer_writer import VideoFolders, frame_file, mask_of
+from univs.formats.files import expecting, inside, read_json, require_folder, write_image, write_json
 from univs.formats.label_maps import (
     frame_stems,
     label_files,
@@ -28,7 +29,7 @@ from univs.formats.painting import MOST_OBJECTS, paint
 from univs.formats.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.masks.rle import own_size
-from univs.results import encode_rle
+from univs.results import FrameResult, encode_rle
 
 EVERY = 5
 """Distance of annotated frames."""
@@ -171,3 +172,12 @@ def _tube(labels: np.ndarray, number: int) -> list[Any]:
     """The masks of an object on T H W label maps, as mask_dict.json has them."""
     masks = labels == number
     return [encode_rle(mask) if mask.any() else None for mask in masks]
+
+
+class ExpressionFolders(VideoFolders):
+    """Answers as VIDEO/EXPRESSION/FRAME.png, 255 inside."""
+
+    def write(self, recording: Recording, folder: Path, result: FrameResult) -> None:
+        for number, said in enumerate(recording.expressions, 1):
+            mask = mask_of(result, number).astype(np.uint8) * 255
+            write_image(inside(folder, said.key) / frame_file(recording, result.frame_index), mask)

@@ -6,20 +6,24 @@ scorer (`images`, `panomasksRGB` and a JSON per split, scaled to 720 lines), whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from univs.formats.answer_writer import Parts, Take, atomic_folders, frame_file
 from univs.formats.files import expecting, first_folder, inside, read_json, write_image, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
     Segment,
+    SegmentLists,
     categories_to_write,
     labels_of,
     names_of,
     number_segments,
+    pixels_of,
     read_keys,
     relabel,
     segments_of,
@@ -31,6 +35,7 @@ from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
 from univs.formats.vipseg_raw import CATEGORIES, TITLE, read_raw
+from univs.results import FrameResult
 
 FILE = "panoptic_gt_VIPSeg_{}.json"
 HOMES = (".", "VIPSeg_720P")
@@ -151,3 +156,41 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     categories = categories_to_write(class_ids(0), colours=True)
     write_json(root / CATEGORIES, categories)
     write_json(root / FILE.format(split), {"videos": videos, "annotations": annotations, "categories": categories})
+
+
+class PanopticVideos:
+    """Answers as pan_pred/VIDEO/FRAME.png and pred.json."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder
+        self._segments = SegmentLists(data)
+        self._parts = Parts(folder.with_name("parts"))
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        frames: list[tuple[int, dict[int, int]]] = []
+        names: dict[int, str] = {}
+        with atomic_folders([inside(self.pred / "pan_pred", recording.name)]) as (folder,):
+
+            def take(result: FrameResult) -> None:
+                write_keys(folder / frame_file(recording, result.frame_index), result.labels)
+                frames.append((result.frame_index, pixels_of(result.labels)))
+                names.update(result.names)
+
+            yield take
+        annotations = [
+            {
+                "file_name": frame_file(recording, index),
+                "image_id": recording.frames[index].stem,
+                "segments_info": self._segments.listed(recording, pixels, names),
+            }
+            for index, pixels in frames
+        ]
+        video = recording.name if recording.key is None else recording.key
+        self._parts.write(recording, [{"video_id": video, "annotations": annotations}])
+
+    def has(self, recording: Recording) -> bool:
+        return self._parts.has(recording) and (self.pred / "pan_pred" / recording.name).is_dir()
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        self._parts.assemble(recordings, self.pred / "pred.json", '{"annotations": ', "}\n")

@@ -6,7 +6,8 @@ The styles differ in where that file lies and in how frames are named; the other
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from univs.fields import flag, whole
+from univs.formats.answer_writer import Parts, Take
+from univs.formats.class_names import ClassNames
 from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
@@ -21,7 +24,7 @@ from univs.formats.painting import box_of, compact, number_objects, paint, run_l
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_of, thing_ids
-from univs.results import encode_rle
+from univs.results import TrackSpool, encode_rle
 
 FIELDS = "videos: [id, file_names, height, width], annotations: [video_id, category_id, segmentations], categories"
 
@@ -175,3 +178,34 @@ def tube_of(masks: np.ndarray, style: Style) -> dict[str, list[Any]]:
         "bboxes": [None if mask is None else box_of(mask) for mask in shown],
         "areas": [None if mask is None else int(mask.sum()) for mask in shown],
     }
+
+
+class Tracks:
+    """Answers as results.json: a list of video_id, category_id, score and a mask per frame."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder / "results.json"
+        self._names = ClassNames.of(data)
+        self._parts = Parts(folder.with_name("parts"))
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        with TrackSpool() as spool:
+            yield spool.append
+            self._parts.write(recording, self._entries(recording, spool))
+
+    def has(self, recording: Recording) -> bool:
+        return self._parts.has(recording)
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        self._parts.assemble(recordings, self.pred)
+
+    def _entries(self, recording: Recording, spool: TrackSpool) -> Iterator[dict[str, Any]]:
+        for track in spool.tracks():
+            if track.label is not None and any(rle is not None for rle in track.segmentations):
+                yield {
+                    "video_id": recording.key,
+                    "category_id": self._names.id_of(track.label, recording.name),
+                    "score": track.score,
+                    "segmentations": list(track.segmentations),
+                }

@@ -19,12 +19,13 @@ from rich.console import Console
 from tests.evaluation.benchmarks.oracle import Oracle, export, oracles
 from tests.evaluation.benchmarks.test_oracle import examine
 from univs.errors import UserError
-from univs.evaluation.benchmarks.asking import ClassNames, Question, ask_shown
+from univs.evaluation.benchmarks.asking import Question, ask_shown
 from univs.evaluation.benchmarks.examination import answer, find_job
-from univs.evaluation.benchmarks.form import Parts, atomic_folders
 from univs.evaluation.benchmarks.running import run_video
 from univs.evaluation.benchmarks.sharding import World, deal
 from univs.formats import Recording, RecordingSet, read_set
+from univs.formats.answer_writer import Parts, atomic_folders
+from univs.formats.class_names import ClassNames
 from univs.results import FrameResult
 
 ALONE = World()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from univs.errors import UserError
 from univs.formats import Recording, RecordingSet
+from univs.formats.class_names import ClassNames
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.vocabularies import plain_name
 
@@ -49,41 +50,6 @@ def ask_described(recording: Recording, data: RecordingSet) -> Question:
 def ask_classes(recording: Recording, data: RecordingSet) -> Question:
     """All classes of the set are looked for, from the start."""
     return Question((0,), partial(_always, [ClassNames.of(data).categories]))
-
-
-@dataclass(frozen=True)
-class ClassNames:
-    """The classes of a set as they are asked for: plain names, and the official id of each.
-
-    Where two classes have one plain name, both keep the name that the set gives them.
-    """
-
-    ids: Mapping[str, int]
-    categories: Categories = field(compare=False)
-
-    @classmethod
-    def of(cls, data: RecordingSet) -> ClassNames:
-        """The classes of a set. Raises UserError if it has none."""
-        if not data.classes:
-            raise UserError(f"{data.name} in {data.root} names no classes, so none can be asked for")
-        plain = {number: plain_name(name) for number, name in data.classes.items()}
-        shared = {name for name in plain.values() if list(plain.values()).count(name) > 1}
-        names = {
-            number: " ".join(data.classes[number].replace("_", " ").split()) if name in shared else name
-            for number, name in plain.items()
-        }
-        things = frozenset(place for place, number in enumerate(names) if number in data.things)
-        stuff = bool(data.things) and len(things) < len(names)
-        return cls(
-            {name: number for number, name in names.items()},
-            Categories(tuple(names.values()), things if stuff else None),
-        )
-
-    def id_of(self, name: str, whose: str) -> int:
-        """The official id of a name that was answered. UserError if it was never asked for."""
-        if name not in self.ids:
-            raise UserError(f"{whose} was answered as {name!r}, which is none of the classes that were asked for")
-        return self.ids[name]
 
 
 def _shown(recording: Recording, says: Callable[[int], Sequence[Asked]]) -> Question:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 
 from univs.evaluation.benchmarks.asking import Ask, Question
-from univs.evaluation.benchmarks.form import Form
 from univs.evaluation.benchmarks.running import NewSession
 from univs.evaluation.benchmarks.server import Server
 from univs.evaluation.records import VideoRecord
 from univs.evaluation.scores import Scores
 from univs.formats import Recording, RecordingSet
+from univs.formats.answer_writer import AnswerWriter
 
 if TYPE_CHECKING:
     from univs.models.univs import UniVS
@@ -43,7 +43,9 @@ class Figure:
 class Measure(Protocol):
     """How the answers of a benchmark become figures, and what a person sees of them."""
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: Form) -> Scores | None:
+    def score(
+        self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: AnswerWriter
+    ) -> Scores | None:
         """The figures of these videos, None where the set has no ground truth of them.
 
         folder: of the run, where what the scorer needs may be put. form: where the answers lie.
@@ -62,7 +64,7 @@ class Measure(Protocol):
         """Prints the table."""
         ...
 
-    def remark(self, form: Form, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, form: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
         """What is printed as soon as a video is done; nothing if empty."""
         ...
 
@@ -101,7 +103,7 @@ class Benchmark:
     dataset: str
     task: str
     ask: Ask
-    form: Callable[[Path, RecordingSet], Form]
+    form: Callable[[Path, RecordingSet], AnswerWriter]
     measure: Measure
     figures: Sequence[Figure]
     server: Server | None = None

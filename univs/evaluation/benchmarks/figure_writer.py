@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from univs.evaluation.benchmarks.form import Form, Take
 from univs.evaluation.records import BROKEN
 from univs.formats import Recording
+from univs.formats.answer_writer import AnswerWriter, Take
 from univs.formats.files import inside, write_json
 from univs.results import FrameResult
 
@@ -26,7 +26,7 @@ class Scorer(Protocol):
 
 
 class FigureWriter:
-    """VIDEO.json of figures in a folder (a `form.Form`).
+    """VIDEO.json of figures in a folder (an `AnswerWriter`).
 
     Args:
         pred: the folder.
@@ -34,7 +34,7 @@ class FigureWriter:
         masks: what else is made of the answers.
     """
 
-    def __init__(self, pred: Path, scorer: Callable[[Recording], Scorer], masks: Form | None = None) -> None:
+    def __init__(self, pred: Path, scorer: Callable[[Recording], Scorer], masks: AnswerWriter | None = None) -> None:
         self.pred, self._scorer, self._masks = pred, scorer, masks
 
     @contextmanager

@@ -24,13 +24,13 @@ from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.benchmark import Benchmark, Figure
 from univs.evaluation.benchmarks.examination import Job, Outcome
 from univs.evaluation.benchmarks.figure_writer import FigureWriter
-from univs.evaluation.benchmarks.form import Form
 from univs.evaluation.benchmarks.runner import RESULTS, run_benchmark
 from univs.evaluation.benchmarks.running import NewSession
 from univs.evaluation.records import VideoRecord
 from univs.evaluation.score_printing import print_whole
 from univs.evaluation.scores import Scores
 from univs.formats import Recording, RecordingSet
+from univs.formats.answer_writer import AnswerWriter
 from univs.formats.lazy import LazyRecordings
 from univs.masks.meanings import IGNORE
 from univs.prompts import Categories
@@ -116,7 +116,7 @@ def find_job(data: LabelledData, most: int | None, folder: Path) -> Job:
     def ask(recording: Recording, data: RecordingSet) -> Question:
         return Question((0,), lambda frame: [categories])
 
-    def form(predictions: Path, data: RecordingSet) -> Form:
+    def form(predictions: Path, data: RecordingSet) -> AnswerWriter:
         return FigureWriter(folder / "images", partial(ImageScorer, images))
 
     return Job(
@@ -244,7 +244,7 @@ class ImageScorer:
 class ClassPrecision:
     """AP50 of each class, and their mean (a `benchmark.Measure`)."""
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: Form) -> Scores:
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: AnswerWriter) -> Scores:
         """Over all images together."""
         assert isinstance(form, FigureWriter)
         collected, objects = AveragePrecision(), dict[str, int]()
@@ -283,6 +283,6 @@ class ClassPrecision:
         print_whole(table)
         console.print(f"AP50, mean of {len(scores.rows)} classes: {100 * scores.summary['AP50']:.1f}", highlight=False)
 
-    def remark(self, form: Form, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, form: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
         """Nothing: there may be thousands of images."""
         return ""

@@ -14,12 +14,12 @@ from rich.table import Table
 
 from univs.evaluation.benchmarks.benchmark import Figure
 from univs.evaluation.benchmarks.figure_writer import FigureWriter
-from univs.evaluation.benchmarks.form import Form
 from univs.evaluation.davis import IGNORE, ObjectScore, SemiSupervised
 from univs.evaluation.records import VideoRecord
 from univs.evaluation.score_printing import print_whole
 from univs.evaluation.scores import Scores
 from univs.formats import Recording, RecordingSet
+from univs.formats.answer_writer import AnswerWriter
 from univs.results import FrameResult
 
 FIGURES = (Figure("J&F", "j_and_f", 1), Figure("J", "j", 1), Figure("F", "f", 1))
@@ -71,7 +71,7 @@ class Summary:
 class ObjectFigures:
     """The measure of `video_folders` (a `benchmark.Measure`)."""
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: Form) -> Scores:
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: AnswerWriter) -> Scores:
         """Averages over the objects of all sequences, not over sequences."""
         assert isinstance(form, FigureWriter)
         found = {name: scores_of(figures) for name, figures in form.all(recordings).items()}
@@ -92,7 +92,7 @@ class ObjectFigures:
         if not console.quiet:
             print_whole(table_of(title, scores, records))
 
-    def remark(self, form: Form, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, form: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
         """The figure of a sequence."""
         assert isinstance(form, FigureWriter)
         figure = Summary.of(scores_of(form.read(recording) or {})).j_and_f

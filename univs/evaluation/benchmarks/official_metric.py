@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from univs.evaluation.benchmarks.form import Form
 from univs.evaluation.benchmarks.truth import Truth
 from univs.evaluation.records import VideoRecord
 from univs.evaluation.score_printing import print_table, score_with_progress
 from univs.evaluation.scores import METRICS, Scores
 from univs.formats import Recording, RecordingSet
+from univs.formats.answer_writer import AnswerWriter
 
 FEW_VIDEOS = 8
 """Fewer videos are scored by this process: another one takes seconds to start."""
@@ -32,7 +32,9 @@ class OfficialMetric:
     truth: Truth
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: Form) -> Scores | None:
+    def score(
+        self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: AnswerWriter
+    ) -> Scores | None:
         """The official figures of the answers; None where the set has no ground truth of these videos."""
         home = folder / "truth"
         shutil.rmtree(home, ignore_errors=True)
@@ -55,6 +57,6 @@ class OfficialMetric:
         if not console.quiet:
             print_table(f"{title}: {METRICS[self.name].text}", scores)
 
-    def remark(self, form: Form, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, form: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
         """Nothing: the figures of a video are known at the end."""
         return ""

@@ -12,11 +12,10 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.evaluation.benchmarks.asking import Asked, Question
-from univs.evaluation.benchmarks.form import Form, Take
-from univs.evaluation.benchmarks.mask_forms import wanted_frames
 from univs.evaluation.records import VideoRecord
 from univs.evaluation.scores import Progress, quiet
 from univs.formats import Recording
+from univs.formats.answer_writer import AnswerWriter, Take, wanted_frames
 from univs.formats.files import inside
 from univs.results import FrameResult
 
@@ -35,7 +34,7 @@ NewSession = Callable[[Recording, Question], Pusher]
 class Desk:
     """Where the answers of a run go, and the records that say which are there."""
 
-    def __init__(self, folder: Path, form: Form, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, form: AnswerWriter, settings: Mapping[str, Any]) -> None:
         """folder: of the records. settings: under which answers are made; those made under others are not taken."""
         self.form, self._folder, self._settings = form, folder, settings
 

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from univs.errors import UserError
-from univs.evaluation.benchmarks.mask_forms import frame_file, wanted_frames
 from univs.files import atomic_path
 from univs.formats import Recording, RecordingSet
+from univs.formats.answer_writer import frame_file, wanted_frames
 from univs.video.pictures import picture_sizes
 
 RESULTS = "results.json"

@@ -18,7 +18,6 @@ from univs.evaluation.benchmarks.asking import Question
 from univs.evaluation.benchmarks.benchmark import Benchmark, Figure
 from univs.evaluation.benchmarks.examination import Job, Outcome
 from univs.evaluation.benchmarks.figure_writer import FigureWriter
-from univs.evaluation.benchmarks.form import Form
 from univs.evaluation.benchmarks.runner import RESULTS, run_benchmark
 from univs.evaluation.benchmarks.synth_exam import EXAMS, exam
 from univs.evaluation.records import VideoRecord
@@ -26,6 +25,7 @@ from univs.evaluation.score_printing import print_whole
 from univs.evaluation.scores import Scores
 from univs.evaluation.tallies import Tally, mean, total
 from univs.formats import Recording, RecordingSet
+from univs.formats.answer_writer import AnswerWriter
 from univs.formats.sample import VideoSample
 from univs.settings import Device, Is, Seed, ShortSide, Text, Within, check, settings_of
 
@@ -67,7 +67,7 @@ def job_of(clips: SynthVS, task: str, folder: Path, made_from: Mapping[str, Any]
         prompts = exam(task, drawn.sample(recording)).prompts
         return Question(tuple(sorted(prompts)), prompts.__getitem__)
 
-    def form(predictions: Path, data: RecordingSet) -> Form:
+    def form(predictions: Path, data: RecordingSet) -> AnswerWriter:
         return FigureWriter(folder / "sequences", lambda recording: exam(task, drawn.sample(recording)))
 
     return Job(
@@ -111,7 +111,7 @@ class KeyFigures:
     def __init__(self, task: str) -> None:
         self._over = EXAMS[task][1]
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: Form) -> Scores:
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, form: AnswerWriter) -> Scores:
         """The mean over all keys of what all clips add up to."""
         assert isinstance(form, FigureWriter)
         tallies = {name: tally_of(figures) for name, figures in form.all(recordings).items()}
@@ -132,7 +132,7 @@ class KeyFigures:
         if not console.quiet:
             print_whole(table_of(title, self._over, scores, records))
 
-    def remark(self, form: Form, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, form: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
         """Nothing: clips are short."""
         return ""
 

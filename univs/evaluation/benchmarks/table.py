@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from univs.evaluation.benchmarks import truth
 from univs.evaluation.benchmarks.asking import ask_classes, ask_described, ask_named_and_shown, ask_shown
 from univs.evaluation.benchmarks.benchmark import Benchmark, Figure
-from univs.evaluation.benchmarks.mask_forms import (
-    AnnotatorFolders,
-    ClassMaps,
-    ExpressionFolders,
-    FlatClassMaps,
-    MaskFolders,
-)
 from univs.evaluation.benchmarks.official_metric import OfficialMetric
-from univs.evaluation.benchmarks.panoptic_forms import PanopticImages, PanopticVideos
 from univs.evaluation.benchmarks.server import Server, masks_of_expressions, masks_of_objects
-from univs.evaluation.benchmarks.track_forms import GivenTracks, TrackLines, Tracks
+from univs.formats import (
+    burst,
+    camvid,
+    class_maps,
+    coco_panoptic,
+    kitti_mots,
+    ref_davis,
+    ref_youtube_vos,
+    vipseg,
+    ytvis,
+)
+from univs.formats.answer_writer import MaskFolders
 
 J_AND_F = (Figure("J&F", "J&F-Mean"), Figure("J", "J-Mean"), Figure("F", "F-Mean"))
 TUBES = tuple(Figure(name, name, unknown=-1.0) for name in ("AP", "AP50", "AP75", "AR1", "AR10"))
@@ -38,7 +39,7 @@ VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
 
 BENCHMARKS: dict[str, Benchmark] = {
     name: Benchmark(
-        name, "vis", ask_classes, Tracks, OfficialMetric("youtube_vis", truth.youtube_vis), TUBES, VIS_SERVER
+        name, "vis", ask_classes, ytvis.Tracks, OfficialMetric("youtube_vis", truth.youtube_vis), TUBES, VIS_SERVER
     )
     for name in ("ytvis19", "ytvis21", "ovis")
 }
@@ -47,7 +48,7 @@ BENCHMARKS |= {
         "vspw",
         "vss",
         ask_classes,
-        ClassMaps,
+        class_maps.ClassFolders,
         OfficialMetric("vspw", truth.vspw, {"labels": "raw"}),
         (Figure("mIoU", "mIoU"), Figure("fwIoU", "fwIoU"), Figure("mVC8", "mVC8"), Figure("mVC16", "mVC16")),
     ),
@@ -55,7 +56,7 @@ BENCHMARKS |= {
         "vipseg",
         "vps",
         ask_classes,
-        PanopticVideos,
+        vipseg.PanopticVideos,
         OfficialMetric("vipseg_vpq_stq", truth.vipseg),
         (
             Figure("VPQ", "VPQ", 1),
@@ -100,7 +101,7 @@ BENCHMARKS |= {
         "burst",
         "vos",
         ask_shown,
-        GivenTracks,
+        burst.GivenTracks,
         OfficialMetric("burst", truth.burst, {"task": "exemplar_guided"}),
         (Figure("HOTA", "HOTA all", 1), Figure("common", "HOTA common", 1), Figure("uncommon", "HOTA uncommon", 1)),
     ),
@@ -108,7 +109,7 @@ BENCHMARKS |= {
         "ref_davis17",
         "refvos",
         ask_described,
-        AnnotatorFolders,
+        ref_davis.AnnotatorFolders,
         OfficialMetric("ref_davis17", truth.davis_unsupervised),
         J_AND_F,
     ),
@@ -116,7 +117,7 @@ BENCHMARKS |= {
         "ref_ytvos",
         "refvos",
         ask_described,
-        ExpressionFolders,
+        ref_youtube_vos.ExpressionFolders,
         OfficialMetric("ref_expressions", truth.expressions),
         tuple(Figure(name, name) for name in ("J&F", "J", "F")),
         server=Server(("valid", "test"), masks_of_expressions, "Annotations/"),
@@ -133,7 +134,7 @@ BENCHMARKS |= {
         "kitti_mots",
         "vis",
         ask_classes,
-        TrackLines,
+        kitti_mots.TrackLines,
         OfficialMetric("kitti_mots", truth.kitti_mots),
         tuple(Figure(f"{key} {name}", f"{key} {name}") for name in ("car", "pedestrian") for key in ("HOTA", "sMOTSA")),
     ),
@@ -141,7 +142,7 @@ BENCHMARKS |= {
         "coco_panoptic",
         "vps",
         ask_classes,
-        PanopticImages,
+        coco_panoptic.PanopticImages,
         OfficialMetric("panoptic_quality", truth.coco_panoptic),
         (Figure("PQ", "PQ"), Figure("PQ things", "PQ things"), Figure("PQ stuff", "PQ stuff")),
     ),
@@ -149,7 +150,7 @@ BENCHMARKS |= {
         "camvid",
         "vss",
         ask_classes,
-        partial(FlatClassMaps, lowest=0),
+        camvid.ClassFiles,
         OfficialMetric("camvid", truth.single_maps),
         (Figure("mIoU", "mIoU"), Figure("accuracy", "pixel_accuracy")),
     ),

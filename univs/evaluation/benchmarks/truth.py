@@ -6,17 +6,14 @@ is scored as the official one is. Each function gives the scorer's path, or None
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from univs.evaluation.score_files import read_labels
 from univs.formats import Recording, RecordingSet
 from univs.formats.files import read_json, write_json, write_lines
-from univs.results import encode_rle
+from univs.formats.kitti_mots import lines_of
 
 Truth = Callable[[RecordingSet, Sequence[Recording], Path], Path | None]
 """(set, the videos that were answered, a folder of one's own) -> what the scorer takes."""
@@ -136,16 +133,8 @@ def kitti_mots(data: RecordingSet, recordings: Sequence[Recording], folder: Path
         if files[0].suffix == ".txt":
             link(path, files[0])
         else:
-            write_lines(path, (line for file in files for line in kitti_lines(file)))
+            write_lines(path, (line for file in files for line in lines_of(file)))
     return folder
-
-
-def kitti_lines(path: Path) -> Iterator[str]:
-    """`frame id class height width rle` of the objects on an instance map, whose values are 1000 class + instance."""
-    ids = read_labels(path)
-    for number in np.unique(ids[ids > 0]).tolist():
-        rle = encode_rle(ids == number)
-        yield f"{int(path.stem)} {number} {number // 1000} {rle['size'][0]} {rle['size'][1]} {rle['counts']}"
 
 
 def coco_panoptic(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:

@@ -18,11 +18,10 @@ from univs.evaluation.benchmarks.asking import ask_shown
 from univs.evaluation.benchmarks.benchmark import Benchmark
 from univs.evaluation.benchmarks.examination import Job, Outcome
 from univs.evaluation.benchmarks.figure_writer import FigureWriter
-from univs.evaluation.benchmarks.form import Form
-from univs.evaluation.benchmarks.mask_forms import MaskFolders
 from univs.evaluation.benchmarks.object_figures import FIGURES, FirstMaskScorer, ObjectFigures
 from univs.evaluation.benchmarks.runner import RESULTS, run_benchmark
 from univs.formats import FrameLabels, Recording, RecordingSet
+from univs.formats.answer_writer import AnswerWriter, MaskFolders
 from univs.formats.davis import read_folder
 from univs.masks.meanings import IGNORE
 from univs.settings import Count, Device, NotEmpty, ShortSide, Text, check_value
@@ -80,7 +79,7 @@ def find_job(
     recordings = [shown_at_first(sequence, one_object, max_frames) for sequence in found]
     root = Path(str(data["root"])).expanduser()
 
-    def form(predictions: Path, data: RecordingSet) -> Form:
+    def form(predictions: Path, data: RecordingSet) -> AnswerWriter:
         masks = MaskFolders(folder / "masks", data) if save_masks else None
         return FigureWriter(folder / "sequences", partial(FirstMaskScorer, one_object=one_object), masks)
 

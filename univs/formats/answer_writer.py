@@ -1,4 +1,4 @@
-"""What answers are written as: the layout that a benchmark's scorer or server takes, one class per layout."""
+"""What answers are written as: the layout that a benchmark's scorer or server takes; what these share."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from univs.files import atomic_path
-from univs.formats import Recording
 from univs.formats.files import inside
+from univs.formats.recording import Recording, RecordingSet
+from univs.masks.mask_files import write_objects
 from univs.results import FrameResult, write_json_array
 
 Take = Callable[[FrameResult], None]
 """Takes the answer of the next frame; its frame index is the place in the recording."""
 
 
-class Form(Protocol):
+class AnswerWriter(Protocol):
     """A layout of answers below a folder; nothing but the current video is in memory."""
 
     @property
@@ -95,3 +100,49 @@ class Parts:
 
     def _path(self, recording: Recording) -> Path:
         return inside(self._folder, f"{recording.name}.jsonl")
+
+
+class VideoFolders:
+    """A folder of files for each video, which appears when the video has been answered."""
+
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        self.pred = folder
+
+    @contextmanager
+    def writing(self, recording: Recording) -> Iterator[Take]:
+        with atomic_folders([inside(self.pred, recording.name)]) as (folder,):
+            yield partial(self.write, recording, folder)
+
+    def write(self, recording: Recording, folder: Path, result: FrameResult) -> None:
+        """Writes the answer of a frame to the folder of its video."""
+        raise NotImplementedError
+
+    def has(self, recording: Recording) -> bool:
+        return (self.pred / recording.name).is_dir()
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        """Every file is of one video."""
+
+
+class MaskFolders(VideoFolders):
+    """VIDEO/FRAME.png, indexed by object id (DAVIS, YouTube-VOS, MOSE, VIPOSeg)."""
+
+    def write(self, recording: Recording, folder: Path, result: FrameResult) -> None:
+        write_objects(folder / frame_file(recording, result.frame_index), result.labels)
+
+
+def frame_file(recording: Recording, index: int) -> str:
+    """The name of the PNG that answers a frame."""
+    return f"{recording.frames[index].stem}.png"
+
+
+def wanted_frames(recording: Recording) -> tuple[int, ...]:
+    """The frames whose answers are asked for."""
+    return tuple(range(len(recording))) if recording.wanted is None else recording.wanted
+
+
+def mask_of(result: FrameResult, number: int) -> NDArray[np.bool_]:
+    """H W mask of an object, empty where it is not followed yet."""
+    if number in result.object_ids:
+        return result.mask(number)
+    return np.zeros(result.labels.shape, bool)
