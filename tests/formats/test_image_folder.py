@@ -70,7 +70,8 @@ def test_sentences_are_of_annotations_with_an_id(coco_folder: Path) -> None:
     [
         ({"only_categories": "person"}, "only_categories of image 1 is 'person', not a list of names"),
         ({"width": 0}, "image 1 has 0x80 pixels"),
-        ({"id": "first"}, "invalid literal"),
+        ({"id": "first"}, "no finite number"),
+        ({"id": 2}, "the id 2 is given twice"),
     ],
 )
 def test_entries_that_do_not_fit(image: dict, why: str, coco_folder: Path) -> None:

@@ -90,7 +90,7 @@ def coco_file(path: Path, content: Mapping[str, Any]) -> CocoFile:
     with expecting(path, FIELDS):
         names = by_id((whole(row["id"]), str(row["name"])) for row in content["categories"])
         stuff = frozenset(whole(row["id"]) for row in content["categories"] if is_stuff(row))
-        images = [image_of(row) for row in content["images"]]
+        images = list(by_id((image.key, image) for image in map(image_of, content["images"])).values())
         annotations: dict[int, list[Annotation]] = defaultdict(list)
         for place, row in enumerate(content["annotations"]):
             category = whole(row["category_id"])

@@ -23,9 +23,7 @@ from univs.evaluation.benchmarks.asking import Question, ask_shown
 from univs.evaluation.benchmarks.examination import answer, find_job
 from univs.evaluation.benchmarks.running import run_video
 from univs.evaluation.benchmarks.sharding import World, deal
-from univs.formats import Recording, RecordingSet, read_set
-from univs.formats.answer_writer import Parts, atomic_folders
-from univs.formats.class_names import ClassNames
+from univs.formats import Recording, read_set
 from univs.results import FrameResult
 
 ALONE = World()
@@ -204,48 +202,6 @@ def test_two_processes_write_what_one_does(tmp_path: Path, repository: Path) -> 
         assert file.read_bytes() == two[path].read_bytes(), path
     figures = [json.loads((tmp_path / n / "ytvis19/valid/summary.json").read_text())["figures"] for n in ("one", "two")]
     assert figures[0] == figures[1]
-
-
-def test_parts_are_read_one_by_one(tmp_path: Path) -> None:
-    recordings = [Recording(f"video{number}", ()) for number in range(3)]
-    parts = Parts(tmp_path)
-    for number, recording in enumerate(recordings):
-        parts.write(recording, [{"n": number}, {"n": 10 + number}])
-    found = parts.read(recordings)
-    assert next(found) == {"n": 0}
-    (tmp_path / "video2.jsonl").unlink()  # not looked at yet
-    assert [entry["n"] for _, entry in zip(range(3), found, strict=False)] == [10, 1, 11]
-    with pytest.raises(FileNotFoundError):
-        next(found)
-    parts.write(recordings[2], [])
-    parts.assemble(recordings, tmp_path / "all.json", '{"all": ', "}")
-    assert json.loads((tmp_path / "all.json").read_text()) == {"all": [{"n": 0}, {"n": 10}, {"n": 1}, {"n": 11}]}
-
-
-def test_folders_appear_whole_or_not_at_all(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "b"
-    with atomic_folders([folder]) as (hidden,):
-        (hidden / "old").touch()
-    with pytest.raises(RuntimeError), atomic_folders([folder]) as (hidden,):
-        (hidden / "half").touch()
-        raise RuntimeError
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"] and (folder / "old").exists()
-    with atomic_folders([folder]) as (hidden,):
-        (hidden / "new").touch()
-    assert [path.name for path in folder.iterdir()] == ["new"]
-
-
-def test_names_are_plain_and_told_apart() -> None:
-    classes = {3: "wall-other-merged", 7: "wall-stuff", 9: "traffic_light"}
-    data = RecordingSet("x", "val", Path(), (), classes, frozenset({9}))
-    names = ClassNames.of(data)
-    assert names.ids == {"wall-other-merged": 3, "wall-stuff": 7, "traffic light": 9}
-    assert names.categories.names == tuple(names.ids) and names.categories.things == {2}
-    assert names.id_of("traffic light", "v") == 9
-    with pytest.raises(UserError, match="none of the classes"):
-        names.id_of("lamp", "v")
-    with pytest.raises(UserError, match="names no classes"):
-        ClassNames.of(replace(data, classes={}))
 
 
 @pytest.mark.parametrize("part", ["JPEGImages", "Annotations"])
