@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import track
 
 from univs.errors import UserError
-from univs.formats.files import inside, list_frames, read_lines, write_image, write_json
+from univs.formats.files import inside, list_frames, read_lines, write_json
 from univs.formats.panoptic_png import write_keys
 from univs.formats.vipseg_raw import WHOLE, raw_classes, read_values
+from univs.video.pictures import write_picture
 
 SPLITS = ("train", "val")
 
@@ -72,7 +73,7 @@ def convert_video(root: Path, out: Path, video: str, names: Mapping[int, str], l
         source = root / "panomasks" / video / f"{path.stem}.png"
         values = read_values(source).astype(np.int32)
         values = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
-        write_image(out / "images" / video / f"{path.stem}.jpg", frame)
+        write_picture(out / "images" / video / f"{path.stem}.jpg", frame)
         # a value below 125 is a class and any other 100 times a class and an instance, so that it names its segment
         write_keys(out / "panomasksRGB" / video / f"{path.stem}.png", values)
         segments = []

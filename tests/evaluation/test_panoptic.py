@@ -155,7 +155,7 @@ def test_stq_is_what_its_definition_says(seed: int) -> None:
 
 def test_ids_are_read_from_colours_and_counted_in_runs(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 1 << 24, (5, 7)).astype(np.uint32)
-    write_ids(tmp_path / "a.png", ids)
+    write_labels(tmp_path / "a.png", ids)
     assert np.array_equal(read_ids(tmp_path / "a.png"), ids)
     with pytest.raises(UserError, match="a.png is 5x7 .* expected 7x5"):
         read_ids(tmp_path / "a.png", (7, 5))
@@ -172,7 +172,7 @@ def test_ids_are_read_from_colours_and_counted_in_runs(tmp_path: Path) -> None:
     assert shared.pixels.sum() == ids.size
 
 
-def write_ids(path: Path, ids: np.ndarray) -> None:
+def write_labels(path: Path, ids: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.stack([ids & 255, ids >> 8 & 255, ids >> 16], -1).astype(np.uint8)).save(path)
 
@@ -190,8 +190,8 @@ def write_vipseg(root: Path) -> tuple[Path, Path]:
         rows.append({"image_id": name, "file_name": f"{name}.png", "segments_info": segments})
         renamed = [{"id": s["id"] + 70000, "category_id": s["category_id"]} for s in segments]
         predicted.append({"image_id": name, "file_name": f"{name}.png", "segments_info": renamed})
-        write_ids(root / "panomasksRGB" / "v" / f"{name}.png", ids)
-        write_ids(root / "submit" / "pan_pred" / "v" / f"{name}.png", np.where(ids > 0, ids + 70000, 0))
+        write_labels(root / "panomasksRGB" / "v" / f"{name}.png", ids)
+        write_labels(root / "submit" / "pan_pred" / "v" / f"{name}.png", np.where(ids > 0, ids + 70000, 0))
     truth = {
         "videos": [{"video_id": "v", "images": images}],
         "annotations": [{"video_id": "v", "annotations": rows}],
@@ -247,8 +247,8 @@ def test_images_in_the_coco_format(tmp_path: Path) -> None:
         row = {"image_id": image, "file_name": f"{image}.png"}
         truth["annotations"].append({**row, "segments_info": segments})
         found["annotations"].append({**row, "segments_info": segments[image:]})
-        write_ids(tmp_path / "gt" / f"{image}.png", ids)
-        write_ids(tmp_path / "pred" / f"{image}.png", ids if image == 0 else np.where(ids == 300, ids, 0))
+        write_labels(tmp_path / "gt" / f"{image}.png", ids)
+        write_labels(tmp_path / "pred" / f"{image}.png", ids if image == 0 else np.where(ids == 300, ids, 0))
     for name, content in (("gt.json", truth), ("pred.json", found)):
         (tmp_path / name).write_text(json.dumps(content))
     scores = score_images(tmp_path / "gt.json", tmp_path / "pred.json")

@@ -16,8 +16,8 @@ from univs.evaluation.vspw import reduced
 from univs.evaluation.vspw import score as score_vspw
 from univs.formats import find_set, read_set
 from univs.formats.borrowed_names import borrow_segments
-from univs.formats.files import write_image
 from univs.formats.sample import VideoSample
+from univs.video.pictures import write_picture
 
 
 def export(name: str, clips: list[VideoSample], root: Path, split: str) -> None:
@@ -54,13 +54,13 @@ def test_others_and_void_of_vspw_are_unknown(synth_clips: list[VideoSample], tmp
     path = tmp_path / "data" / synth_clips[0].name / "mask" / "00000001.png"
     stored = np.array(Image.open(path))
     stored[0], stored[1], stored[2] = 0, 255, 124
-    write_image(path, stored)
+    write_picture(path, stored)
     sample = read_set("vspw", tmp_path)[0]
     assert sample.panoptic is not None
     assert (sample.panoptic[1, :2] == 255).all() and (sample.labels[1, :2] == 255).all()
     assert (sample.labels[1, 2] == 124).all() and sample.categories[124] == "train"
     stored[3] = 125
-    write_image(path, stored)
+    write_picture(path, stored)
     with pytest.raises(UserError, match=r"00000001\.png holds class 125; expected 1 to 124 or void"):
         read_set("vspw", tmp_path)[0]
 
@@ -93,7 +93,7 @@ def test_camvid_as_images_and_labels(synth_clips: list[VideoSample], tmp_path: P
     path = tmp_path / "train" / "labels" / f"{synth_clips[0].name}_000002.png"
     stored = np.array(Image.open(path))
     stored[:2], stored[2] = 11, 30
-    write_image(path, stored)
+    write_picture(path, stored)
     sample = read_set("camvid", tmp_path, "train")[0]
     assert sample.panoptic is not None and (sample.panoptic[2, :3] == 255).all()
     with pytest.raises(UserError, match="camvid test: no folders .*testannot"):
@@ -109,7 +109,7 @@ def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: P
     export("vspw", synth_clips, tmp_path, "val")
     for recording in read_set("vspw", tmp_path).recordings:
         for path in recording.label_files:
-            write_image(
+            write_picture(
                 tmp_path / "pred" / recording.name / path.name, reduced(np.array(Image.open(path))).astype("u1")
             )
     assert score_vspw(tmp_path, tmp_path / "pred", labels="raw").summary["mIoU"] == 1

@@ -14,9 +14,9 @@ from univs.errors import UserError
 from univs.evaluation.kitti_mots import score
 from univs.formats import find_set, read_set
 from univs.formats.borrowed_names import borrow
-from univs.formats.files import write_image
 from univs.formats.kitti_mots import SEQUENCES, write
 from univs.formats.sample import VideoSample
+from univs.video.pictures import write_picture
 
 
 def as_stored(clip: VideoSample) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_ids_of_the_real_maps(tmp_path: Path) -> None:
     ids[:, :254] = 1000 + np.arange(254)
     ids[:3, 254], ids[10:, 255], ids[0, 260:] = 2007, 2999, 10000
     for root in ("training/image_02/0002", "instances/0002"):
-        write_image(tmp_path / root / "000000.png", ids if "inst" in root else np.zeros((20, 300, 3), np.uint8))
+        write_picture(tmp_path / root / "000000.png", ids if "inst" in root else np.zeros((20, 300, 3), np.uint8))
     (tmp_path / "evaluate_mots.seqmap.val").write_text("0002 empty 000000 000000\n")
     recording = read_set("kitti_mots", tmp_path).recordings[0]
     labels = recording.labels_of(0)

@@ -13,9 +13,9 @@ import pytest
 from univs.errors import UserError
 from univs.evaluation.davis_scores import score_ref_davis17
 from univs.formats import RecordingSet, read_set
-from univs.formats.label_maps import write_ids
 from univs.formats.ref_davis import TEXTS, write
 from univs.formats.sample import VideoSample
+from univs.masks.mask_files import write_labels
 
 
 def expected_sentences(clip: VideoSample) -> set[tuple[str, str, int | None]]:
@@ -85,7 +85,7 @@ def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: P
             for annotator in range(4):
                 asked = [e.object_id for e in recording.expressions if e.key.startswith(f"anno_{annotator}/")]
                 shown = np.where(np.isin(labels.objects, asked), labels.objects, 0)
-                write_ids(tmp_path / "pred" / f"anno_{annotator}" / recording.name / f"{frame.stem}.png", shown)
+                write_labels(tmp_path / "pred" / f"anno_{annotator}" / recording.name / f"{frame.stem}.png", shown)
     assert score_ref_davis17(tmp_path, tmp_path / "pred").summary["J&F-Mean"] == 1
 
 

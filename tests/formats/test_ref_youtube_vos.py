@@ -12,9 +12,9 @@ import pytest
 from univs.errors import UserError
 from univs.evaluation.expressions import score
 from univs.formats import read_set
-from univs.formats.files import write_image
 from univs.formats.ref_youtube_vos import write
 from univs.formats.sample import VideoSample
+from univs.video.pictures import write_picture
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
@@ -63,7 +63,7 @@ def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: P
             assert labels is not None
             for said in recording.expressions:
                 mask = (labels.objects == said.object_id).astype(np.uint8) * 255
-                write_image(tmp_path / "pred" / recording.name / said.key / f"{frame.stem}.png", mask)
+                write_picture(tmp_path / "pred" / recording.name / said.key / f"{frame.stem}.png", mask)
     assert score(tmp_path / "meta_expressions" / "valid", tmp_path / "pred").summary["J&F"] == 1
 
 

@@ -12,9 +12,9 @@ import pytest
 from univs.errors import UserError
 from univs.evaluation.youtube_vos import score
 from univs.formats import read_set
-from univs.formats.files import write_image
 from univs.formats.sample import VideoSample
 from univs.formats.youtube_vos import write
+from univs.video.pictures import write_picture
 
 
 def late_clip(clip: VideoSample) -> tuple[VideoSample, int]:
@@ -59,7 +59,7 @@ def test_all_frames_are_taken_where_they_are(synth_clips: list[VideoSample], tmp
     clip, late = late_clip(synth_clips[0])
     write([clip], tmp_path, "valid", name="ytvos18")
     for number in range(23):
-        write_image(tmp_path / "valid_all_frames" / "JPEGImages" / clip.name / f"{number:05d}.jpg", clip.frames[0])
+        write_picture(tmp_path / "valid_all_frames" / "JPEGImages" / clip.name / f"{number:05d}.jpg", clip.frames[0])
     recording = read_set("ytvos18", tmp_path).recordings[0]
     assert len(recording) == 23 and recording.shown[late] == 10
     assert recording.wanted == recording.annotated == (0, 5, 10, 15, 20)
@@ -86,7 +86,7 @@ def test_the_golden_case_is_read(conformance: Path, tmp_path: Path) -> None:
     for part in ("Annotations", "Annotations_gt", "meta.json"):
         (tmp_path / "valid" / part).symlink_to(case / "valid" / part)
     for mask in case.glob("valid/Annotations_gt/*/*.png"):
-        write_image(
+        write_picture(
             tmp_path / "valid" / "JPEGImages" / mask.parent.name / f"{mask.stem}.jpg", np.zeros((9, 9, 3), np.uint8)
         )
     second = read_set("ytvos18", tmp_path).recordings[1]

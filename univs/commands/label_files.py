@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from univs.files import atomic_path
 from univs.masks.mask_files import write_objects
 from univs.results import FrameResult, TrackSpool, write_json_array
+from univs.video.pictures import write_picture
 
 
 class LabelFiles(Protocol):
@@ -42,10 +42,7 @@ class MaskFiles:
         name = f"{result.frame_index:05d}.png"
         write_objects(self._folder / name, result.labels)
         for object_id in result.object_ids if self._each_apart else ():
-            folder = self._folder / str(object_id)
-            folder.mkdir(exist_ok=True)
-            with atomic_path(folder / name) as temporary:
-                Image.fromarray(result.mask(object_id)).save(temporary, format="PNG")
+            write_picture(self._folder / str(object_id) / name, result.mask(object_id))
 
     def finish(self, spool: TrackSpool) -> None:
         """The files of the frames say all."""
@@ -81,8 +78,7 @@ class PanopticFiles:
 
     def add(self, result: FrameResult) -> None:
         name = f"{result.frame_index:05d}.png"
-        with atomic_path(self._folder / name) as temporary:
-            Image.fromarray(color_coded(result.labels)).save(temporary, format="PNG")
+        write_picture(self._folder / name, color_coded(result.labels))
         for number, category in result.names.items():
             isthing = int(number not in result.stuff)
             entry = {"id": len(self._categories) + 1, "name": category, "isthing": isthing}

@@ -8,16 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from univs.commands.earlier_results import holds_results, left_in, remove_earlier
 from univs.commands.label_files import LabelFiles, label_files
 from univs.commands.sheet_frames import SheetFrames
 from univs.errors import UserError
-from univs.files import atomic_path
 from univs.prompts import Prompt
 from univs.results import FrameResult, TrackSpool
 from univs.video import VideoWriter
+from univs.video.pictures import write_picture
 from univs.video.reader import Frame
 from univs.visualization import contact_sheet, draw_prompts, overlay
 
@@ -103,5 +101,4 @@ class OutputFolder:
     def _write_sheet(self) -> None:
         pictures = self._sheet.pictures()
         page = contact_sheet(list(pictures.values()), [f"frame {index}" for index in pictures], title=self._title)
-        with atomic_path(self._folder / "contact_sheet.png") as temporary:
-            Image.fromarray(page).save(temporary)
+        write_picture(self._folder / "contact_sheet.png", page)

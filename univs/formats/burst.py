@@ -13,7 +13,7 @@ import numpy as np
 from univs.errors import UserError
 from univs.formats.answer_writer import Parts, Take
 from univs.formats.borrowed_names import borrow
-from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
+from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import MOST_OBJECTS, box_of, number_objects, paint
@@ -21,6 +21,7 @@ from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import thing_ids
 from univs.results import FrameResult, encode_rle
+from univs.video.pictures import write_picture
 from univs.vocabularies.tao import tao_distractors, tao_names
 
 TITLE = "BURST"
@@ -150,7 +151,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         name = video_name(sample, place)
         files = [f"frame{t:04d}.jpg" for t in range(1, len(sample.frames) + 1)]
         for file, frame in zip(files, sample.frames, strict=True):
-            write_image(root / FOLDERS[0].format(split) / DATASET / name / file, frame)
+            write_picture(root / FOLDERS[0].format(split) / DATASET / name / file, frame)
         nameless = [number for number in sample.object_ids() if number not in sample.categories]
         if nameless:
             raise UserError(f"{sample.name}: object {nameless[0]} is without a name; expected a class for each")

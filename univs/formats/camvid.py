@@ -13,11 +13,12 @@ from pathlib import Path
 from univs.errors import UserError
 from univs.formats.answer_writer import Take, frame_file, wanted_frames
 from univs.formats.class_maps import ClassCodes, ClassFolders
-from univs.formats.files import list_frames, write_image, write_lines
+from univs.formats.files import list_frames, write_lines
 from univs.formats.label_maps import label_files, video_name, write_frames
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.video.pictures import write_picture
 from univs.vocabularies.vocabulary import vocabulary
 
 
@@ -64,7 +65,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         maps = codes().of(sample)
         write_frames(root / split, sample, stems, ".png")
         for stem, classes in zip(stems, maps, strict=True):
-            write_image(root / f"{split}annot" / f"{stem}.png", classes)
+            write_picture(root / f"{split}annot" / f"{stem}.png", classes)
             lines.append(f"/SegNet/CamVid/{split}/{stem}.png /SegNet/CamVid/{split}annot/{stem}.png")
     write_lines(root / f"{split}.txt", lines)
 

@@ -13,11 +13,11 @@ from univs.errors import UserError
 from univs.formats.answer_writer import VideoFolders, frame_file
 from univs.formats.borrowed_names import borrow_segments
 from univs.formats.class_names import ClassNames
-from univs.formats.files import write_image
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import read_values
 from univs.results import FrameResult
+from univs.video.pictures import write_picture
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ClassFolders(VideoFolders):
         self._names, self._lowest = ClassNames.of(data), lowest
 
     def write(self, recording: Recording, folder: Path, result: FrameResult) -> None:
-        write_image(folder / frame_file(recording, result.frame_index), self.classes(recording, result))
+        write_picture(folder / frame_file(recording, result.frame_index), self.classes(recording, result))
 
     def classes(self, recording: Recording, result: FrameResult) -> np.ndarray:
         """H W uint8 numbers of classes, 255 where none was answered."""

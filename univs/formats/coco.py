@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from univs.formats.coco_images import CocoContent, CocoFile, CocoImage, frames_of, image_recording, read_coco
-from univs.formats.files import first_file, first_folder, inside, write_image, write_json
+from univs.formats.files import first_file, first_folder, inside, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.video.pictures import write_picture
 
 TITLES = {"coco": "COCO instances", "lvis": "LVIS"}
 FILES = {
@@ -45,7 +46,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, style: str)
     for sample in samples:
         for frame, labels, _ in frames_of(sample):
             name = f"{content.next_image:012d}.jpg"
-            write_image(root / f"{split}2017" / name, frame)
+            write_picture(root / f"{split}2017" / name, frame)
             url = f"http://images.cocodataset.org/{split}2017/{name}"
             content.add(sample, labels, coco_url=url, **({"file_name": name} if style == "coco" else {}))
     written = content.content()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.formats.answer_writer import Parts, Take, frame_file
-from univs.formats.files import expecting, first_file, first_folder, inside, read_json, write_image, write_json
+from univs.formats.files import expecting, first_file, first_folder, inside, read_json, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
     Segment,
@@ -30,6 +30,7 @@ from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
 from univs.results import FrameResult
+from univs.video.pictures import write_picture
 
 TITLE = "COCO panoptic"
 FIELDS = (
@@ -104,7 +105,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
             number = len(images) + 1
             keys, segments = segments_to_write(sample, t, 1)
             photo, png = f"{number:012d}.jpg", f"{number:012d}.png"
-            write_image(root / PHOTOS[0].format(split) / photo, frame)
+            write_picture(root / PHOTOS[0].format(split) / photo, frame)
             write_keys(root / MAPS[0].format(split) / png, keys)
             images.append({"id": number, "file_name": photo, "height": keys.shape[0], "width": keys.shape[1]})
             annotations.append({"image_id": number, "file_name": png, "segments_info": segments})

@@ -24,7 +24,6 @@ from univs.formats.files import (
     read_lines,
     read_names,
     require_folder,
-    write_image,
     write_json,
     write_lines,
 )
@@ -38,12 +37,13 @@ from univs.formats.label_maps import (
     subfolders,
     video_name,
     write_frames,
-    write_ids,
 )
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
+from univs.masks.mask_files import write_labels
 from univs.video.images import IMAGE_SUFFIXES
+from univs.video.pictures import write_picture
 
 SEMANTICS = "davis_semantics.json"
 OWN = "DAVIS-style folder"
@@ -231,9 +231,9 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, dialect: st
 def _write_labels(folder: Path, labels: np.ndarray, stems: Sequence[str], one_object: bool) -> None:
     for stem, frame in zip(stems, labels, strict=False):
         if one_object:
-            write_image(folder / f"{stem}.png", np.where((frame != 0) & (frame != IGNORE), 255, 0).astype(np.uint8))
+            write_picture(folder / f"{stem}.png", np.where((frame != 0) & (frame != IGNORE), 255, 0).astype(np.uint8))
         else:
-            write_ids(folder / f"{stem}.png", frame)
+            write_labels(folder / f"{stem}.png", frame)
 
 
 def _list_lines(written: dict[str, list[str]], dialect: str) -> list[str]:

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 from univs.errors import UserError
 from univs.formats.coco_images import CocoContent, CocoFile, CocoImage, coco_file, frames_of, image_recording
-from univs.formats.files import expecting, first_folder, inside, read_json, write_image, write_json
+from univs.formats.files import expecting, first_folder, inside, read_json, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import thing_ids
 from univs.video.images import is_image
+from univs.video.pictures import write_picture
 
 TITLE = "EntitySeg"
 FILES = (
@@ -121,7 +122,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     for place, sample in enumerate(samples):
         for t, (frame, _, segments) in enumerate(frames_of(sample)):
             name = f"{PHOTOS}/{split}_{video_name(sample, place)}_{t:05d}.jpg"
-            write_image(root / "images" / name, frame)
+            write_picture(root / "images" / name, frame)
             content.add(sample, segments, file_name=name)
     written: dict[str, Any] = content.content()
     for row in written["categories"]:

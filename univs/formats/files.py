@@ -7,9 +7,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from univs import texts
 from univs.errors import UserError
 from univs.files import atomic_path
@@ -33,14 +30,6 @@ def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
-
-
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Writes H W 3 uint8 as JPEG or PNG, H W uint8 or uint16 as PNG, by the suffix, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
 
 
 def list_frames(folder: Path, what: str) -> tuple[Path, ...]:

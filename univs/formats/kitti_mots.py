@@ -20,7 +20,7 @@ from univs.errors import UserError
 from univs.formats.answer_writer import Take
 from univs.formats.borrowed_names import borrow
 from univs.formats.class_names import ClassNames
-from univs.formats.files import first_folder, inside, list_frames, read_lines, write_image, write_lines
+from univs.formats.files import first_folder, inside, list_frames, read_lines, write_lines
 from univs.formats.label_maps import frame_stems, label_files, object_ids, write_frames
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import number_objects, paint
@@ -30,7 +30,7 @@ from univs.masks.mask_files import read_values
 from univs.masks.overlaps import areas
 from univs.masks.rle import Rle, read_sized
 from univs.results import RLE, FrameResult, TrackSpool, encode_rle
-from univs.video.pictures import picture_sizes
+from univs.video.pictures import picture_sizes, write_picture
 
 CLASSES = {1: "car", 2: "pedestrian"}
 REGION = 10_000
@@ -200,7 +200,7 @@ def _write_labels(sample: VideoSample, root: Path, name: str, stems: list[str]) 
     table[IGNORE] = REGION
     lines = []
     for frame, (stem, labels) in enumerate(zip(stems, sample.labels, strict=True)):
-        write_image(root / "instances" / name / f"{stem}.png", table[labels])
+        write_picture(root / "instances" / name / f"{stem}.png", table[labels])
         for number in [*object_ids(labels), *([IGNORE] if (labels == IGNORE).any() else [])]:
             lines.append(line_of(frame, int(table[number]), encode_rle(labels == number)))
     for folder in ("instances_txt", "label_02"):

@@ -9,11 +9,12 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.files import folders_in
-from univs.formats.files import files_by_stem, require_folder, write_image
+from univs.formats.files import files_by_stem, require_folder
 from univs.formats.label_pixels import read_indices, read_labels
 from univs.formats.recording import FrameLabels
 from univs.formats.sample import IGNORE, VideoSample
-from univs.masks.mask_files import is_mask, read_marked, write_labels
+from univs.masks.mask_files import is_mask, read_marked
+from univs.video.pictures import write_picture
 
 
 def label_files(frames: Sequence[Path], folder: Path, what: str, *, all_listed: bool = True) -> dict[int, Path]:
@@ -64,16 +65,10 @@ def object_ids(labels: np.ndarray) -> list[int]:
     return [int(i) for i in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)) if i not in (0, IGNORE)]
 
 
-def write_ids(path: Path, labels: np.ndarray) -> None:
-    """Writes H W uint8 as an indexed PNG in the colours of DAVIS, whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_labels(path, labels)
-
-
 def write_frames(folder: Path, sample: VideoSample, stems: Iterable[str], suffix: str = ".jpg") -> None:
     """Writes the frames of a clip as FOLDER/STEM.jpg (or .png)."""
     for stem, frame in zip(stems, sample.frames, strict=True):
-        write_image(folder / f"{stem}{suffix}", frame)
+        write_picture(folder / f"{stem}{suffix}", frame)
 
 
 def frame_stems(count: int, digits: int = 5, step: int = 1) -> list[str]:

@@ -11,12 +11,12 @@ import numpy as np
 from univs.errors import UserError
 from univs.fields import flag, whole
 from univs.formats.class_names import ClassNames
-from univs.formats.files import write_image
 from univs.formats.painting import box_of, number_objects
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_of, thing_ids
 from univs.masks.mask_files import read_codes
+from univs.video.pictures import write_picture
 
 
 class Segment(NamedTuple):
@@ -94,7 +94,7 @@ def read_keys(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def write_keys(path: Path, keys: np.ndarray) -> None:
     """Writes ids, H W, as a PNG in colours."""
-    write_image(path, np.stack([keys >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8))
+    write_picture(path, np.stack([keys >> shift & 255 for shift in (0, 8, 16)], -1).astype(np.uint8))
 
 
 def segments_to_write(sample: VideoSample, t: int, first_class: int) -> tuple[np.ndarray, list[dict[str, Any]]]:

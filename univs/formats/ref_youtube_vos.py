@@ -15,21 +15,22 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.formats.answer_writer import VideoFolders, frame_file, mask_of
-from univs.formats.files import expecting, inside, read_json, require_folder, write_image, write_json
+from univs.formats.files import expecting, inside, read_json, require_folder, write_json
 from univs.formats.label_maps import (
     frame_stems,
     label_files,
     read_ids,
     video_name,
     write_frames,
-    write_ids,
 )
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import MOST_OBJECTS, paint
 from univs.formats.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.masks.mask_files import write_labels
 from univs.masks.rle import own_size
 from univs.results import FrameResult, encode_rle
+from univs.video.pictures import write_picture
 
 EVERY = 5
 """Distance of annotated frames."""
@@ -152,7 +153,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         }
         if split == "train":
             for stem, labels in zip(stems, sample.labels, strict=True):
-                write_ids(home / "Annotations" / name / f"{stem}.png", labels)
+                write_labels(home / "Annotations" / name / f"{stem}.png", labels)
             nouns = {str(number): {"category": noun} for number, noun in sorted(sample.categories.items())}
             objects[name] = {"objects": nouns}
         else:
@@ -180,4 +181,4 @@ class ExpressionFolders(VideoFolders):
     def write(self, recording: Recording, folder: Path, result: FrameResult) -> None:
         for number, said in enumerate(recording.expressions, 1):
             mask = mask_of(result, number).astype(np.uint8) * 255
-            write_image(inside(folder, said.key) / frame_file(recording, result.frame_index), mask)
+            write_picture(inside(folder, said.key) / frame_file(recording, result.frame_index), mask)

@@ -25,12 +25,13 @@ from univs.formats.coco_images import (
     number_annotations,
     read_coco,
 )
-from univs.formats.files import expecting, first_folder, inside, read_json, write_image, write_json
+from univs.formats.files import expecting, first_folder, inside, read_json, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.plain_pickle import read_plain_pickle
 from univs.formats.recording import Expression, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_of
+from univs.video.pictures import write_picture
 
 HOMES = {
     "refcoco": ("refcoco", "."),
@@ -171,7 +172,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, dataset: st
     for sample in samples:
         for frame, labels, _ in frames_of(sample):
             number, name = content.next_image, f"{PREFIX}{content.next_image:012d}.jpg"
-            write_image(root / PHOTOS[0] / name, frame)
+            write_picture(root / PHOTOS[0] / name, frame)
             for object_id, annotation in content.add(sample, labels, file_name=name).items():
                 if texts := sample.expressions.get(object_id):
                     refs.append(ref_of(refs, texts, split, number, annotation, class_of(sample, object_id)))

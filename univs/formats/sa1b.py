@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, overload
 
 from univs.errors import UserError
-from univs.formats.files import expecting, read_json, write_image, write_json
+from univs.formats.files import expecting, read_json, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import box_of, number_objects, paint
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.results import encode_rle
+from univs.video.pictures import write_picture
 
 PHOTO = re.compile(r"sa_(\d+)\.jpg")
 FOLDER = "sa_{:06d}"
@@ -119,5 +120,5 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
                     }
                 )
             image = {"image_id": number, "width": labels.shape[1], "height": labels.shape[0], "file_name": path.name}
-            write_image(path, frame)
+            write_picture(path, frame)
             write_json(path.with_suffix(".json"), {"image": image, "annotations": rows})

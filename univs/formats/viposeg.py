@@ -22,12 +22,12 @@ from univs.formats.label_maps import (
     subfolders,
     video_name,
     write_frames,
-    write_ids,
 )
 from univs.formats.label_pixels import read_indices
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
+from univs.masks.mask_files import write_labels
 from univs.vocabularies.vocabulary import vocabulary
 
 CLASS_FILE = "obj_class.json"
@@ -105,10 +105,12 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
             new = [number for number in object_ids(labels) if number not in seen]
             for number in object_ids(labels):
                 seen.setdefault(number, []).append(stem)
-            write_ids(home / ("Annotations" if split == "train" else "Annotations_gt") / name / f"{stem}.png", labels)
+            write_labels(
+                home / ("Annotations" if split == "train" else "Annotations_gt") / name / f"{stem}.png", labels
+            )
             if split != "train" and new:
                 shown = np.where(np.isin(labels, new), labels, 0).astype(np.uint8)
-                write_ids(home / "Annotations" / name / f"{stem}.png", shown)
+                write_labels(home / "Annotations" / name / f"{stem}.png", shown)
         own = borrow_segments(sample, dict(enumerate(known.names)), known.things or frozenset())
         classes[name] = {str(number): own[number] for number in sorted(seen)}
         frames_of[name] = {"objects": {str(number): {"frames": seen[number]} for number in sorted(seen)}}

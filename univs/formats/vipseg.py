@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from univs.formats.answer_writer import Parts, Take, atomic_folders, frame_file
-from univs.formats.files import expecting, first_folder, inside, read_json, write_image, write_json
+from univs.formats.files import expecting, first_folder, inside, read_json, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
@@ -36,6 +36,7 @@ from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
 from univs.formats.vipseg_raw import CATEGORIES, TITLE, read_raw
 from univs.results import FrameResult
+from univs.video.pictures import write_picture
 
 FILE = "panoptic_gt_VIPSeg_{}.json"
 HOMES = (".", "VIPSeg_720P")
@@ -146,7 +147,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         for t, frame in enumerate(sample.frames):
             keys, segments = segments_to_write(sample, t, 0)
             stem = f"{t:08d}"
-            write_image(root / "images" / name / f"{stem}.jpg", frame)
+            write_picture(root / "images" / name / f"{stem}.jpg", frame)
             write_keys(root / "panomasksRGB" / name / f"{stem}.png", keys)
             size = {"height": keys.shape[0], "width": keys.shape[1]}
             images.append({"id": stem, "file_name": f"{stem}.png", **size})

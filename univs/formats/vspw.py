@@ -15,7 +15,6 @@ from univs.formats.files import (
     read_json,
     read_lines,
     require_folder,
-    write_image,
     write_json,
     write_lines,
 )
@@ -23,6 +22,7 @@ from univs.formats.label_maps import frame_stems, label_files, video_name, write
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.video.pictures import write_picture
 from univs.vocabularies.vocabulary import vocabulary
 
 CLASS_FILE = "label_num_dic_final.json"
@@ -76,7 +76,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         maps = codes.of(sample)
         write_frames(root / "data" / name / "origin", sample, stems)
         for stem, classes in zip(stems, maps, strict=True) if split != "test" else ():
-            write_image(root / "data" / name / "mask" / f"{stem}.png", classes)
+            write_picture(root / "data" / name / "mask" / f"{stem}.png", classes)
         names.append(name)
     write_lines(root / f"{split}.txt", names)
     write_json(root / CLASS_FILE, {OTHERS: "0", **{name: str(number) for number, name in codes.classes.items()}})

@@ -22,11 +22,11 @@ from univs.formats.label_maps import (
     read_ids,
     video_name,
     write_frames,
-    write_ids,
 )
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.masks.mask_files import write_labels
 
 EVERY = 5
 """Distance of annotated frames."""
@@ -99,12 +99,12 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, name: str) 
             known.update(new[stem])
         for stem, labels in zip(stems, sample.labels, strict=True):
             if split == "train":
-                write_ids(home / "Annotations" / video / f"{stem}.png", labels)
+                write_labels(home / "Annotations" / video / f"{stem}.png", labels)
                 continue
-            write_ids(home / "Annotations_gt" / video / f"{stem}.png", labels)
+            write_labels(home / "Annotations_gt" / video / f"{stem}.png", labels)
             if new[stem] or stem == stems[0]:
                 given = np.where(np.isin(labels, new[stem]), labels, 0).astype(np.uint8)
-                write_ids(home / "Annotations" / video / f"{stem}.png", given)
+                write_labels(home / "Annotations" / video / f"{stem}.png", given)
         videos[video] = {"objects": _objects(sample, stems)}
     write_json(home / "meta.json", {"videos": videos})
     if split != "train":

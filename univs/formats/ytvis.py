@@ -17,7 +17,7 @@ import numpy as np
 from univs.fields import flag, whole
 from univs.formats.answer_writer import Parts, Take
 from univs.formats.class_names import ClassNames
-from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_image, write_json
+from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import box_of, compact, number_objects, paint, run_lengths
@@ -25,6 +25,7 @@ from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_of, thing_ids
 from univs.results import TrackSpool, encode_rle
+from univs.video.pictures import write_picture
 
 FIELDS = "videos: [id, file_names, height, width], annotations: [video_id, category_id, segmentations], categories"
 
@@ -158,7 +159,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, style: str)
     for key, sample in enumerate(samples, 1):
         files = [f"{video_name(sample, key)}/{chosen.frame(t)}" for t in range(len(sample.frames))]
         for name, frame in zip(files, sample.frames, strict=True):
-            write_image(inside(folder, name), frame)
+            write_picture(inside(folder, name), frame)
         height, width = sample.labels.shape[1:]
         size = {"height": height, "width": width, "length": len(files)}
         videos.append({"id": key, "file_names": files, **size})

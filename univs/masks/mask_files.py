@@ -109,7 +109,11 @@ def write_objects(path: str | os.PathLike[str], ids: NDArray[Any]) -> None:
 
 
 def write_labels(path: str | os.PathLike[str], labels: NDArray[np.uint8]) -> None:
-    """Write H W labels (255: nothing is known) as an indexed PNG in the colours of DAVIS, whole or not at all."""
+    """Write H W labels (255: nothing is known) as an indexed PNG in the colours of DAVIS, whole or not at all.
+
+    Folders are made.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(np.ascontiguousarray(labels, np.uint8), mode="P")
     image.putpalette(davis_palette())
     with atomic_path(path) as temporary:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from univs.errors import UserError
+from univs.files import atomic_path
 from univs.mistaken_files import download_fault
 
 _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
@@ -49,6 +50,19 @@ def read_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     picture = open_picture(path, "picture")
     with one_line_errors(path, "picture"):
         return to_rgb(picture, path)
+
+
+def write_picture(path: Path, pixels: NDArray[Any]) -> None:
+    """Write H W 3 uint8 as JPEG or PNG, H W bool, uint8 or uint16 as PNG, by the suffix, whole or not at all.
+
+    Folders are made. Masks of ids go through `univs.masks.mask_files`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() == ".png":
+            Image.fromarray(pixels).save(temporary, "PNG")
+        else:
+            Image.fromarray(pixels).save(temporary, "JPEG", quality=95)
 
 
 def open_picture(path: str | os.PathLike[str], what: str, expected: str = "an image") -> Picture:
