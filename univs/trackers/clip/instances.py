@@ -37,7 +37,7 @@ class EntityAnswer(Answer):
 
     def labels(self) -> NDArray[Any]:
         height, width = self.geometry.height, self.geometry.width
-        labels = np.zeros((height, width), np.uint8 if label_type(self.object_ids) is torch.uint8 else np.int32)
+        labels = np.zeros((height, width), label_type(self.object_ids))
         masks = self.masks()
         for object_id in sorted(masks, key=lambda object_id: self.track_scores[object_id]):
             labels[masks[object_id]] = object_id
