@@ -1,4 +1,4 @@
-"""Tracks of instances: the scores that they end with, and the rows of the released evaluation, against slow readings."""
+"""Tracks of instances: the scores they end with and the rows of the released evaluation, against slow readings."""
 
 from __future__ import annotations
 

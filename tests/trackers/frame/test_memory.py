@@ -44,6 +44,17 @@ def test_the_first_prompt_stays_and_the_newest_three_beside_it() -> None:
     assert pool.tokens([0]).features.shape[1] == (1 + PINNED_PROMPTS) * 2
 
 
+def test_tokens_are_as_long_as_the_prompts_of_those_asked_for() -> None:
+    pool = TokenPool(width=2, recent_frames=1)
+    pool.add(3)
+    for row, count in enumerate((1, 3, 2)):
+        for value in range(count):
+            pool.pin(row, tokens(10.0 * row + value + 1))
+    lengths = {rows: pool.tokens(rows).valid.shape for rows in ((0,), (1,), (2,), (0, 2), (0, 1, 2))}
+    assert lengths == {(0,): (1, 4), (1,): (1, 8), (2,): (1, 6), (0, 2): (2, 6), (0, 1, 2): (3, 8)}
+    assert pool.tokens([2, 0]).features[:, 2, 0].tolist() == [21, 1]  # in the order asked
+
+
 def test_rows_are_kept_apart_and_move_up_on_removal() -> None:
     pool = TokenPool(width=2, recent_frames=1)
     pool.add(2)

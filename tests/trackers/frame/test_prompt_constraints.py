@@ -24,8 +24,9 @@ def test_a_click_keeps_the_part_it_lies_in() -> None:
     logits[1:4, 1:5] = 2  # clicked
     logits[4, 5] = 2  # touches it at a corner
     logits[6:9, 10:15] = 2  # something that looks alike
+    logits[2, 5:13] = logits[2:6, 12] = 0  # undecided cells join nothing
     kept = around_points(logits, [(8.5, 9.0)])
     assert bool((kept[1:4, 1:5] == 2).all()) and float(kept[4, 5]) == 2
-    assert bool((kept[6:9, 10:15] == NOBODY).all())
+    assert bool((kept[6:9, 10:15] == NOBODY).all()) and bool((kept[2, 6:12] == 0).all())
     torch.testing.assert_close(around_points(logits, [(8.5, 9.0), (48.0, 30.0)]), logits)  # both clicked: both kept
     torch.testing.assert_close(around_points(logits, [(79.9, 2.0)]), logits)  # a miss decides nothing

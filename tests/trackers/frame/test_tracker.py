@@ -336,6 +336,14 @@ def test_the_others_keep_what_is_theirs_when_one_goes() -> None:
     assert model.asked[-1].tokens == ((0, 4, 5), (0, 4, 5), (5,))
 
 
+def test_a_given_mask_is_remembered_by_its_share_of_each_cell() -> None:
+    model = ScriptedModel()
+    run(model, film(1), {0: [Mask(1, area((8, 8, 22, 24)))]})
+    ((_, written),) = memory_of(model).written
+    assert written[0, 5, 2:6].tolist() == pytest.approx([0.5] * 4) and written[0, 2:5, 2:6].min() > 0.99
+    assert written[0, 6:].max() < 1e-3
+
+
 def test_who_is_named_first_does_not_matter() -> None:
     frames = film(5)
     runs = []
