@@ -13,7 +13,7 @@ from univs.errors import UserError
 from univs.evaluation.davis2016_scores import score as score_davis16
 from univs.evaluation.davis_scores import score_semisupervised, score_unsupervised
 from univs.formats import find_set, read_set
-from univs.formats.davis import read_folder, write
+from univs.formats.davis import read_folder, sequence_names, write
 from univs.formats.sample import VideoSample
 
 LABELLED = [
@@ -229,3 +229,15 @@ def test_the_first_frames_of_a_video(video_folder: Path) -> None:
     start = whole.first(2)
     assert (len(start), start.annotated, start.label_files) == (2, (0, 1), whole.label_files[:2])
     np.testing.assert_array_equal(start.read(1)[1], whole.read(1)[1])
+
+
+def test_lists_of_names_or_paths_with_comments(tmp_path: Path) -> None:
+    path = tmp_path / "val.txt"
+    path.write_text(
+        "# held out\n/JPEGImages/480p/a/00000.jpg /Annotations/480p/a/00000.png\n"
+        "/JPEGImages/480p/a/00001.jpg /Annotations/480p/a/00001.png\nset/b  # a name\n"
+    )
+    assert sequence_names(path, "own") == ("a", "set/b")
+    path.write_text("# nothing\n")
+    with pytest.raises(UserError, match="names no sequence"):
+        sequence_names(path, "own")

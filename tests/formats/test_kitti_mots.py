@@ -16,6 +16,7 @@ from univs.formats import find_set, read_set
 from univs.formats.borrowed_names import borrow
 from univs.formats.kitti_mots import SEQUENCES, write
 from univs.formats.sample import VideoSample
+from univs.results import encode_rle
 from univs.video.pictures import write_picture
 
 
@@ -108,11 +109,11 @@ def test_what_is_missing_is_named(synth_clips: list[VideoSample], tmp_path: Path
     found = read_set("kitti_mots", tmp_path)
     with pytest.raises(UserError, match=r"0002\.txt, line 1: expected frame id class height width rle"):
         found.recordings[0]
-    text.write_text("0 3001 3 48 80 abc\n")
-    with pytest.raises(UserError, match=r"line 1: id 3001; expected 1000 to 2999 or 10000"):
+    text.write_text(f"\n0 3001 3 48 80 {encode_rle(np.eye(48, 80, dtype=bool))['counts']}\n")
+    with pytest.raises(UserError, match=r"line 2: id 3001; expected 1000 to 2999 or 10000"):
         found.recordings[0]
     text.unlink()
-    with pytest.raises(UserError, match=r"no file .*0002\.txt"):
+    with pytest.raises(UserError, match=r"0002\.txt does not exist; expected lines of frame id"):
         found.recordings[0]
     shutil.rmtree(tmp_path / "instances_txt")
     path = tmp_path / "instances" / "0002" / "000001.png"

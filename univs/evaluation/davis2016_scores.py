@@ -17,9 +17,10 @@ from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.davis import measure_objects, summarize
 from univs.evaluation.davis_scores import LabelFolders
-from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_labels, read_lines
+from univs.evaluation.score_files import frame_names, need_folder, need_frames, read_labels
 from univs.evaluation.scores import Progress, Scores, quiet
 from univs.evaluation.temporal_stability import difference, outline_contexts
+from univs.formats.davis import sequence_names
 
 LISTS = ("sequences.txt", "ImageSets/480p/val.txt", "ImageSets/2016/val.txt")
 """Where the names of the sequences may lie."""
@@ -69,8 +70,7 @@ def find_sequences(gt: Path, pred: Path) -> list[LabelFolders]:
     found = [gt / name for name in LISTS if (gt / name).is_file()]
     if not found:
         raise UserError(f"{gt} holds no list of sequences; expected {' or '.join(LISTS)}")
-    lines = read_lines(found[0], "names of sequences")
-    names = list(dict.fromkeys(Path(line.split()[0]).parent.name if "/" in line else line for line in lines))
+    names = sequence_names(found[0], "DAVIS-2016")
     need_folder(pred, "SEQUENCE/*.png")
     sequences = []
     for name in names:

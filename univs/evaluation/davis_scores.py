@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.by_video import score_videos
 from univs.evaluation.davis import IGNORE, measure_objects, measure_pairs, summarize
-from univs.evaluation.score_files import Labels, frame_names, need_folder, need_frames, read_labels, read_lines
+from univs.evaluation.score_files import Labels, frame_names, need_folder, need_frames, read_labels
 from univs.evaluation.scores import Progress, Scores, quiet
+from univs.formats.davis import sequence_names
 
 MEASURES = ("J", "F")
 PARTS = ("Mean", "Recall", "Decay")
@@ -92,7 +93,7 @@ def find_sequences(gt: Path, annotations: str, pred: Path, ends: bool) -> list[L
     """
     need_folder(gt, f"{annotations}/480p and ImageSets/2017/val.txt")
     root = need_folder(gt / annotations / "480p", "SEQUENCE/*.png")
-    names = read_lines(gt / "ImageSets" / "2017" / "val.txt", "names of sequences")
+    names = sequence_names(gt / "ImageSets" / "2017" / "val.txt", "DAVIS-2017")
     need_folder(pred, "SEQUENCE/*.png")
     found = []
     for name in names:

@@ -19,14 +19,13 @@ from univs.evaluation.clear_mot import ClearTally, IdentityTally, measure_clear,
 from univs.evaluation.hota import EPSILON, HotaTally, TrackedFrame, added, measure_hota, renumber
 from univs.evaluation.score_files import need_file, need_folder, read_lines
 from univs.evaluation.scores import Progress, Scores, quiet
+from univs.formats.kitti_mots import LINE, read_instance_lines
 from univs.masks.overlaps import areas, mask_iou, merged, share_inside
-from univs.masks.rle import Rle, read_sized
-from univs.texts import read_text
+from univs.masks.rle import Rle
 
 CLASSES = {"car": 1, "pedestrian": 2}
 IGNORE = 10
 MAP = "evaluate_mots.seqmap.val"
-LINE = "frame id class height width rle"
 
 
 class TrackingFiles(NamedTuple):
@@ -152,24 +151,11 @@ def read_detections(path: Path, length: int) -> list[list[Detection]]:
 
     Raises UserError for a line that is not as expected, an id that comes twice in a frame, and masks that overlap.
     """
-    rows: list[tuple[int, int, int, int]] = []
-    masks: list[Any] = []
-    for place, line in enumerate(read_text(need_file(path, f"lines of {LINE}"), f"lines of {LINE}").splitlines(), 1):
-        parts = line.split()
-        if not parts:
-            continue
-        try:
-            frame, number, category, height, width = map(int, parts[:5])
-            masks.append({"size": [height, width], "counts": parts[5]})
-        except (ValueError, IndexError) as error:
-            raise UserError(f"{path}, line {place}: expected {LINE}") from error
-        if not 0 <= frame < length:
-            raise UserError(f"{path}, line {place}: frame {frame}; {MAP} says 0 to {length - 1}")
-        rows.append((frame, number, category, place))
     frames: list[list[Detection]] = [[] for _ in range(length)]
-    for row, mask in zip(rows, read_sized(masks, lambda k: f"{path}, line {rows[k][3]}"), strict=True):
-        assert mask is not None  # a line always has one
-        frames[row[0]].append(Detection(row[1], row[2], mask))
+    for one in read_instance_lines(path):
+        if not 0 <= one.frame < length:
+            raise UserError(f"{path}, line {one.line}: frame {one.frame}; {MAP} says 0 to {length - 1}")
+        frames[one.frame].append(Detection(one.number, one.category, one.rle))
     for frame, found in enumerate(frames):
         own = [one.number for one in found if one.category != IGNORE]
         if len(own) != len(set(own)):

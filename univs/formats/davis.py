@@ -21,7 +21,6 @@ from univs.formats.files import (
     is_named,
     list_frames,
     read_json,
-    read_lines,
     read_names,
     require_folder,
     write_json,
@@ -42,6 +41,7 @@ from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import write_labels
+from univs.texts import read_entries
 from univs.video.images import IMAGE_SUFFIXES
 from univs.video.pictures import write_picture
 
@@ -176,8 +176,12 @@ def list_file(root: Path, split: str, kind: Dialect, what: str) -> Path:
 
 
 def sequence_names(path: Path, what: str) -> tuple[str, ...]:
-    """The sequences of a list: a name a line, or a line of paths (of a frame and its label map) for each frame."""
-    names = tuple(dict.fromkeys(_sequence(line) for line in read_lines(path, what)))
+    """The sequences of a list: a name a line, or a line of paths (of a frame and its label map) for each frame.
+
+    What follows a # is a comment. Raises UserError for a file that cannot be read or names none.
+    """
+    lines = (line.split("#")[0].strip() for line in read_entries(path, f"names of sequences of {what}, one a line"))
+    names = tuple(dict.fromkeys(_sequence(line) for line in lines if line))
     if not names:
         raise UserError(f"{what}: {path} names no sequence")
     return names

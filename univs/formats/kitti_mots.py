@@ -30,6 +30,7 @@ from univs.masks.mask_files import read_values
 from univs.masks.overlaps import areas
 from univs.masks.rle import Rle, read_sized
 from univs.results import RLE, FrameResult, TrackSpool, encode_rle
+from univs.texts import read_text
 from univs.video.pictures import picture_sizes, write_picture
 
 CLASSES = {1: "car", 2: "pedestrian"}
@@ -45,10 +46,12 @@ LINE = "frame id class height width rle"
 
 
 class Instance(NamedTuple):
-    """A line of a text file: frame (number in the file names), official id, mask."""
+    """A line of a text file: its place, frame (number in the file names), official id, class, mask."""
 
+    line: int
     frame: int
     number: int
+    category: int
     rle: Rle
 
 
@@ -87,7 +90,9 @@ def _recording(images: Path, labels: Path | None, what: str, name: str) -> Recor
 
 
 def _from_text(frames: tuple[Path, ...], path: Path, name: str, what: str) -> Recording:
-    found = read_instance_lines(path, what)
+    found = read_instance_lines(path)
+    for one in found:
+        _check_ids([one.number], f"{path}, line {one.line}")
     sums: dict[int, int] = {}
     for one, area in zip(found, areas([one.rle for one in found]).tolist(), strict=True):
         sums[one.number] = sums.get(one.number, 0) + area
@@ -135,23 +140,22 @@ def read_instances(path: Path) -> np.ndarray:
     return ids
 
 
-def read_instance_lines(path: Path, what: str) -> list[Instance]:
-    """The lines of a text file. Raises UserError for one that is not as expected."""
-    if not path.is_file():
-        raise UserError(f"{what}: no file {path}")
-    ids: list[tuple[int, int]] = []
+def read_instance_lines(path: Path) -> list[Instance]:
+    """The lines of a text file, of the ground truth or of results. Raises UserError for one that is not as expected."""
+    rows: list[tuple[int, int, int, int]] = []
     masks: list[Rle] = []
-    for place, line in enumerate(read_lines(path, what), 1):
+    for place, line in enumerate(read_text(path, f"lines of {LINE}").splitlines(), 1):
         parts = line.split()
+        if not parts:
+            continue
         try:
-            frame, number, _, height, width = map(int, parts[:5])
+            frame, number, category, height, width = map(int, parts[:5])
             masks.append({"size": [height, width], "counts": parts[5]})
         except (ValueError, IndexError) as error:
             raise UserError(f"{path}, line {place}: expected {LINE}") from error
-        _check_ids([number], f"{path}, line {place}")
-        ids.append((frame, number))
-    rles = read_sized(masks, lambda place: f"{path}, line {place + 1}")
-    return [Instance(frame, number, rle) for (frame, number), rle in zip(ids, rles, strict=True) if rle is not None]
+        rows.append((place, frame, number, category))
+    rles = read_sized(masks, lambda k: f"{path}, line {rows[k][0]}")
+    return [Instance(*row, rle) for row, rle in zip(rows, rles, strict=True) if rle is not None]
 
 
 def _check_ids(numbers: list[int], where: str) -> None:

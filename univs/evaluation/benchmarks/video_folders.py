@@ -22,10 +22,9 @@ from univs.evaluation.benchmarks.object_figures import FIGURES, FirstMaskScorer,
 from univs.evaluation.benchmarks.runner import RESULTS, run_benchmark
 from univs.formats import FrameLabels, Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter, MaskFolders
-from univs.formats.davis import read_folder
+from univs.formats.davis import read_folder, sequence_names
 from univs.masks.meanings import IGNORE
 from univs.settings import Count, Device, NotEmpty, ShortSide, Text, check_value
-from univs.texts import read_entries
 
 ONE_OBJECT = "davis2016"
 """The data set in which all that is labelled is one object."""
@@ -98,13 +97,7 @@ def shown_at_first(sequence: Recording, one_object: bool, max_frames: int | None
     one_object: all that is labelled is object 1. Raises UserError for a first mask that cannot be read.
     """
     labels = partial(_merged, sequence.labels_of) if one_object else sequence.labels
-    cut = replace(
-        sequence,
-        frames=sequence.frames[:max_frames],
-        annotated=sequence.annotated[:max_frames],
-        labels=labels,
-        label_files=sequence.label_files[:max_frames],
-    )
+    cut = replace(sequence.first(max_frames), labels=labels)
     first = cut.labels_of(0)
     assert first is not None, "every frame of a sequence has a mask file"
     ids = [int(number) for number in np.unique(first.objects) if number not in (0, IGNORE)]
@@ -135,14 +128,12 @@ def find_sequences(dataset: str, data: FolderData, chosen: Sequence[str] | None 
     return [found[name] for name in sorted(found)]
 
 
-def _listed(dataset: str, root: Path, file: str | None) -> list[str] | None:
+def _listed(dataset: str, root: Path, file: str | None) -> Sequence[str] | None:
     """Names in the list file, by default the official one of DAVIS-2016 if it is there; None for no list."""
     official = root / "ImageSets" / "480p" / "val.txt"
     if file is None and not (dataset == ONE_OBJECT and official.is_file()):
         return None
-    path = Path(file).expanduser() if file else official
-    lines = [line.split("#")[0].strip() for line in read_entries(path, "names of sequences, one a line")]
-    return [line for line in lines if line]
+    return sequence_names(Path(file).expanduser() if file else official, dataset)
 
 
 def _pick(found: dict[str, Recording], name: str) -> Recording:
