@@ -236,6 +236,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert_same(snapshot(resumed), snapshot(whole))
 
 
+def test_what_a_step_draws_depends_on_the_seed_and_its_number(tmp_path: Path) -> None:
+    drawn: dict[tuple[str, int], list[float]] = {}
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        model, values = Toy(), []
+        plain = losses_of(model)
+
+        def step(batch: dict[str, Any], kept: float, plain: Step = plain, to: list[float] = values) -> Any:
+            to.append(float(torch.rand(())))
+            return plain(batch, kept)
+
+        folder = tmp_path / name
+        folder.mkdir()
+        torch.manual_seed(seed)
+        run = Trainer(model, step, batches, options(4), folder, CPU)
+        torch.rand(seed)  # whatever else is drawn in between
+        run.run()
+        drawn[name, seed] = values
+    assert drawn["one", 3] == drawn["same", 3] and len(set(drawn["one", 3])) == 4
+    assert not set(drawn["one", 3]) & set(drawn["other", 4])
+
+
 @pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
 def test_a_run_that_is_stopped_saves_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
     model = Toy()

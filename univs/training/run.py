@@ -97,7 +97,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
     model = build(settings["model"], settings["init"]).to(device)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     if stage.get("step") == "words":
-        data, step, collate = words(model, settings, settings["seed"] + rank)
+        data, step, collate = words(model, settings)
     else:
         freeze_backbone(model, stage["frozen_backbone"])
         step = ClipStep(model, clip_losses(stage["losses"]))
@@ -155,7 +155,7 @@ def freeze_backbone(model: UniVS, parts: int) -> None:
 
 
 def words(
-    model: UniVS, settings: Mapping[str, Any], seed: int
+    model: UniVS, settings: Mapping[str, Any]
 ) -> tuple[Dataset[Any], WordStep, Callable[[Sequence[Any]], dict[str, Any]]]:
     """Data, step and collation of stage `words`; all parameters but those that the stage names are frozen."""
     stage = settings["stage"]
@@ -171,7 +171,7 @@ def words(
         from univs.training.imagenet_words import start_from_imagenet
 
         start_from_imagenet(head, encoder)
-    return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"]), seed), collate_words
+    return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"])), collate_words
 
 
 def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> TrainingClips:

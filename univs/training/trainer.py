@@ -1,6 +1,8 @@
 """The trainer: plain torch, one process or several (torchrun), resumable at any moment.
 
-A step is a callable from (batch, kept share) to named losses; the stages differ in data and numbers only.
+A step is a callable from (batch, kept share) to named losses; the stages differ in data and numbers only. What it draws
+by torch's generator depends on the seed of the run (torch's at the start) and the number of the step alone, so that a
+resumed run is to the bit what it would have been without the stop.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -89,6 +92,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         self.average = WeightAverage(model, options.ema_decay)
         self.step_number, self.seconds = 0, 0.0
+        self.seed = torch.initial_seed()
         self._resume(out / "last.pt")
 
     def _resume(self, path: Path) -> None:
@@ -156,6 +160,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * factor
         kept = kept_share(progress, options.kept_share, start=options.kept_share_start)
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.step_number]).generate_state(1)[0]))
         batch = _moved(batch, self.device)
         half = options.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):

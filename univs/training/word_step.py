@@ -56,20 +56,16 @@ class WordStep:
         encoder: of the texts.
         names: the K names of the batches.
         settings: weights and draws.
-        seed: of the draws.
     """
 
-    def __init__(
-        self, model: UniVS, encoder: TextEncoder, names: Sequence[str], settings: WordLosses, seed: int = 0
-    ) -> None:
+    def __init__(self, model: UniVS, encoder: TextEncoder, names: Sequence[str], settings: WordLosses) -> None:
         self.head, self.dense = word_parts(model)
         self.model, self.encoder, self.names, self.settings = model, encoder, names, settings
-        self.rng = np.random.default_rng(seed)
         self.embeddings = encoder.encode_categories(names)
 
     def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:
         """Weighted losses by name; `kept_share` is not used."""
-        settings = self.settings
+        settings, rng = self.settings, np.random.default_rng(int(torch.randint(2**31, ())))
         with torch.no_grad():
             features = self.model.encode_image(self.model.normalize(batch["frames"]))
             key = self.dense.memory_key(features)
@@ -80,8 +76,8 @@ class WordStep:
         return {
             "boxes": settings.boxes * self._boxes(cells, batch, masks),
             "names": settings.names * self._names(cells, batch, masks),
-            "cells": settings.cells * self._cells(cells, batch),
-            **self._texts(features, key, cells, batch),
+            "cells": settings.cells * self._cells(cells, batch, rng),
+            **self._texts(features, key, cells, batch, rng),
         }
 
     def _boxes(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
@@ -100,13 +96,13 @@ class WordStep:
         vocabulary = batch["vocabulary"][there.nonzero()[:, 0]]
         return name_losses(logits[there], batch["object_classes"][there], vocabulary)
 
-    def _cells(self, cells: WordCells, batch: dict[str, Any]) -> Tensor:
+    def _cells(self, cells: WordCells, batch: dict[str, Any], rng: np.random.Generator) -> Tensor:
         """Names of cells. One without a name is of no thing where all things are labelled; its stuff is not known."""
         shares = shares_of_cells(batch["classes"], len(self.names))
         named = shares.sum(1, keepdim=True)
         seen = shares.flatten(2).amax(2).amax(0) > 0  # some of the names that are not, too
         others = (batch["vocabulary"].any(0) & ~seen).nonzero()[:, 0]
-        some = self.rng.permutation(len(others))[: self.settings.other_names]
+        some = rng.permutation(len(others))[: self.settings.other_names]
         chosen = torch.cat([seen.nonzero()[:, 0], others[torch.from_numpy(some).to(others.device)]])
         unnamed = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], STRIDE) == 0
         thing = (batch["complete"][:, None] & ~batch["stuff"][:, chosen])[:, :, None, None] & unnamed
@@ -114,11 +110,16 @@ class WordStep:
         return cell_losses(self.head.score_cells(cells, self.embeddings[chosen]), shares[:, chosen], known)
 
     def _texts(
-        self, features: ImageFeatures, key: MemoryKey, cells: WordCells, batch: dict[str, Any]
+        self,
+        features: ImageFeatures,
+        key: MemoryKey,
+        cells: WordCells,
+        batch: dict[str, Any],
+        rng: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Texts as prompts (names stand for all of their kind, expressions for one object), and how they fit masks."""
         settings = self.settings
-        asked, targets = zip(*(self._draw(batch, b) for b in range(len(batch["frames"]))), strict=True)
+        asked, targets = zip(*(self._draw(batch, b, rng) for b in range(len(batch["frames"]))), strict=True)
         flat = self.encoder.encode([text for texts in asked for text in texts]).to(features.mask_features.device)
         parts = [slice(b * settings.texts, (b + 1) * settings.texts) for b in range(len(asked))]
         texts = [TextFeatures(flat.words[p], flat.word_mask[p], flat.sentence[p]) for p in parts]
@@ -134,7 +135,7 @@ class WordStep:
         fit = fit_losses(self.head, cells, masks[:, :, 0], torch.stack([text.sentence for text in texts]))
         return {"prompt": settings.prompt * total, "fit": settings.fit * fit}
 
-    def _draw(self, batch: dict[str, Any], b: int) -> tuple[list[str], Tensor]:
+    def _draw(self, batch: dict[str, Any], b: int, rng: np.random.Generator) -> tuple[list[str], Tensor]:
         """Texts for image b, and masks of what they mean: N S S."""
         classes = batch["classes"][b]
         present = torch.unique(classes[classes != NO_CLASS])
@@ -146,14 +147,14 @@ class WordStep:
         absent = away.nonzero()[:, 0] if bool(batch["complete"][b] | batch["stuffed"][b]) else away.new_zeros(0).long()
         texts, masks = [], []
         for _ in range(self.settings.texts):
-            if said and self.rng.random() < 0.6:
-                number, text = said[int(self.rng.integers(len(said)))]
+            if said and rng.random() < 0.6:
+                number, text = said[int(rng.integers(len(said)))]
                 mask = batch["objects"][b] == number
             else:
-                pool = absent if len(absent) and self.rng.random() < self.settings.absent else present
+                pool = absent if len(absent) and rng.random() < self.settings.absent else present
                 pool = pool if len(pool) else away.nonzero()[:, 0]
-                name = int(pool[int(self.rng.integers(len(pool)))])
-                text = phrase(self.names[name], self.rng)
+                name = int(pool[int(rng.integers(len(pool)))])
+                text = phrase(self.names[name], rng)
                 mask = classes == name
             texts.append(text)
             masks.append(mask.float())

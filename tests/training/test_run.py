@@ -1,0 +1,313 @@
+"""From settings to a running trainer, and from its averages to a weights file."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from univs.configuration import compose
+from univs.errors import UserError
+from univs.losses import CriterionWeights
+from univs.models.embedding_cache import CachedTextEncoder
+from univs.models.univs import UniVS
+from univs.training import imagenet_words, run
+from univs.training.checkpoint import load_checkpoint
+from univs.training.clip_step import ClipLosses, ClipStep
+from univs.training.schedule import Budget
+from univs.training.word_step import WordStep
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two photos with a mask each."""
+    for kind in ("images", "masks"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+    for name in "ab":
+        pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+        mask = np.zeros((64, 80), np.uint8)
+        mask[16:48, 20:60] = 255
+        Image.fromarray(pixels).save(tmp_path / "photos" / "images" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "photos" / "masks" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+def overrides(photos: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "data.root=-",
+        f"data.sources=[{{kind: photos, root: {photos}}}]",
+        "data.probabilities.video=0",
+        "init=null",
+        f"out={out}",
+        "device=cpu",
+        "seed=5",
+        "stage.size=32",
+        "stage.batch_size=2",
+        "stage.frames=2",
+        "stage.workers=0",
+        "stage.minutes=null",
+        "stage.steps=2",
+        *more,
+    ]
+
+
+class Numbers:
+    """A data set whose samples are their indices; from 100 on there are none."""
+
+    def __getitem__(self, index: int) -> int:
+        if index >= 100:
+            raise UserError(f"sample {index} is broken")
+        return index
+
+
+def indices(samples: Sequence[int]) -> dict[str, Any]:
+    return {"indices": list(samples)}
+
+
+@pytest.mark.parametrize(
+    ("step", "rank", "world", "want"),
+    [
+        (0, 0, 1, [[0, 1, 2], [3, 4, 5]]),
+        (4, 0, 1, [[12, 13, 14], [15, 16, 17]]),
+        (0, 1, 2, [[1, 3, 5], [7, 9, 11]]),
+        (2, 0, 2, [[12, 14, 16], [18, 20, 22]]),
+    ],
+)
+def test_batches_go_on_where_a_run_left_off_and_no_two_processes_share_one(
+    step: int, rank: int, world: int, want: list[list[int]]
+) -> None:
+    given = run.batches(Numbers(), 3, 0, rank, world, indices)(step)  # type: ignore[arg-type]
+    assert [batch["indices"] for batch in itertools.islice(given, 2)] == want
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_that_cannot_be_had_is_said_in_the_line_of_its_error(workers: int) -> None:
+    given = run.batches(Numbers(), 4, workers, 0, 1, indices)(24)  # type: ignore[arg-type]
+    assert next(given)["indices"] == [96, 97, 98, 99]
+    with pytest.raises(UserError) as error:
+        next(given)
+    assert str(error.value) == "sample 100 is broken"
+
+
+def test_the_first_parts_of_the_backbone_may_be_frozen(small_model: UniVS) -> None:
+    def trained() -> list[bool]:
+        return [all(p.requires_grad for p in part.parameters()) for part in small_model.backbone.parts()]
+
+    run.freeze_backbone(small_model, 0)
+    assert trained() == [True] * 4
+    run.freeze_backbone(small_model, 2)
+    assert trained() == [False, False, True, True]
+    assert all(p.requires_grad for p in small_model.pixel_decoder.parameters())
+    run.freeze_backbone(small_model, -1)
+    assert trained() == [False] * 4
+
+
+def test_loss_settings_of_a_stage() -> None:
+    given = {"points": 77, "local_radius": 3, "correspondence": 0.1, "intermediate": 0.6, "prompt": 0.7}
+    given["learnable"] = 0.8
+    assert run.clip_losses(given) == ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 77), 3, 0.1, 0.6, 0.7, 0.8)
+    assert given["points"] == 77, "the settings are left as they are"
+
+
+class Caught(Exception):
+    """Ends `train` where the trainer would start."""
+
+
+@pytest.fixture
+def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the trainer is made with."""
+    found: dict[str, Any] = {}
+
+    def trainer(*given: Any) -> None:
+        found.update(zip(("model", "step", "batches", "options", "out", "device"), given, strict=True))
+        raise Caught
+
+    monkeypatch.setattr(run, "Trainer", trainer)
+    return found
+
+
+def start(caught: Mapping[str, Any], given: Sequence[str], rank: int = 0) -> Mapping[str, Any]:
+    with pytest.raises(Caught):
+        run.train(compose("train", list(given)), CPU, rank, 1)
+    return caught
+
+
+def test_the_settings_of_a_stage_reach_the_trainer(photos: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    changed = {
+        "learning_rate": 0.02, "backbone_factor": 0.3, "final_factor": 0.4, "warmup": 7, "weight_decay": 0.6,
+        "clip_norm": 0.8, "ema_decay": 0.9, "kept_share": 0.11, "kept_share_start": 0.12, "save_minutes": 13.0,
+        "precision": "bfloat16",
+    }  # fmt: skip
+    stage = [f"stage.{name}={value}" for name, value in changed.items()]
+    start(caught, overrides(photos, tmp_path / "out", *stage, "stage.frozen_backbone=2", "stage.losses.points=9"))
+    options = caught["options"]
+    assert {name: getattr(options, name) for name in changed} == changed and options.budget == Budget(steps=2)
+    assert caught["out"] == tmp_path / "out" and caught["device"] == CPU
+    frozen = [not any(p.requires_grad for p in part.parameters()) for part in caught["model"].backbone.parts()]
+    assert frozen[:3] == [True, True, False] and not any(frozen[2:])
+    assert isinstance(caught["step"], ClipStep) and caught["step"].settings.criterion.points == 9
+    batch = next(caught["batches"](0))
+    assert batch["frames"].shape == (2, 2, 3, 32, 32)
+
+
+def test_a_run_depends_on_its_seed_alone(
+    photos: Path, tmp_path: Path, caught: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "build", lambda numbers, init: nn.Linear(3, 3))
+    monkeypatch.setattr(run, "freeze_backbone", lambda model, parts: None)
+    monkeypatch.setattr(run, "ClipStep", lambda model, settings: None)
+
+    def made(seed: int, rank: int = 0) -> tuple[Tensor, Tensor]:
+        start(caught, overrides(photos, tmp_path / "out", f"seed={seed}"), rank)
+        return caught["model"].weight.detach().clone(), next(caught["batches"](0))["frames"]
+
+    first, again, other, beside = made(5), made(5), made(6), made(5, rank=1)
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0]) and not torch.equal(first[1], other[1])
+    assert not torch.equal(first[0], beside[0]), "processes draw apart; the first one's weights are shared by DDP"
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: UniVS
+) -> None:
+    """Data, random points and schedule go on as if nothing had happened."""
+    initial = copy.deepcopy(small_model.state_dict())
+    plain, calls = ClipStep.__call__, itertools.count()
+
+    def build(numbers: object, init: object) -> UniVS:
+        small_model.load_state_dict(initial)
+        return small_model
+
+    def step(self: ClipStep, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        if next(calls) == stop:
+            raise KeyboardInterrupt
+        return plain(self, batch, kept)
+
+    monkeypatch.setattr(run, "build", build)
+    monkeypatch.setattr(ClipStep, "__call__", step)
+    monkeypatch.setattr(run.zoo, "save", lambda model, path, config: None)
+    states = []
+    for name in ("whole", "parts", "parts"):  # the second is stopped at its third step, the fifth of all
+        stop = 5 if name == "parts" else -1
+        run.main(overrides(photos, tmp_path / name, "stage.steps=3", "stage.losses.points=16"))
+        states.append(load_checkpoint(tmp_path / name / "last.pt"))
+    whole, stopped, resumed = states
+    assert whole and stopped and resumed
+    assert (whole["step"], stopped["step"], resumed["step"]) == (3, 2, 3) and next(calls) == 7
+    for name, value in whole["model"].items():
+        assert torch.equal(value, resumed["model"][name])
+        assert torch.equal(whole["average"]["values"][name], resumed["average"]["values"][name])
+
+
+def test_synthetic_worlds_are_a_source_where_they_are_drawn(photos: Path, tmp_path: Path) -> None:
+    more = ("data.probabilities={photo: 0, video: 0, synth: 1}", "data.synth.num_frames=3")
+    given = compose("train", overrides(photos, tmp_path, *more))
+    clips = run.read_clips(given["data"], given["stage"], 5)
+    assert set(clips.extra) == {"synth"} and clips[0].kind == "synth" and len(clips.extra["synth"][0].frames) == 3
+    assert clips.settings.seed == 5 and clips.settings.frames == 2 and clips.settings.size == 32
+    assert clips.settings.prompts.anew == given["stage"]["prompts"]["anew"]
+    given["data"]["probabilities"] = {"photo": 1.0, "synth": 0.0}
+    assert not run.read_clips(given["data"], given["stage"], 5).extra
+
+
+class Texts:
+    """A text encoder that says the same to everything."""
+
+    dim = 24
+
+    def encode_categories(self, names: Sequence[str]) -> Tensor:
+        return torch.ones(len(names), self.dim)
+
+
+def test_words_train_the_parts_that_the_stage_names(
+    tmp_path: Path, caught: dict[str, Any], monkeypatch: pytest.MonkeyPatch, small_word_model: UniVS
+) -> None:
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_word_model)
+    encoder, started = Texts(), []
+    monkeypatch.setattr(run, "load_text_encoder", lambda name: CachedTextEncoder(encoder, tmp_path))  # type: ignore
+    monkeypatch.setattr(imagenet_words, "start_from_imagenet", lambda *given: started.append(given))
+    given = [
+        "data=named_images", "data.root=-", "stage=words", "data.sources=[{kind: synth, size: [64, 64]}]",
+        "stage.size=64", "init=null", "stage.steps=1", "stage.minutes=null", f"out={tmp_path}", "stage.batch_size=2",
+        "stage.workers=0", "stage.trained=[word_head.mix, text_prompter]", "stage.losses.texts=2",
+    ]  # fmt: skip
+    start(caught, given)
+    trained = {name for name, p in caught["model"].named_parameters() if p.requires_grad}
+    assert trained and all(name.startswith(("word_head.mix", "text_prompter")) for name in trained)
+    assert {name.partition(".")[0] for name in trained} == {"word_head", "text_prompter"}
+    step = caught["step"]
+    assert isinstance(step, WordStep) and step.settings.texts == 2 and step.encoder is encoder and not started
+    batch = next(caught["batches"](0))
+    assert batch["frames"].shape == (2, 3, 64, 64) and batch["vocabulary"].shape[1] == len(step.names)
+    start(caught, [*given, "stage.start=imagenet"])
+    assert started == [(small_word_model.word_head, encoder)]
+
+
+def test_initial_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: UniVS) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+    monkeypatch.setattr(run, "load_lite0_imagenet", lambda backbone: called.append(backbone))
+    monkeypatch.setattr(run.zoo, "start_from", lambda model, path: called.append((model, path)))
+    assert run.build({}, None) is small_model and not called
+    run.build({}, "imagenet")
+    run.build({}, "weights.safetensors")
+    assert called == [small_model.backbone, (small_model, "weights.safetensors")]
+
+
+def test_the_averages_are_what_is_written(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    small_model: UniVS,
+) -> None:
+    """A run of two steps, and the file it leaves; the trained weights themselves are in last.pt."""
+    numbers = compose("train", overrides(photos, tmp_path / "out"))["model"]
+    saved: list[dict[str, Tensor]] = []
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+
+    def save(model: nn.Module, path: Path, config: Mapping[str, Any]) -> None:
+        saved.append({name: value.clone() for name, value in model.state_dict().items()})
+        assert path == tmp_path / "out" / "tiny.safetensors" and config == numbers
+
+    monkeypatch.setattr(run.zoo, "save", save)
+    run.main(overrides(photos, tmp_path / "out", "stage.learning_rate=0.01", "stage.warmup=0"))
+    assert "averaged weights after 2 steps" in capsys.readouterr().out
+    state = load_checkpoint(tmp_path / "out" / "last.pt")
+    assert state is not None and state["step"] == 2
+    for name, value in saved[0].items():
+        assert torch.equal(value, state["average"]["values"][name])
+    assert any(not torch.equal(saved[0][name], state["model"][name]) for name in saved[0])
+
+
+def test_denormal_numbers_count_as_zero_in_a_cpu_run() -> None:
+    tiny = torch.tensor([1e-30])
+    try:
+        run.prepare_cpu()
+        assert float(tiny * 1e-10) == 0
+    finally:
+        torch.set_flush_denormal(False)
+    assert float(tiny * 1e-10) > 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "local", "want"), [("cpu", None, "cpu"), ("cuda", "3", "cuda:3"), ("cuda", None, "cuda:0")]
+)
+def test_each_process_has_its_own_gpu(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, local: str | None, want: str
+) -> None:
+    monkeypatch.setattr(run, "choose_device", lambda name: chosen)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_RANK", local)
+    assert str(run.device_of_this_process("auto")) == want
