@@ -1,0 +1,215 @@
+"""Changes of colour, sharpness and quality; none moves a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+
+from univs.data.appearance import GREY, add_fog, blur_plan, colour_matrix, degrade, recolour  # noqa: E402
+
+Script = Callable[..., np.random.Generator]
+NO = 0.999
+
+
+def picture(seed: int = 0, size: int = 32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(30, 220, (size, size, 3), dtype=np.uint8)
+
+
+def plain(
+    scripted: Script,
+    *,
+    fog: float = NO,
+    colours: float = NO,
+    grey: float = NO,
+    gamma: float = NO,
+    blur: float = NO,
+    noise: float = NO,
+    quality: float = NO,
+    coarse: float = NO,
+    frames: int = 1,
+    clip: np.ndarray | None = None,
+    seed: int = 1,
+) -> np.ndarray:
+    """`degrade` with dice that fall as said; seed 1 draws no flicker."""
+    rng = scripted([fog, colours, grey, gamma, blur, noise, quality, coarse], seed)
+    given = clip if clip is not None else np.stack([picture()] * frames)
+    rng.choice = lambda options, **named: options[0]  # type: ignore[method-assign]
+    return degrade(given, rng)
+
+
+def test_strength_zero_changes_nothing_and_grey_weights_are_those_of_bt_601() -> None:
+    rng = np.random.default_rng(0)
+    assert np.array_equal(recolour(picture(), colour_matrix(rng, 0.0)), picture())
+    assert GREY.tolist() == pytest.approx([0.299, 0.587, 0.114])
+
+
+def test_colour_changes_have_the_spread_they_should() -> None:
+    """On grey 128 saturation and hue change nothing, and contrast turns about it: brightness and tint are left."""
+    matrices = np.stack([colour_matrix(np.random.default_rng(seed), 1.0) for seed in range(1500)]).astype(float)
+    assert matrices.shape == (1500, 3, 4)
+    grey = matrices @ np.array([128, 128, 128, 1])
+    assert grey.mean() == pytest.approx(128, abs=2.5)
+    assert grey.mean(1).std() == pytest.approx(np.hypot(18, 128 * 0.07 / np.sqrt(3)), rel=0.12)
+    assert (grey - grey.mean(1, keepdims=True)).std() == pytest.approx(128 * 0.07 * np.sqrt(2 / 3), rel=0.15)
+    linear = matrices[..., :3]
+    gain = linear.sum(2).mean(1)  # of grey: contrast times tint
+    assert np.log(gain).std() == pytest.approx(np.hypot(0.2, 0.07 / np.sqrt(3)), rel=0.12)
+    saturation = np.abs(np.linalg.det(linear / gain[:, None, None])) ** 0.5  # grey is kept, two axes are scaled
+    assert np.log(saturation).std() == pytest.approx(0.35, rel=0.15)
+    assert abs(np.log(saturation).mean()) < 0.06
+    turned = (linear / np.linalg.norm(linear, axis=1, keepdims=True))[:, [1, 2, 0], [0, 1, 2]].mean(1)
+    assert abs(turned.mean() - turned.mean()) < 1e-9 and turned.std() > 0.05
+    weak = np.stack([colour_matrix(np.random.default_rng(seed), 0.1) for seed in range(100)])
+    assert np.abs(weak[..., :3] - np.eye(3)).max() < 0.25
+
+
+def test_hue_turns_about_the_grey_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Turned:
+        def __init__(self) -> None:
+            self.values = [2 * np.pi / 3]
+
+        def normal(self, mean: float, spread: float, count: int | None = None) -> object:
+            value = self.values.pop() if self.values else 0.0
+            return value if count is None else np.zeros(count)
+
+    matrix = colour_matrix(Turned(), 1.0)  # type: ignore[arg-type]
+    turned = matrix[:, :3] @ np.eye(3)
+    assert np.allclose(sorted(turned.ravel()), [0] * 6 + [1] * 3, atol=1e-5), "a third of a turn moves R to G to B"
+    assert np.allclose(turned @ (200, 100, 50), (50, 200, 100), atol=1e-3)
+
+
+def test_nothing_at_all_happens_at_times(scripted: Script) -> None:
+    assert np.array_equal(plain(scripted, frames=2), np.stack([picture()] * 2))
+
+
+def test_the_input_is_left_alone_and_no_pixel_is_moved() -> None:
+    frames = np.zeros((4, 64, 64, 3), np.uint8)
+    frames[:, 20:40, 20:40] = 200
+    for seed in range(40):
+        changed = degrade(frames, np.random.default_rng(seed)).astype(float).mean(3)
+        assert changed.shape == (4, 64, 64)
+        inside, outside = changed[:, 25:35, 25:35].mean((1, 2)), changed[:, 50:, 50:].mean((1, 2))
+        assert (np.abs(inside - outside) > 5).all(), "the square stays visible where it was"
+    assert (frames[:, 0, 0] == 0).all() and (frames[:, 30, 30] == 200).all()
+
+
+def test_colours_change_alike_on_all_frames(scripted: Script) -> None:
+    changed = plain(scripted, colours=0.5, frames=3)
+    assert np.array_equal(changed[0], changed[1]) and not np.array_equal(changed[0], picture())
+
+
+def test_some_clips_are_grey(scripted: Script) -> None:
+    changed = plain(scripted, grey=0.0)[0].astype(float)
+    assert np.ptp(changed, axis=2).max() == 0
+    assert np.abs(changed[..., 0] - picture() @ GREY).max() <= 1.01
+
+
+def test_gamma_bends_the_curve_but_not_its_ends(scripted: Script) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3))[None]
+    row = plain(scripted, gamma=0.0, clip=ramp)[0, 0, :, 0].astype(float)
+    assert row[0] == 0 and row[255] == 255 and (np.diff(row) >= 0).all()
+    power = np.log(row[128] / 255) / np.log(128 / 255)
+    assert power != pytest.approx(1, abs=0.02)
+    assert np.abs(row - 255 * (np.arange(256) / 255) ** power).max() < 2
+
+
+def test_noise_is_grey_and_of_the_size_drawn(scripted: Script) -> None:
+    flat = np.full((2, 64, 64, 3), 128, np.uint8)
+    sizes = []
+    for seed in range(12):
+        grain = plain(scripted, noise=0.0, clip=flat, seed=seed).astype(float) - 128
+        assert np.ptp(grain, axis=3).max() == 0 and not np.array_equal(grain[0], grain[1])
+        assert abs(grain.mean() + 0.5) < 0.6
+        sizes.append(grain.std())
+    assert 1.5 < min(sizes) < max(sizes) < 12.5 and np.ptp(sizes) > 3
+
+
+def test_compression_and_coarseness_lose_detail(scripted: Script) -> None:
+    squeezed = plain(scripted, quality=0.0)[0].astype(float)
+    error = np.abs(squeezed - picture()).mean()
+    assert 2 < error < 60 and squeezed.mean() == pytest.approx(picture().mean(), abs=3)
+    order = squeezed.mean((0, 1)) - picture().mean((0, 1))
+    assert np.abs(order).max() < 8, "channels keep their places"
+    coarse = plain(scripted, coarse=0.0)[0].astype(float)
+    assert coarse.shape == (32, 32, 3) and coarse.std() < 0.85 * picture().std()
+
+
+def test_flicker_changes_each_frame_a_little(scripted: Script) -> None:
+    rng = scripted([NO] * 8, 0)
+    rng.choice = lambda options, **named: options[1]  # type: ignore[method-assign]
+    changed = degrade(np.stack([picture()] * 3), rng).astype(float)
+    assert not np.array_equal(changed[0], changed[1]) and not np.array_equal(changed[1], changed[2])
+    assert np.abs(changed - picture()).mean() < 20
+
+
+def test_blur_of_a_clip_is_out_of_focus_or_shaken(scripted: Script) -> None:
+    assert blur_plan(scripted([0.5]), 3, 100) == [None] * 3
+    focus = blur_plan(scripted([0.05, 0.5]), 3, 100)
+    for kernel in focus:
+        assert kernel is not None and kernel.shape == (9, 9) and kernel.sum() == pytest.approx(1, abs=1e-5)
+        assert np.allclose(kernel, kernel.T) and kernel[4, 4] == kernel.max()
+    some = [blur_plan(scripted([0.05, 0.9], seed), 6, 100) for seed in range(20)]
+    share = np.mean([[k is not None for k in plan] for plan in some])
+    assert 0.35 < share < 0.65, "half of the frames"
+    lengths = []
+    for seed in range(30):
+        shaken = blur_plan(scripted([0.15, 0.1], seed), 4, 100)
+        for kernel in shaken:
+            if kernel is not None:
+                assert kernel.sum() == pytest.approx(1, abs=1e-5)
+                lengths.append(kernel.shape[0])
+    assert min(lengths) >= 5 and max(lengths) <= 2 * (int(np.ceil(7.2 / 2)) + 1) + 1 and np.ptp(lengths) >= 2
+    none = [k for seed in range(30) for k in blur_plan(scripted([0.15, 0.1], seed), 4, 20)]
+    assert None in none, "less than two pixels is no blur"
+    assert 0.3 < np.mean([k is None for s in range(20) for k in blur_plan(scripted([0.15, 0.9], s), 4, 300)]) < 0.7
+
+
+def test_blur_reaches_the_frames(scripted: Script) -> None:
+    dot = np.zeros((1, 33, 33, 3), np.uint8)
+    dot[0, 16, 16] = 255
+    blurred = plain(scripted, blur=0.05, clip=dot)[0, ..., 0].astype(float)
+    assert blurred[16, 16] < 200 and blurred[16, 17] > 10
+    assert blurred[16, 16] == blurred.max(), "in place"
+
+
+def test_fog_covers_a_part_in_one_colour_and_drifts() -> None:
+    shares, strongest, moved = [], [], []
+    for seed in range(40):
+        frames = np.zeros((3, 48, 48, 3), np.uint8)
+        add_fog(frames, np.random.default_rng(seed))
+        shares.append((frames[0].sum(2) > 0).mean())
+        strongest.append(int(frames.max()))
+        moved.append(not np.array_equal(frames[0], frames[2]))
+        white = np.full((3, 48, 48, 3), 255, np.uint8)
+        add_fog(white, np.random.default_rng(seed))
+        assert (white.astype(int) - frames >= 0).all(), "what was bright stays the brighter"
+    assert 0.1 < np.mean(shares) < 0.8 and max(strongest) < 230 and np.mean(strongest) > 40 and np.mean(moved) > 0.8
+
+
+def test_how_often_clips_are_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"fog": 0, "blur": 0, "colour": 0}
+    monkeypatch.setattr(
+        "univs.data.appearance.add_fog", lambda frames, rng: counts.__setitem__("fog", counts["fog"] + 1)
+    )
+    plans = []
+    blur = blur_plan
+
+    def planned(*given: object) -> object:
+        plans.append(blur(*given))  # type: ignore[arg-type]
+        return plans[-1]
+
+    monkeypatch.setattr("univs.data.appearance.blur_plan", planned)
+    grey, same = 0, 0
+    clip = np.stack([picture(size=8)])
+    for seed in range(1200):
+        changed = degrade(clip, np.random.default_rng(seed))[0]
+        grey += int(np.ptp(changed.astype(int), axis=2).max() <= 25)
+        same += int(np.array_equal(changed, clip[0]))
+    assert 0.09 < counts["fog"] / 1200 < 0.15
+    share = np.mean([plan[0] is not None for plan in plans])
+    assert 0.05 < share < 0.12, "out of focus; shaking is less than two pixels of so few"
+    assert 0.015 < grey / 1200 < 0.06 and same / 1200 < 0.06
