@@ -13,10 +13,8 @@ import torch
 pytest.importorskip("cv2")
 
 from univs.data import TrainingClips, VideoSample, build_clips, collate_clips  # noqa: E402
-from univs.data.appearance import colour_matrix, degrade, recolour  # noqa: E402
 from univs.data.clips import choose_targets  # noqa: E402
 from univs.data.composites import Scene, composite_scene  # noqa: E402
-from univs.data.video_scenes import pick_frames  # noqa: E402
 from univs.data.warps import opencv  # noqa: E402
 from univs.errors import UserError  # noqa: E402
 
@@ -115,31 +113,6 @@ def test_targets_are_large_enough_and_favoured() -> None:
     assert set(drawn) == {2, 3}
     assert np.mean(np.array(drawn) == 3) == pytest.approx(0.8, abs=0.06), "favoured by four to one"
     assert choose_targets(Scene(scene.frames, labels * 0, True), rng, 2, 0.003) == ()
-
-
-@pytest.mark.parametrize(("length", "gaps"), [(20, (1, 2)), (5, (1, 2)), (5, (2, 2)), (3, (1, 1)), (1, (1, 2))])
-def test_frames_keep_their_gap_and_turn_at_the_end(length: int, gaps: tuple[int, int]) -> None:
-    for seed in range(20):
-        indices = pick_frames(np.random.default_rng(seed), length, 4, gaps)
-        assert len(indices) == 4 and min(indices) >= 0 and max(indices) < length
-        steps = np.abs(np.diff(indices))
-        if length >= 4:
-            assert set(steps) <= ({1} if length < 7 else {1, 2})
-            assert (np.diff(indices) > 0).all()
-
-
-def test_colour_changes_keep_grey_grey_at_strength_zero_and_move_no_pixel() -> None:
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    assert np.array_equal(recolour(image, colour_matrix(rng, 0.0)), image)
-    frames = np.zeros((4, 64, 64, 3), np.uint8)
-    frames[:, 20:40, 20:40] = 200
-    for seed in range(40):
-        changed = degrade(frames, np.random.default_rng(seed)).astype(float).mean(3)
-        assert changed.shape == (4, 64, 64)
-        inside, outside = changed[:, 25:35, 25:35].mean((1, 2)), changed[:, 50:, 50:].mean((1, 2))
-        assert (np.abs(inside - outside) > 5).all(), "the square stays visible where it was"
-    assert (frames[:, 0, 0] == 0).all(), "the input is left alone"
 
 
 def test_collate_pads_targets(clips: TrainingClips) -> None:

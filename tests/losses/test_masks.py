@@ -92,7 +92,7 @@ def test_points_that_do_not_count_weigh_nothing() -> None:
     """As if they were not there; a mask without any costs nothing, and nothing is learnt from it."""
     logits, targets = rows()
     logits = logits.requires_grad_()
-    counted = torch.tensor([[True, False, True, True, False, False, True], [True] * 7, [False] * 7])
+    counted = torch.tensor([[True, False, True, True, False, False, True], [False] * 6 + [True], [False] * 7])
     for loss in (binary_cross_entropy, dice_loss):
         found = loss(logits, targets, counted)
         for row in (0, 1):

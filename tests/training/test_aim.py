@@ -19,8 +19,8 @@ def test_targets_of_label_maps() -> None:
 
 def test_every_pixel_of_every_clip_against_a_loop() -> None:
     generator = torch.Generator().manual_seed(0)
-    labels = torch.tensor([0, 4, 9, 255], dtype=torch.uint8)[torch.randint(0, 4, (2, 3, 8, 8), generator=generator)]
-    targets = torch.tensor([[9, 4], [4, 0]])
+    labels = torch.tensor([0, 1, 9, 255], dtype=torch.uint8)[torch.randint(0, 4, (2, 3, 8, 8), generator=generator)]
+    targets = torch.tensor([[9, 1], [1, 0]])
     aim = read_aim(labels, targets)
     for b, t, y, x in torch.cartesian_prod(*map(torch.arange, labels.shape)).tolist():
         label, wanted = int(labels[b, t, y, x]), targets[b].tolist()
