@@ -14,7 +14,7 @@ from univs.claim import claim_folder
 from univs.commands.earlier_results import holds_results, remove_earlier
 from univs.commands.segment import Summary, segment_to_folder
 from univs.data.synth.demo import demo_clip
-from univs.evaluation.davis import boundary_f, jaccard
+from univs.evaluation.metrics.davis import boundary_f, jaccard
 from univs.files import atomic_path
 from univs.models.univs import UniVS
 from univs.models.zoo import load

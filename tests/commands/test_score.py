@@ -16,7 +16,7 @@ from PIL import Image
 from univs import cli
 from univs.commands.score import plain
 from univs.errors import UserError
-from univs.evaluation.scores import METRICS, find_metric
+from univs.evaluation.metrics.scores import METRICS, find_metric
 
 
 def write(path: Path, labels: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from univs.commands.score import plain
-from univs.evaluation.scores import METRICS
+from univs.evaluation.metrics.scores import METRICS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOT = Path(os.environ.get("UNIVS_CONFORMANCE", REPOSITORY.parent / "shared" / "conformance")) / "metrics"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.formats.conftest import change
 from univs.errors import UserError
-from univs.evaluation.burst import score
+from univs.evaluation.metrics.burst import score
 from univs.formats import read_set
 from univs.formats.burst import write
 from univs.formats.sample import VideoSample

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from univs.errors import UserError
-from univs.evaluation.camvid import score as score_camvid
-from univs.evaluation.vspw import reduced
-from univs.evaluation.vspw import score as score_vspw
+from univs.evaluation.metrics.camvid import score as score_camvid
+from univs.evaluation.metrics.vspw import reduced
+from univs.evaluation.metrics.vspw import score as score_vspw
 from univs.formats import find_set, read_set
 from univs.formats.borrowed_names import borrow_segments
 from univs.formats.sample import VideoSample

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from univs.errors import UserError
-from univs.evaluation.davis2016_scores import score as score_davis16
-from univs.evaluation.davis_scores import score_semisupervised, score_unsupervised
+from univs.evaluation.metrics.davis2016_scores import score as score_davis16
+from univs.evaluation.metrics.davis_scores import score_semisupervised, score_unsupervised
 from univs.formats import find_set, read_set
 from univs.formats.davis import read_folder, sequence_names, write
 from univs.formats.sample import VideoSample

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from univs.errors import UserError
-from univs.evaluation.kitti_mots import score
+from univs.evaluation.metrics.kitti_mots import score
 from univs.formats import find_set, read_set
 from univs.formats.borrowed_names import borrow
 from univs.formats.kitti_mots import SEQUENCES, write

@@ -17,8 +17,8 @@ from PIL import Image
 from tests.formats.conftest import change, ranks
 from univs.data.synth.vocabulary import vocabulary
 from univs.errors import UserError
-from univs.evaluation.panoptic_quality import score as score_images
-from univs.evaluation.vipseg_vpq_stq import score as score_videos
+from univs.evaluation.metrics.panoptic_quality import score as score_images
+from univs.evaluation.metrics.vipseg_vpq_stq import score as score_videos
 from univs.formats import Recording, RecordingSet, read_set
 from univs.formats import coco_panoptic as coco_layout
 from univs.formats import vipseg as vipseg_layout

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from univs.errors import UserError
-from univs.evaluation.davis_scores import score_ref_davis17
+from univs.evaluation.metrics.davis_scores import score_ref_davis17
 from univs.formats import RecordingSet, read_set
 from univs.formats.ref_davis import TEXTS, write
 from univs.formats.sample import VideoSample

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from univs.errors import UserError
-from univs.evaluation.expressions import score
+from univs.evaluation.metrics.expressions import score
 from univs.formats import read_set
 from univs.formats.ref_youtube_vos import write
 from univs.formats.sample import VideoSample

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from univs.errors import UserError
-from univs.evaluation.viposeg_pvos import score
+from univs.evaluation.metrics.viposeg_pvos import score
 from univs.formats import read_set
 from univs.formats.sample import VideoSample
 from univs.formats.viposeg import write

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from univs.errors import UserError
-from univs.evaluation.youtube_vos import score
+from univs.evaluation.metrics.youtube_vos import score
 from univs.formats import read_set
 from univs.formats.sample import VideoSample
 from univs.formats.youtube_vos import write

@@ -13,7 +13,7 @@ import pytest
 
 from tests.formats.conftest import change, ranks
 from univs.errors import UserError
-from univs.evaluation.youtube_vis import score
+from univs.evaluation.metrics.youtube_vis import score
 from univs.formats import Recording, find_set, read_set
 from univs.formats.sample import VideoSample
 from univs.results import encode_rle

@@ -101,6 +101,18 @@ def test_the_two_ways_of_following_know_nothing_of_each_other(repository: Path) 
     assert not astray
 
 
+def test_measures_know_no_model(repository: Path) -> None:
+    """What scores files needs neither torch nor what runs a model over a set."""
+    above = ("torch", "univs.models", "univs.trackers", "univs.streaming", "univs.data", "univs.evaluation.run")
+    wrong = [
+        f"{file} imports {name}"
+        for file, tree in sources(repository)
+        for name in imported(tree)
+        if file.startswith("univs/evaluation/metrics/") and any(f"{name}.".startswith(f"{one}.") for one in above)
+    ]
+    assert not wrong
+
+
 def test_edge_packages_stay_at_the_edge(repository: Path) -> None:
     astray = []
     for file, tree in sources(repository):
@@ -122,7 +134,7 @@ def test_no_star_imports_no_drawers_no_endless_files(repository: Path) -> None:
 
 def test_import_is_cheap(repository: Path) -> None:
     probe = (
-        "import sys, univs, univs.prompts, univs.results, univs.formats, univs.evaluation.davis, univs.cli;"
+        "import sys, univs, univs.prompts, univs.results, univs.formats, univs.evaluation.metrics.davis, univs.cli;"
         "print(*(m for m in ('torch', 'cv2', 'hydra', 'timm', 'av') if m in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=repository, capture_output=True, text=True, check=True)

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from univs.benchmark.arguments import Parser
 from univs.errors import UserError
-from univs.evaluation.score_files import need_folder, read_json
-from univs.evaluation.scores import METRICS
+from univs.evaluation.metrics.score_files import need_folder, read_json
+from univs.evaluation.metrics.scores import METRICS
 from univs.terminal import plain_console
 
 PATHS = {

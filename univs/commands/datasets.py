@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from univs.errors import UserError
-from univs.evaluation.score_printing import print_whole
+from univs.evaluation.metrics.score_printing import print_whole
 from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from univs.errors import UserError
-from univs.evaluation.score_printing import plain, print_table, score_with_progress
-from univs.evaluation.scores import METRICS, Metric, find_metric
+from univs.evaluation.metrics.score_printing import plain, print_table, score_with_progress
+from univs.evaluation.metrics.scores import METRICS, Metric, find_metric
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

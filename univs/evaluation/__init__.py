@@ -1,7 +1,4 @@
-"""Figures of segmented videos, one file per family of measures; `runner` runs a model over a data set.
-
-The measures need numpy and SciPy only; torch is imported by `runner` alone.
-"""
+"""Figures of segmented videos: `metrics` from files (numpy and SciPy, never torch), `run` of a model over a set."""
 
 from __future__ import annotations
 
@@ -10,6 +7,6 @@ from collections.abc import Sequence
 
 def main(overrides: Sequence[str]) -> None:
     """`univs evaluate` with overrides of configs/evaluate.yaml. Raises UserError for whatever is wrong with them."""
-    from univs.evaluation.runner import main as run
+    from univs.evaluation.run.command import main as run
 
     run(overrides)

@@ -1,5 +1,0 @@
-"""Models on public sets: asked as each benchmark asks, answered in its official layout, scored by its metric."""
-
-from univs.evaluation.benchmarks.table import BENCHMARKS, OF_PAPERS
-
-__all__ = ["BENCHMARKS", "OF_PAPERS"]

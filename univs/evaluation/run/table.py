@@ -1,0 +1,171 @@
+"""The benchmarks that `univs evaluate` runs on public sets: one entry each."""
+
+from __future__ import annotations
+
+from univs.evaluation.run import truth
+from univs.evaluation.run.benchmark import Benchmark, Figure
+from univs.evaluation.run.official_metric import OfficialMetric
+from univs.evaluation.run.questions import ask_classes, ask_described, ask_named_and_shown, ask_shown
+from univs.evaluation.run.server import Server, masks_of_expressions, masks_of_objects
+from univs.formats import (
+    burst,
+    camvid,
+    class_maps,
+    coco_panoptic,
+    kitti_mots,
+    ref_davis,
+    ref_youtube_vos,
+    vipseg,
+    ytvis,
+)
+from univs.formats.answer_writer import MaskFolders
+
+J_AND_F = (Figure("J&F", "J&F-Mean"), Figure("J", "J-Mean"), Figure("F", "F-Mean"))
+TUBES = tuple(Figure(name, name, unknown=-1.0) for name in ("AP", "AP50", "AP75", "AR1", "AR10"))
+YOUTUBE_VOS = (
+    Figure("G", "G"),
+    Figure("J seen", "J_seen"),
+    Figure("J unseen", "J_unseen"),
+    Figure("F seen", "F_seen"),
+    Figure("F unseen", "F_unseen"),
+)
+
+VIPOSEG_GROUPS = tuple(
+    Figure(f"{kind} {known}", f"{kind}_{known}_iou") for kind in ("thing", "stuff") for known in ("seen", "unseen")
+)
+
+VIS_SERVER = Server(("valid", "test"))
+VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
+
+BENCHMARKS: dict[str, Benchmark] = {
+    name: Benchmark(
+        name, "vis", ask_classes, ytvis.Tracks, OfficialMetric("youtube_vis", truth.youtube_vis), TUBES, VIS_SERVER
+    )
+    for name in ("ytvis19", "ytvis21", "ovis")
+}
+BENCHMARKS |= {
+    "vspw": Benchmark(
+        "vspw",
+        "vss",
+        ask_classes,
+        class_maps.ClassFolders,
+        OfficialMetric("vspw", truth.vspw, {"labels": "raw"}),
+        (Figure("mIoU", "mIoU"), Figure("fwIoU", "fwIoU"), Figure("mVC8", "mVC8"), Figure("mVC16", "mVC16")),
+    ),
+    "vipseg": Benchmark(
+        "vipseg",
+        "vps",
+        ask_classes,
+        vipseg.PanopticVideos,
+        OfficialMetric("vipseg_vpq_stq", truth.vipseg),
+        (
+            Figure("VPQ", "VPQ", 1),
+            Figure("VPQ things", "VPQ things", 1),
+            Figure("VPQ stuff", "VPQ stuff", 1),
+            Figure("STQ", "STQ"),
+        ),
+    ),
+    "davis17": Benchmark(
+        "davis17",
+        "vos",
+        ask_shown,
+        MaskFolders,
+        OfficialMetric("davis2017_semisupervised", truth.davis),
+        J_AND_F,
+        server=Server(("test-dev", "test-challenge"), masks_of_objects),
+    ),
+    "mose": Benchmark(
+        "mose",
+        "vos",
+        ask_shown,
+        MaskFolders,
+        OfficialMetric("davis2017_semisupervised", truth.davis),
+        J_AND_F,
+        server=Server(("valid",), masks_of_objects),
+    ),
+}
+BENCHMARKS |= {
+    name: Benchmark(
+        name,
+        "vos",
+        ask_shown,
+        MaskFolders,
+        OfficialMetric("youtube_vos", truth.youtube_vos),
+        YOUTUBE_VOS,
+        VOS_SERVER,
+    )
+    for name in ("ytvos18", "ytvos19")
+}
+BENCHMARKS |= {
+    "burst": Benchmark(
+        "burst",
+        "vos",
+        ask_shown,
+        burst.GivenTracks,
+        OfficialMetric("burst", truth.burst, {"task": "exemplar_guided"}),
+        (Figure("HOTA", "HOTA all", 1), Figure("common", "HOTA common", 1), Figure("uncommon", "HOTA uncommon", 1)),
+    ),
+    "ref_davis17": Benchmark(
+        "ref_davis17",
+        "refvos",
+        ask_described,
+        ref_davis.AnnotatorFolders,
+        OfficialMetric("ref_davis17", truth.davis_unsupervised),
+        J_AND_F,
+    ),
+    "ref_ytvos": Benchmark(
+        "ref_ytvos",
+        "refvos",
+        ask_described,
+        ref_youtube_vos.ExpressionFolders,
+        OfficialMetric("ref_expressions", truth.expressions),
+        tuple(Figure(name, name) for name in ("J&F", "J", "F")),
+        server=Server(("valid", "test"), masks_of_expressions, "Annotations/"),
+    ),
+    "viposeg": Benchmark(
+        "viposeg",
+        "pvos",
+        ask_named_and_shown,
+        MaskFolders,
+        OfficialMetric("viposeg_pvos", truth.viposeg),
+        (Figure("G", "G"), *VIPOSEG_GROUPS, Figure("decay", "decay", 1)),
+    ),
+    "kitti_mots": Benchmark(
+        "kitti_mots",
+        "vis",
+        ask_classes,
+        kitti_mots.TrackLines,
+        OfficialMetric("kitti_mots", truth.kitti_mots),
+        tuple(Figure(f"{key} {name}", f"{key} {name}") for name in ("car", "pedestrian") for key in ("HOTA", "sMOTSA")),
+    ),
+    "coco_panoptic": Benchmark(
+        "coco_panoptic",
+        "vps",
+        ask_classes,
+        coco_panoptic.PanopticImages,
+        OfficialMetric("panoptic_quality", truth.coco_panoptic),
+        (Figure("PQ", "PQ"), Figure("PQ things", "PQ things"), Figure("PQ stuff", "PQ stuff")),
+    ),
+    "camvid": Benchmark(
+        "camvid",
+        "vss",
+        ask_classes,
+        camvid.ClassFiles,
+        OfficialMetric("camvid", truth.single_maps),
+        (Figure("mIoU", "mIoU"), Figure("accuracy", "pixel_accuracy")),
+    ),
+}
+
+OF_PAPERS = (
+    "ytvis19",
+    "ytvis21",
+    "ovis",
+    "vspw",
+    "vipseg",
+    "davis17",
+    "ytvos18",
+    "ref_davis17",
+    "ref_ytvos",
+    "viposeg",
+)
+"""The ten of the paper's table, in its order."""
