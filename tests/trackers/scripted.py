@@ -119,6 +119,8 @@ class ScriptedModel(UniVS):
         self.encoded: list[tuple[int, Tensor]] = []
         """(frame, N H' W' masks) that were made tokens of."""
         self.asked: list[Asked] = []
+        self.read: list[tuple[int, int]] = []
+        """(frame, N) of the texts that were asked of a frame."""
 
     def __copy__(self) -> ScriptedModel:
         """Itself: what is made ready for inference goes on reading the script, and tells the test what it was asked."""
@@ -169,6 +171,7 @@ class ScriptedModel(UniVS):
         return features
 
     def text_prompts(self, features: ImageFeatures, text: TextFeatures, clip_length: int = 1) -> PromptQueries:
+        self.read.append((int(features.mask_features[0, -1].amax()), len(text.sentence)))
         tokens = text.sentence[None, :, None, None]
         blank = tokens.new_zeros(1, len(text.sentence), 1, COLOURS)
         return PromptQueries(blank, blank, tokens, None, None)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, area, cells, colour, picture
 from univs.errors import UserError
-from univs.prompts import Box, Mask, Points, Prompt, Text
+from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
 from univs.results import FrameResult
 from univs.streaming import Session
 
 LEFT, RIGHT = (8, 8, 24, 24), (32, 48, 56, 80)
-WORDS = {"the one": colour(1), "the two": colour(2)}
+WORDS = {"the one": colour(1), "the two": colour(2), "the three": colour(3)}
 
 
 def scripted() -> ScriptedModel:
@@ -208,10 +208,40 @@ def test_expressions_are_asked_of_every_clip_and_may_overlap() -> None:
         assert same(result.mask(1), area(LEFT)) and same(result.mask(2), area(LEFT))
         assert set(np.unique(result.labels)) == {0, 2}
     assert len(model.asked) == 4 and all(asked.options["grounding_blend"] == "best_learnable" for asked in model.asked)
-    with pytest.raises(UserError, match="followed by its words alone"):
-        session_of(scripted(), "refvos", clip_length=1).push(film(1)[0], [Text("the one", 1), Box(1, (0, 0, 9, 9))])
+    others: list[Prompt] = [Box(1, (0, 0, 9, 9)), Points(1, [(3, 3)]), Mask(1, area(LEFT)), Scribble(1, [[(0.1, 0.1)]])]
+    for other in others:
+        with pytest.raises(UserError, match="followed by its words alone"):
+            session_of(scripted(), "refvos", clip_length=1).push(film(1)[0], [Text("the one", 1), other])
+    with pytest.raises(UserError, match="the model scripted takes no words"):
+        session_of(scripted(), "refvos", clip_length=1, text_encoder=None).push(film(1)[0], [Text("the one", 1)])
     with pytest.raises(UserError, match="is not a visual prompt"):
         session_of(scripted(), clip_length=1).push(film(1)[0], [Text("the one", 1)])
+
+
+def test_each_expression_has_its_own_object() -> None:
+    places = (LEFT, RIGHT, (0, 60, 16, 96))
+    results = run(
+        scripted(), film(4, *places), {0: [Text("the " + word) for word in ("two", "one", "three")]}, "refvos"
+    )
+    for result in results:
+        for number, place in enumerate((RIGHT, LEFT, places[2]), start=1):
+            assert same(result.mask(number), area(place))
+
+
+def test_what_a_frame_makes_of_an_expression_is_found_once() -> None:
+    model = scripted()
+    session, frames = session_of(model, "refvos"), film(7)
+    session.push(frames[0], [Text("the one", 1)])
+    for frame in frames[1:4]:
+        session.push(frame)
+    assert model.read == [(index, 1) for index in range(4)]
+    session.push(frames[4], [Text("the two", 2)])
+    assert model.read[4:] == [(2, 2), (3, 2), (4, 2)]  # the clip of the new one
+    session.push(frames[5])
+    session.remove(1)
+    (result,) = session.push(frames[6])
+    assert model.read[7:] == [(5, 2), (4, 1), (5, 1), (6, 1)]
+    assert result.object_ids == (2,) and same(result.mask(2), area(RIGHT))
 
 
 def test_an_expression_may_come_later() -> None:

@@ -133,11 +133,12 @@ def test_a_new_object_lies_mostly_apart_from_what_is_known(columns: int, share: 
     left = 24 - 4 * columns
     overlapping = sight((8, left, 24, left + 16), 0.1, 0.6, 0.1)
     later, at_once = ScriptedModel(), ScriptedModel()
-    later.sights = {0: [sight(LEFT, 0.9, 0.1, 0.1)], 1: [sight(LEFT, 0.9, 0.1, 0.1), overlapping]}
-    at_once.sights[0] = [sight(LEFT, 0.9, 0.1, 0.1), overlapping]
+    known = [sight(LEFT, 0.9, 0.1, 0.1), sight(RIGHT, 0.1, 0.8, 0.1)]
+    later.sights = {0: known, 1: [*known, overlapping]}
+    at_once.sights[0] = [*known, overlapping]
     options = {"detect_interval": 1, "new_share": share, "box_overlap": 0.99}
-    assert len(run(later, film(2, LEFT), **options)[1].object_ids) == 1 + found
-    assert len(run(at_once, film(1, LEFT), **options)[0].object_ids) == 1 + found
+    assert len(run(later, film(2, LEFT, RIGHT), **options)[1].object_ids) == 2 + found
+    assert len(run(at_once, film(1, LEFT, RIGHT), **options)[0].object_ids) == 2 + found
 
 
 def test_what_is_new_is_compared_with_where_everybody_was_on_the_frame_before() -> None:

@@ -135,6 +135,14 @@ def test_an_object_lies_in_its_box_on_the_frame_of_the_box() -> None:
     assert (free[0].labels == 1).all()
 
 
+def test_an_object_of_two_boxes_may_lie_in_both() -> None:
+    model = ScriptedModel()
+    model.answers.update({(0, label): everywhere() for label in (1, 2)})
+    (result,) = run(model, film(1), {0: [Box(1, (8, 8, 24, 24)), Box(1, (32, 40, 64, 56))]})
+    assert (result.labels[10:22, 10:22] == 1).all() and (result.labels[42:54, 34:62] == 1).all()
+    assert not result.labels[area((0, 70, 64, 96))].any() and not result.labels[30:34].any()
+
+
 def test_only_the_object_of_the_box_is_confined() -> None:
     model, frames = ScriptedModel(), film(2)
     model.answers[1, 1] = cells((0, 0, 64, 32))
@@ -263,6 +271,21 @@ def test_objects_read_the_frames_on_which_they_were_known() -> None:
         torch.testing.assert_close(values[0, place], wanted, atol=0.05, rtol=0)
 
 
+def test_whoever_is_decoded_reads_what_is_its_own() -> None:
+    """The first object is given on frame 2, so that the second one alone is decoded."""
+    model, frames = ScriptedModel(), film(3)
+    run(model, frames, {0: shown(frames[0], 1, 2), 2: shown(frames[2], 1)})
+    index, kept, values = memory_of(model).reads[-1]
+    assert index == 2 and values.shape[0] == 1
+    for place, frame in enumerate(kept):
+        there = torch.from_numpy(frames[frame][..., 0] == 2).float()
+        torch.testing.assert_close(
+            values[0, place], torch.nn.functional.avg_pool2d(there[None], 16).flatten(), atol=0.05, rtol=0
+        )
+    dense = model.asked[-1].dense
+    assert dense is not None and dense[0, 0, 2, 2:6, 2:6].max() < 1e-3 and dense[0, 0, 2, 12:14, 8:16].min() > 0.9
+
+
 def test_a_frame_that_shows_nobody_is_still_the_frame_before() -> None:
     model, frames = ScriptedModel(), film(5, 1)
     model.answers.update({(index, 1): everywhere(-SURE) for index in (1, 2, 3)})
@@ -271,6 +294,17 @@ def test_a_frame_that_shows_nobody_is_still_the_frame_before() -> None:
     assert [result.scores[1] > 0 for result in results] == [True, False, False, False, True]
     assert [index for index, _ in model.encoded] == [0, 4]  # no tokens of what was not seen
     assert memory_of(model).written[2][1].max() < 1e-3
+
+
+def test_who_is_seen_at_all_is_remembered() -> None:
+    """Three objects claim everything, hardly surer one than the other: the first one has it, with a third of belief."""
+    model, frames = ScriptedModel(), film(3)
+    for label, value in ((1, 1.0), (2, 0.9), (3, 0.8)):
+        model.answers[1, label] = everywhere(value)
+    results = run(model, frames, {0: shown(frames[0], 1, 2, 3)}, dense_interval=1)
+    assert 0.3 < results[1].scores[1] < 0.4 and results[1].scores[2] == results[1].scores[3] == 0
+    assert [len(masks) for index, masks in model.encoded if index == 1] == [1]
+    assert set(memory_of(model).reads[-1][1]) == {0, 1} and model.asked[-1].tokens == ((0, 1), (0,), (0,))
 
 
 def test_a_frame_with_a_prompt_is_kept_even_if_nobody_is_seen() -> None:
