@@ -42,7 +42,7 @@ MAPS = ("annotations/panoptic_{}2017", "panoptic_{}2017", "annotations/panoptic_
 PHOTOS = ("{}2017", "images/{}2017")
 
 
-class Photo(NamedTuple):
+class MappedPhoto(NamedTuple):
     """A photo, its panoptic map and what that holds."""
 
     key: int
@@ -66,12 +66,14 @@ def read(root: Path, split: str) -> RecordingSet:
             image = images[int(row["image_id"])]
             size = (int(image["height"]), int(image["width"]))
             segments = segments_of(row, things, names)
-            photos.append(Photo(int(row["image_id"]), str(image["file_name"]), size, str(row["file_name"]), segments))
+            photos.append(
+                MappedPhoto(int(row["image_id"]), str(image["file_name"]), size, str(row["file_name"]), segments)
+            )
     make = partial(make_recording, folder=folder, maps=maps, names=names)
     return RecordingSet("coco_panoptic", split, root, LazyRecordings(make, photos), names, things, path)
 
 
-def make_recording(photo: Photo, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
+def make_recording(photo: MappedPhoto, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
     """The recording of a photo."""
     ids = number_segments(photo.segments)
     categories, stuff = names_of(photo.segments, ids, names)

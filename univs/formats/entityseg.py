@@ -37,7 +37,7 @@ UNNAMED = "entity"
 """What an entity is called whose class the file does not list."""
 
 
-class Photo(NamedTuple):
+class EntityImage(NamedTuple):
     """A photo, the file that its masks are of (its place among the files), and where it lies."""
 
     image: CocoImage
@@ -49,7 +49,7 @@ def read(root: Path, split: str) -> RecordingSet:
     """A split, of the first kind of `FILES` that is there. Raises UserError for photos that are nowhere."""
     parts = [read_part(path) for path in find_files(root, split)]
     folder = first_folder(root, ("images", "."), f"{TITLE} photos")
-    photos = [Photo(image, place, Path(image.file)) for place, part in enumerate(parts) for image in part.images]
+    photos = [EntityImage(image, place, Path(image.file)) for place, part in enumerate(parts) for image in part.images]
     where = places_of(folder) if any(not (folder / photo.path).is_file() for photo in photos) else {}
     photos = [photo._replace(path=locate(photo.image, folder, where)) for photo in photos]
     names: dict[int, str] = {}
@@ -108,7 +108,7 @@ def locate(image: CocoImage, folder: Path, where: Mapping[str, list[Path]]) -> P
     return found[0]
 
 
-def make_recording(photo: Photo, *, parts: list[CocoFile]) -> Recording:
+def make_recording(photo: EntityImage, *, parts: list[CocoFile]) -> Recording:
     """The recording of a photo."""
     return image_recording(photo.image, photo.path, parts[photo.part])
 

@@ -58,7 +58,7 @@ class Said(NamedTuple):
     annotation: int
 
 
-class Photo(NamedTuple):
+class SaidImage(NamedTuple):
     """A photo with what is said about it."""
 
     image: CocoImage
@@ -83,7 +83,7 @@ def read(root: Path, split: str, *, dataset: str, by: str) -> RecordingSet:
     else:
         raise UserError(f"{title}: no file {homes[0]}/refs({by}).p (nor {converted})")
     folder = first_folder(root, (*PHOTOS, *OTHER_PHOTOS), f"{title} photos")
-    photos = [Photo(image, said[image.key]) for image in source.images if image.key in said]
+    photos = [SaidImage(image, said[image.key]) for image in source.images if image.key in said]
     check_meant(photos, source)
     make = partial(make_recording, folder=folder, source=source)
     return RecordingSet(set_name(dataset, by), split, root, LazyRecordings(make, photos), source.names, source.things)
@@ -136,7 +136,7 @@ def read_converted(path: Path, title: str) -> tuple[CocoFile, dict[int, list[Sai
     return coco_file(path, unique), dict(said)
 
 
-def check_meant(photos: Iterable[Photo], source: CocoFile) -> None:
+def check_meant(photos: Iterable[SaidImage], source: CocoFile) -> None:
     """Raises UserError for a sentence about an object that its photo does not have."""
     for image, said in photos:
         known = {one.key for one in source.annotations.get(image.key, ())}
@@ -147,7 +147,7 @@ def check_meant(photos: Iterable[Photo], source: CocoFile) -> None:
                 )
 
 
-def make_recording(photo: Photo, *, folder: Path, source: CocoFile) -> Recording:
+def make_recording(photo: SaidImage, *, folder: Path, source: CocoFile) -> Recording:
     """A photo with its sentences. COCO 2017 has the same photos under shorter names."""
     name = photo.image.file if folder.name.endswith("2014") else photo.image.file.removeprefix(PREFIX)
     annotations = source.annotations[photo.image.key]

@@ -27,7 +27,7 @@ IN_A_FOLDER = 11_186
 FIELDS = "image: [width, height], annotations: [segmentation, area]"
 
 
-class Photos(Sequence[tuple[str, int]]):
+class PhotoNumbers(Sequence[tuple[str, int]]):
     """Folder and number of every photo; eight bytes each, because there are eleven million."""
 
     def __init__(self, folders: list[str], numbers: list[array[int]]) -> None:
@@ -57,7 +57,7 @@ def read(root: Path, split: str) -> RecordingSet:
     """All photos, in the folders `sa_000000` ... or in `root` itself. Raises UserError if there is none."""
     homes = [".", *sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name.startswith("sa_"))]
     numbers = [list_photos(root / home) for home in homes]
-    photos = Photos(homes, numbers)
+    photos = PhotoNumbers(homes, numbers)
     if not photos:
         raise UserError(f"SA-1B: no photo {root}/sa_000000/sa_1.jpg (nor any other sa_*.jpg there or in {root})")
     return RecordingSet("sa1b", split, root, LazyRecordings(partial(make_recording, root=root), photos))
