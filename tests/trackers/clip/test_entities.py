@@ -33,7 +33,9 @@ def run(
 ) -> list[FrameResult]:
     with session_of(model, task, **options) as session:
         results = [result for frame in frames for result in session.push(frame)]
-        return results + session.flush()
+        results += session.flush()
+        assert session.flush() == []
+        return results
 
 
 def scripted() -> ScriptedModel:

@@ -37,3 +37,9 @@ def test_winners_are_those_of_a_loop_over_pixels() -> None:
 def test_one_who_only_wins_where_he_is_not_sure_does_not_hold() -> None:
     frames = torch.tensor([[[[-0.1]]], [[[0.1]]]])  # the heavier one wins the pixel without claiming it
     assert holds_its_ground([frames[:, 0]], torch.tensor([1.0, 0.1]), 0.0).tolist() == [False, False]
+
+
+def test_a_probability_of_one_half_claims_a_pixel_and_is_not_sure_of_it() -> None:
+    alone = torch.tensor([[[[0.0, 2.0]]]])
+    assert holds_its_ground([alone[:, 0]], torch.ones(1), 1.5).tolist() == [True]  # two won, one claimed surely
+    assert holds_its_ground([alone[:, 0, :, :1]], torch.ones(1), -1.0).tolist() == [False]

@@ -37,6 +37,9 @@ def test_the_map_of_classes_equals_a_slow_one() -> None:
     for object_id, name in {5: "grass", 7: "block", 9: "sky"}.items():
         stuff.take_in(object_id, name)
     assert 5 in stuff and 9 in stuff and 7 not in stuff
+    stuff.take_in(9, "block")  # what is said later counts
+    assert 9 not in stuff
+    stuff.take_in(9, "sky")
     height, width = geometry.padded
     logits = torch.randn(1, 6 + 3, 2, height // 4, width // 4, generator=g) * 3
     class_logits = torch.randn(1, 9, 3, generator=g) * 4

@@ -225,12 +225,12 @@ def test_who_is_out_of_sight_for_long_is_given_up() -> None:
 
 def test_who_is_not_recognised_for_long_is_given_up_though_it_is_seen() -> None:
     model = ScriptedModel()
-    model.sights = {index: [] for index in range(0, 30, 2)}
-    model.sights[0] = model.sights[4] = [sight(LEFT, 0.9, 0.1, 0.1)]
-    results = run(model, film(14, LEFT), detect_interval=2, lost_after=2)
-    # not found on 2, found on 4, not found on 6, 8 and 10: after the third look in a row it is given up
-    assert ids(results) == [(1,)] * 11 + [()] * 3
-    assert all(result.scores[1] > 0.9 for result in results[:11])
+    model.sights.update({index: [] for index in range(0, 30, 2)})
+    model.sights[0] = model.sights[6] = [sight(LEFT, 0.9, 0.1, 0.1)]
+    results = run(model, film(16, LEFT), detect_interval=2, lost_after=2)
+    # not found on 2 and 4, found on 6, not found on 8, 10 and 12: after the third look in a row it is given up
+    assert ids(results) == [(1,)] * 13 + [()] * 3
+    assert all(result.scores[1] > 0.9 for result in results[:13])
 
 
 def test_looks_and_frames_are_counted_apart() -> None:
@@ -272,20 +272,21 @@ def test_what_appears_is_found_at_the_next_look() -> None:
 def test_the_margin_is_nobodys() -> None:
     """Frames of 60 x 84: cells from row 15 and column 21 on are padding."""
     model, size = ScriptedModel(), (60, 84)
-    outside = cells((56, 0, 64, 32))  # half of it, 8 cells, inside
+    below = cells((56, 0, 64, 32))  # half of it, 8 cells, inside
+    right = cells((8, 76, 24, 92))  # half of it, 8 cells, inside
     beyond = cells((0, 84, 64, 96))
     less = cells((56, 36, 64, 64))  # 7 cells inside
-    model.sights[0] = [
-        Sight(outside, logit(0.9, 0.1, 0.1)),
-        Sight(beyond, logit(0.8, 0.1, 0.1)),
-        Sight(less, logit(0.7, 0.1, 0.1)),
-    ]
-    frames = [picture(i, {1: (56, 0, 60, 32)}, size) for i in range(2)]
-    model.sights[1] = [Sight(outside, logit(0.5, 0.1, 0.1))]
+    scores = (0.9, 0.85, 0.8, 0.7)
+    seen = zip((below, right, beyond, less), scores, strict=True)
+    model.sights[0] = [Sight(logits, logit(score, 0.1, 0.1)) for logits, score in seen]
+    frames = [picture(i, {1: (56, 0, 60, 32), 2: (8, 76, 24, 84)}, size) for i in range(2)]
+    model.sights[1] = [Sight(below, logit(0.5, 0.1, 0.1)), Sight(right, logit(0.45, 0.1, 0.1))]
     results = run(model, frames, detect_interval=1, match=0.9)
-    assert ids(results) == [(1,), (1,)]
+    assert ids(results) == [(1, 2)] * 2
     assert same(results[0].labels == 1, area((56, 0, 60, 32), size))
-    assert results[1].track_scores[1] == pytest.approx(0.7, abs=1e-3)  # recognised: the margin does not count
+    assert same(results[0].labels == 2, area((8, 76, 24, 84), size))
+    # recognised: the margin does not count
+    assert results[1].track_scores == pytest.approx({1: 0.7, 2: 0.65}, abs=1e-3)
 
 
 def test_new_objects_are_taken_by_score_not_by_place() -> None:
