@@ -66,3 +66,80 @@ def test_the_largest_objects_are_listed() -> None:
         labels[number * 9 : number * 9 + 8, : 8 + number] = number
     labels[0, :10] = 99
     assert listed_objects(labels).tolist() == list(range(7, 31))
+
+
+def test_boxes_are_drawn_with_care_or_without() -> None:
+    """Up to 8 % of the box's size beside it, on every side; cut at the border."""
+    rng, mask = np.random.default_rng(0), rectangle()
+    assert np.array_equal(draw_box(rng, mask, 0.0), [20, 10, 60, 40])
+    errors = np.stack([draw_box(rng, mask, 0.25) for _ in range(400)]) - (20, 10, 60, 40)
+    assert (np.abs(errors) <= (10, 7.5, 10, 7.5)).all() and (np.abs(errors).max(0) > (8, 6, 8, 6)).all()
+    assert np.abs(errors.mean(0)).max() < 0.6 and (errors < 0).mean() < 0.6
+    usual = np.stack([draw_box(rng, mask) for _ in range(400)]) - (20, 10, 60, 40)
+    assert np.abs(usual[:, 0]).max() > 2.4 and np.abs(usual[:, 0]).max() <= 3.2
+    whole = np.stack([draw_box(rng, np.ones((30, 50), bool), 0.5) for _ in range(50)])
+    assert (whole.min(0)[:2] == 0).all() and (whole.max(0)[2:] == (50, 30)).all()
+    assert draw_box(rng, mask).dtype == np.float32
+
+
+def test_one_to_three_clicks_of_which_later_ones_may_lie_beside() -> None:
+    rng, mask = np.random.default_rng(0), rectangle()
+    drawn = [draw_points(rng, mask) for _ in range(400)]
+    counts = np.array([(signs >= 0).sum() for _, signs in drawn])
+    assert all(abs((counts == n).mean() - 1 / 3) < 0.08 for n in (1, 2, 3))
+    for points, signs in drawn:
+        assert (points[signs == -1] == 0).all() and (np.modf(points[signs >= 0])[0] == 0.5).all()
+        for (x, y), sign in zip(points.tolist(), signs.tolist(), strict=True):
+            if sign == 0:
+                gap = max(20 - x, x - 60, 10 - y, y - 40)
+                assert 1 < gap < 0.4 * np.sqrt(1200) + 6, "just outside"
+    later = np.concatenate([signs[1:][signs[1:] >= 0] for _, signs in drawn])
+    assert 0.4 < later.mean() < 0.6
+    assert draw_points(rng, mask, 1)[0].shape == (1, 2)
+    full = [draw_points(rng, np.ones((8, 8), bool))[1] for _ in range(30)]
+    assert all(0 not in signs for signs in full), "there is no place beside it"
+
+
+def test_first_clicks_lie_between_a_third_and_nine_tenths_deep() -> None:
+    rng, mask = np.random.default_rng(0), rectangle()
+    depth = depth_of(mask)
+    depths = []
+    for _ in range(300):
+        (x, y), *_ = draw_points(rng, mask)[0]
+        depths.append(depth[int(y), int(x)] / depth.max())
+    assert min(depths) >= 0.29 and max(depths) > 0.9 and 0.6 < np.mean(depths) < 0.85
+
+
+def test_scribbles_are_bent_lines_five_wide_through_the_inside() -> None:
+    rng, mask = np.random.default_rng(0), rectangle()
+    areas, deep = [], depth_of(mask)
+    for _ in range(60):
+        stroke = draw_scribble(rng, mask)
+        areas.append(stroke.sum())
+        assert deep[stroke].max() >= 0.35 * deep.max() and not (stroke & ~mask).any() and stroke.dtype == bool
+        ys, xs = np.nonzero(stroke)
+        length = max(np.ptp(xs), np.ptp(ys)) + 1
+        assert stroke.sum() >= min(3 * length, 13)
+    assert 40 < np.mean(areas) < 260 and min(areas) >= 13
+    inner = np.argwhere(deep >= 0.35 * deep.max())
+    assert all(stroke[inner[:, 0], inner[:, 1]].any() for stroke in (draw_scribble(rng, mask) for _ in range(5)))
+    thin = np.zeros((20, 20), bool)
+    thin[10, 2:18] = True
+    assert not (draw_scribble(rng, thin) & ~thin).any() and draw_scribble(rng, thin).any()
+
+
+def test_kinds_are_drawn_by_their_shares() -> None:
+    rng = np.random.default_rng(0)
+    kinds = [draw_kind(rng, {"mask": 1.0, "scribble": 3.0}) for _ in range(600)]
+    assert set(kinds) == {"mask", "scribble"} and abs(kinds.count("scribble") / 600 - 0.75) < 0.06
+
+
+def test_several_objects_of_a_frame_have_rows_of_their_own() -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[5:25, 5:30], labels[30:55, 40:75] = 4, 9
+    prompts = draw_prompts(np.random.default_rng(0), labels, [9, 7, 4], {"scribble": 1.0}, 4)
+    assert prompts.ids.tolist() == [9, 0, 4, 0] and set(np.unique(prompts.strokes)) == {0, 4, 9}
+    assert (labels[prompts.strokes == 9] == 9).all() and (labels[prompts.strokes == 4] == 4).all()
+    boxes = draw_prompts(np.random.default_rng(0), labels, [9, 7, 4], {"box": 1.0}, 4).boxes
+    assert np.abs(boxes[0] - (40, 30, 75, 55)).max() < 3 and np.abs(boxes[2] - (5, 5, 30, 25)).max() < 3
+    assert not boxes[[1, 3]].any()

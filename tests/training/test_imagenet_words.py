@@ -8,9 +8,8 @@ import torch.nn.functional as F
 
 from univs.errors import UserError
 from univs.models.backbone import Backbone, lite0_imagenet, load_lite0_imagenet
-from univs.models.sentence_encoder import load_sentence_encoder
 from univs.models.word_head import WordHead
-from univs.training.imagenet_words import class_names, meanings, start_from_imagenet
+from univs.training.imagenet_words import OTHER_PARTS, class_names, meanings, start_from_imagenet
 
 
 def test_meanings_solve_the_ridge_regression() -> None:
@@ -29,12 +28,24 @@ def test_there_are_a_thousand_names() -> None:
     assert len(names) == 1000 and names[207] == "golden retriever" and names[752] == "racket"
 
 
+class Names:
+    """An encoder for which every name lies in a direction of its own, of whatever length."""
+
+    dim = 384
+
+    def encode_categories(self, names: list[str]) -> torch.Tensor:
+        lengths = 1 + torch.arange(len(names))[:, None] / len(names)
+        return lengths * torch.randn(len(names), self.dim, generator=torch.Generator().manual_seed(0))
+
+
 def test_a_head_starts_with_what_imagenet_knows() -> None:
     torch.manual_seed(0)
-    backbone, encoder = Backbone("tf_efficientnet_lite0"), load_sentence_encoder()
+    backbone, encoder = Backbone("tf_efficientnet_lite0"), Names()
     load_lite0_imagenet(backbone)
-    head = WordHead(128, encoder.dim, 16, trunk="tf_efficientnet_lite0").eval()
-    start_from_imagenet(head, encoder)
+    head = WordHead(32, encoder.dim, 16, trunk="tf_efficientnet_lite0").eval()
+    before = head.words.weight.detach().clone()
+    start_from_imagenet(head, encoder)  # type: ignore[arg-type]
+    assert torch.equal(head.words.weight, OTHER_PARTS * before), "what else makes words starts small"
     assert head.trunk is not None
     given = lite0_imagenet()
     assert torch.equal(head.trunk.head[0].weight, given["conv_head.weight"])
@@ -43,12 +54,18 @@ def test_a_head_starts_with_what_imagenet_knows() -> None:
         assert torch.equal(head.trunk(maps[1])[1], maps[3]), (
             "the backbone's own late part, as long as both are as given"
         )
+        assert head.meaning.bias is not None
+        embeddings = F.normalize(encoder.encode_categories(class_names()), dim=1)
+        assert torch.allclose(head.meaning.bias, embeddings.mean(0))
         prototypes = given["classifier.weight"].float()
+        centred = prototypes - prototypes.mean(0)
+        weight = meanings(centred, embeddings - embeddings.mean(0))
+        assert torch.allclose(head.meaning.weight[..., 0, 0], weight, atol=1e-6)
         meant = F.normalize(head.meaning((prototypes - prototypes.mean(0))[:, :, None, None])[..., 0, 0], dim=1)
-        nearest = (meant @ F.normalize(encoder.encode_categories(class_names()), dim=1).T).argmax(1)
+        nearest = (meant @ embeddings.T).argmax(1)
     assert (nearest == torch.arange(1000)).float().mean() > 0.9
 
 
 def test_a_head_without_trunk_cannot() -> None:
     with pytest.raises(UserError, match="for a word head with a trunk"):
-        start_from_imagenet(WordHead(16, 384, 8), load_sentence_encoder())
+        start_from_imagenet(WordHead(16, 384, 8), Names())  # type: ignore[arg-type]

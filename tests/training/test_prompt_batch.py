@@ -66,3 +66,13 @@ def test_a_mask_prompt_is_the_whole_object_and_nothing_of_the_others(small_model
     want[0, 0, 8:, 8:], want[1, 0, :4, :8] = 1, 1
     assert torch.equal(maps[0], want)
     assert tokens.valid.any(1).tolist() == [True, True, False]
+
+
+@torch.no_grad()
+def test_a_row_without_an_object_says_nothing_whatever_its_kind(small_model: UniVS) -> None:
+    labels = torch.ones(1, 64, 64, dtype=torch.uint8)
+    blank = stack_prompts([draw_prompts(np.random.default_rng(0), labels[0].numpy(), [], {"box": 1.0}, 4)], 4)
+    blank["kinds"] = torch.arange(4)[None]
+    features = small_model.encode_image(small_model.normalize(torch.zeros(1, 3, 64, 64)))
+    tokens, maps = encode_prompts(small_model, features, labels, blank)
+    assert not maps.any() and not tokens.valid[[0, 2, 3]].any()
