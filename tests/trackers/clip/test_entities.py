@@ -116,6 +116,16 @@ def test_a_prediction_that_does_not_look_like_the_past_is_not_believed() -> None
     assert seen(eager[2], 1)
 
 
+def test_what_is_detected_is_part_of_the_past() -> None:
+    """A detection that is the entity, of another look; on the frame after it the entity itself looks so."""
+    model = scripted()
+    model.sights[1], model.sights[2] = [sight(LEFT, 0.9, 0.1, 0.1, look=6 * colour(4))], []
+    model.looks[2, 1] = 6 * colour(4)
+    assert [seen(result, 1) for result in run(model, film(3, LEFT))] == [True] * 3
+    model.sights[1] = []
+    assert [seen(result, 1) for result in run(model, film(3, LEFT))] == [True, True, False]
+
+
 @pytest.mark.parametrize(("start", "believed"), [(2, True), (4, False)])
 def test_clips_that_begin_within_the_first_one_need_half_the_likeness(start: int, believed: bool) -> None:
     """Clips of three frames begin on 0, 2, 4 and 6; what is seen in one of them agrees with the past by 0.3."""

@@ -212,6 +212,22 @@ def test_so_many_objects_at_a_time_and_no_more() -> None:
     assert same(results[2].labels == 3, area(places[3]))  # one was lost, and another one found
 
 
+def test_those_that_are_followed_count_though_they_are_not_found_again() -> None:
+    model = ScriptedModel()
+    model.sights[0] = [sight(LEFT, 0.9, 0.1, 0.1), sight(RIGHT, 0.1, 0.8, 0.1)]
+    model.sights[1] = [sight((8, 40, 24, 60), 0.9, 0.1, 0.1), sight((8, 70, 24, 90), 0.1, 0.8, 0.1)]
+    assert ids(run(model, film(2, LEFT, RIGHT), most=2, detect_interval=1)) == [(1, 2)] * 2
+    assert ids(run(model, film(2, LEFT, RIGHT), most=3, detect_interval=1)) == [(1, 2), (1, 2, 3)]
+
+
+def test_what_has_no_pixel_at_full_size_is_not_found() -> None:
+    """Single cells with sure neighbours of the other mind vanish when the map is enlarged."""
+    model, dots = ScriptedModel(), torch.full((16, 24), -SURE)
+    dots[2:10:2, 2:10:2] = 1.5
+    model.sights[0] = [Sight(dots, logit(0.9, 0.1, 0.1))]
+    assert ids(run(model, film(1))) == [()]
+
+
 def test_who_is_out_of_sight_for_long_is_given_up() -> None:
     """Nobody looks, so nobody misses it; it is unseen."""
     model = ScriptedModel()

@@ -167,7 +167,9 @@ def test_an_answer_at_the_same_place_changes_nothing(overlap: float, back: bool)
 def test_a_better_answer_must_be_better_so_many_times_in_a_row() -> None:
     model = scripted()
     astray(model)
-    model.answers[4, 1] = cells(LEFT)  # once the answer is what is followed
+    model.answers[4, 1] = model.answers[4, 2] = cells(
+        LEFT
+    )  # by then it looks like the second colour; once the answer is what is followed
     results = run(model, film(12), {0: [Text("the 1")]}, patience=2, ask_interval=2)
     # better on 2, not on 4, better on 6 and 8
     assert [same(result.mask(1), area(LEFT)) for result in results] == [i in (0, 4, 8) for i in range(12)]
@@ -175,6 +177,14 @@ def test_a_better_answer_must_be_better_so_many_times_in_a_row() -> None:
     astray(once)
     results = run(once, film(5), {0: [Text("the 1")]}, patience=1, ask_interval=2)
     assert [same(result.mask(1), area(LEFT)) for result in results] == [True, False, True, False, True]
+
+
+def test_who_starts_anew_remembers_nothing_of_what_was_followed() -> None:
+    model = scripted()
+    astray(model, 4)
+    run(model, film(7), {0: [Text("the 1")]}, ask_interval=3)
+    followed = {one.frames[0]: one.tokens[0] for one in model.asked if any(one.tokens)}
+    assert followed[3] == (0, 1, 2) and followed[4] == (3,) and followed[6] == (3, 4, 5)
 
 
 def test_doubts_are_forgotten_when_one_starts_anew() -> None:
