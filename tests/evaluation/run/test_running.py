@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,11 +20,14 @@ from rich.console import Console
 from tests.evaluation.run.oracle import Oracle, export, oracles
 from tests.evaluation.run.test_oracle import examine
 from univs.errors import UserError
+from univs.evaluation.run import running
 from univs.evaluation.run.benchmark_run import answer, find_job
 from univs.evaluation.run.questions import Question, ask_shown
-from univs.evaluation.run.running import run_video
-from univs.evaluation.run.sharding import World, deal
+from univs.evaluation.run.records import VideoRecord
+from univs.evaluation.run.running import AnswerStore, run, run_video
+from univs.evaluation.run.sharding import World
 from univs.formats import Recording, read_set
+from univs.formats.answer_writer import MaskFolders
 from univs.results import FrameResult
 
 ALONE = World()
@@ -114,6 +118,70 @@ def test_a_run_goes_on_where_it_was_killed(name: str, tmp_path: Path, monkeypatc
     assert len(again) == 2 * len(job.recordings) - 1  # other settings: all are made again
 
 
+def test_progress_is_in_frames_of_all_videos(davis: Path, tmp_path: Path) -> None:
+    data = read_set("davis17", davis)
+    starts = (0, 4, 0)
+    recordings = [replace(data.recordings[k], shown={1: start}) for k, start in enumerate(starts)]
+    told: list[tuple[int, int]] = []
+    finished: list[VideoRecord] = []
+
+    def go() -> None:
+        run(
+            recordings,
+            lambda recording: Question(tuple(set(recording.shown.values())), lambda frame: []),
+            lambda *_: Noting(),
+            AnswerStore(tmp_path / "videos", MaskFolders(tmp_path / "masks", data), {}),
+            lambda *now: told.append(now),
+            lambda recording, record: finished.append(record),
+        )
+
+    go()
+    assert told == [(done, 18) for done in (*range(1, 7), 6, 7, 8, 12, *range(13, 19), 18)]
+    assert [record.num_frames for record in finished] == [6, 2, 6]
+    assert [record.name for record in finished] == [recording.name for recording in recordings]
+    told.clear()
+    go()
+    assert told == [(done, 18) for done in (6, 12, 18)] and finished[3:] == finished[:3]
+
+
+def test_seconds_are_those_of_all_frames(davis: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(running.time, "perf_counter", lambda: float(next(clock)))
+    data = read_set("davis17", davis)
+    record = run_video(data.recordings[0], ask_shown(data.recordings[0], data), Noting(3), lambda result: None)
+    assert record.seconds == 7  # a tick for each of six frames, and one for what came at the end
+
+
+def test_a_record_never_outlives_its_answers(davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between new answers and their record: under the old settings too, the video is answered again."""
+    job = find_job("davis17", davis, None, 1, tmp_path)
+    sound = oracles("davis17", job.data)
+    answer(job, sound, {"size": 1}, ALONE, quiet())
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VideoRecord, "write", killed)
+        answer(job, oracles("davis17", job.data, shift=3), {"size": 2}, ALONE, quiet())
+    before = Oracle.pushed
+    outcome = answer(job, sound, {"size": 1}, ALONE, quiet())
+    assert Oracle.pushed == before + 6 and outcome.figures["J&F"] == pytest.approx(100)
+
+
+def test_answers_that_somebody_takes_away_are_missed(davis: Path, tmp_path: Path) -> None:
+    job = find_job("davis17", davis, None, 2, tmp_path)
+    sound, names = oracles("davis17", job.data), [recording.name for recording in job.recordings]
+
+    def thieving(recording: Recording, question: Question) -> Oracle:
+        if recording.name == names[1]:
+            shutil.rmtree(job.folder / "predictions" / names[0])
+        return sound(recording, question)
+
+    with pytest.raises(UserError, match="lacks answers that were there"):
+        answer(job, thieving, {}, ALONE, quiet())
+
+
 def test_what_a_session_refuses_names_the_video(davis: Path, tmp_path: Path) -> None:
     job = find_job("davis17", davis, None, 1, tmp_path)
 
@@ -147,20 +215,6 @@ def test_late_answers_are_the_same(davis: Path, tmp_path: Path) -> None:
     assert examine("davis17", davis, tmp_path, shift=2, late=2).figures == pytest.approx(
         examine("davis17", davis, tmp_path, shift=2).figures
     )
-
-
-def test_deal_is_longest_first_to_the_least_loaded() -> None:
-    assert deal([3, 9, 4, 4, 1], 1) == [[1, 2, 3, 0, 4]]
-    assert deal([3, 9, 4, 4, 1], 2) == [[1, 4], [2, 3, 0]]
-    assert deal([5], 3) == [[0], [], []]
-
-
-def test_world_is_what_torchrun_says() -> None:
-    assert World.from_environment({}) == World(0, 1, 0)
-    assert World.from_environment({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}) == World(3, 4, 1)
-    for wrong in ({"RANK": "4", "WORLD_SIZE": "4"}, {"RANK": "x"}):
-        with pytest.raises(UserError, match="RANK"):
-            World.from_environment(wrong)
 
 
 PROGRAM = """

@@ -228,6 +228,8 @@ def test_the_command_scores_vos_and_goes_on_with_its_files(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     assert cli.main(command) == 0
     figures = json.loads((tmp_path / "results" / "synth" / "vos" / "summary.json").read_text())
+    settings = figures["settings"]
+    assert settings["seed"] == 0 and settings["data"]["num_frames"] == 3 and settings["size"] == 96
     assert figures["videos"] == 1 and 0 <= figures["score"] <= 100 and len(figures["keys"]) == figures["count"]
     monkeypatch.setattr(running, "run_video", lambda *_: pytest.fail("computed again"))
     assert cli.main(command) == 0

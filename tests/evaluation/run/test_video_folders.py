@@ -202,6 +202,40 @@ def test_sequences_are_found(tmp_path: Path) -> None:
         find_sequences("davis_folder", data | {"list": str(tmp_path / "none.txt")})
 
 
+def test_the_official_list_is_that_of_davis_2016_alone(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_sequence(tmp_path / "set", name, 2)
+    (tmp_path / "set" / "ImageSets" / "480p").mkdir(parents=True)
+    (tmp_path / "set" / "ImageSets" / "480p" / "val.txt").write_text("b  # the one to score\n")
+    data = {"root": str(tmp_path / "set")}
+    assert [s.name for s in find_sequences("davis2016", data)] == ["set/b"]
+    assert [s.name for s in find_sequences("davis_folder", data)] == ["set/a", "set/b"]
+    with pytest.raises(UserError, match="JPEGImages"):
+        find_sequences("davis2016", {"root": str(tmp_path)})
+
+
+def test_sequences_are_told_as_they_are_done(tmp_path: Path) -> None:
+    root, shown = tmp_path / "set", io.StringIO()
+    write_sequence(root, "rest", 4, second_object=True)
+    for path in (root / "Annotations" / "rest").iterdir():
+        labels = np.array(Image.open(path))
+        Image.fromarray(np.where(labels == 2, labels, 0).astype(np.uint8)).save(path)
+    job = find_job("davis_folder", {"root": str(root)}, None, None, tmp_path / "out")
+    outcome = answer(job, lambda *_: CopyFirstMask(), {}, World(), Console(file=shown, width=200))
+    (line,) = [line for line in shown.getvalue().splitlines() if "J&F" in line]
+    assert line == f"set/rest: J&F 100.0, {outcome.records[0].speed:.2f} frames/s"
+
+
+def test_j_and_f_are_apart(tmp_path: Path) -> None:
+    """A mask that is 5 of 10 pixels off: a third of the union, but half of the outline is near."""
+    root, out = tmp_path / "set", tmp_path / "out"
+    write_sequence(root, "one", 3)
+    figures = follow("davis_folder", root, out).figures
+    kept = figures_of(out, "set/one")["1"]
+    assert figures["J"] == pytest.approx(100 * kept["J"][1]) and figures["F"] == pytest.approx(100 * kept["F"][1])
+    assert abs(figures["J"] - figures["F"]) > 5 and figures["J&F"] == pytest.approx((figures["J"] + figures["F"]) / 2)
+
+
 def test_bad_settings_are_named(tmp_path: Path) -> None:
     for overrides, message in (
         ([], "no value for data.root"),

@@ -1,0 +1,49 @@
+"""What is asked when, of recordings whose answers do not matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from univs.errors import UserError
+from univs.evaluation.run.questions import ask_described, ask_named_and_shown, ask_shown
+from univs.formats import Expression, FrameLabels, Recording, RecordingSet
+from univs.prompts import Mask, Text
+
+DATA = RecordingSet("x", "val", Path(), ())
+LABELS = np.array([[0, 1, 2], [3, 3, 255]], np.uint8)
+PANOPTIC = np.array([[9, 1, 2], [3, 3, 255]], np.uint8)
+FRAMES = tuple(Path(f"{number}.jpg") for number in range(6))
+
+
+def recording(**fields: object) -> Recording:
+    known = {"annotated": tuple(range(6)), "labels": lambda index: FrameLabels(LABELS, PANOPTIC)}
+    return Recording("a", FRAMES, **{**known, **fields})  # type: ignore[arg-type]
+
+
+def test_objects_are_shown_once_where_they_appear() -> None:
+    question = ask_shown(recording(shown={2: 4, 1: 2, 3: 4}), DATA)
+    assert question.starts == (2, 4) and question.object_ids == (1, 2, 3)
+    said = {start: question.says(start) for start in question.starts}
+    assert all(isinstance(one, Mask) for each in said.values() for one in each)
+    assert [one.object_id for one in said[2]] == [1] and [one.object_id for one in said[4]] == [2, 3]
+    assert np.array_equal(said[4][1].mask, LABELS == 3)
+    with pytest.raises(UserError, match="a: objects are shown at 2.jpg, which has no labels"):
+        ask_shown(recording(shown={1: 2}, annotated=(0,)), DATA).says(2)
+
+
+def test_stuff_is_shown_and_named() -> None:
+    asked = recording(shown={9: 0, 1: 0}, categories={1: "traffic_light"}, stuff={})
+    light, name, stuff = ask_named_and_shown(asked, DATA).says(0)
+    assert np.array_equal(light.mask, PANOPTIC == 1) and name == Text("traffic light", 1)
+    assert np.array_equal(stuff.mask, PANOPTIC == 9)
+
+
+def test_expressions_are_said_at_the_start() -> None:
+    said = (Expression("0", "a cat", 7), Expression("1", "a dog", 7))
+    question = ask_described(recording(expressions=said), DATA)
+    assert question.starts == (0,) and question.object_ids == (1, 2)
+    assert question.says(0) == [Text("a cat", 1), Text("a dog", 2)]
+    assert ask_described(recording(), DATA).starts == ()

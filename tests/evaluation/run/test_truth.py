@@ -1,0 +1,41 @@
+"""Ground truth of part of a split: that of the videos that were answered and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.evaluation.run.oracle import export
+from univs.evaluation.run import truth
+from univs.formats import read_set
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "rows", "of"),
+    [
+        ("ytvis19", truth.youtube_vis, "annotations", "video_id"),
+        ("coco_panoptic", truth.coco_panoptic, "annotations", "image_id"),
+        ("burst", truth.burst, "sequences", "seq_name"),
+    ],
+)
+def test_rows_of_the_videos_that_were_answered(
+    name: str, make: truth.Truth, rows: str, of: str, tmp_path: Path
+) -> None:
+    data = read_set(name, export(name, tmp_path / "data", videos=3))
+    chosen = [data.recordings[1]]
+    path = make(data, chosen, tmp_path / "truth")
+    assert path is not None and path != data.file
+    content, whole = json.loads(path.read_text()), json.loads(data.file.read_text())
+    wanted = {chosen[0].key if chosen[0].key is not None else chosen[0].name.rpartition("/")[2]}
+    assert {row[of] for row in content[rows]} == wanted < {row[of] for row in whole[rows]}
+    assert content[rows] == [row for row in whole[rows] if row[of] in wanted]
+    if "videos" in whole:
+        assert [row["id"] for row in content["videos"]] == [chosen[0].key]
+
+
+@pytest.mark.parametrize(("name", "make"), [("ytvis19", truth.youtube_vis), ("burst", truth.burst)])
+def test_the_file_itself_where_all_were_answered(name: str, make: truth.Truth, tmp_path: Path) -> None:
+    data = read_set(name, export(name, tmp_path / "data"))
+    assert make(data, list(data.recordings), tmp_path / "truth") == data.file
