@@ -92,6 +92,16 @@ def test_a_new_entity_does_not_lie_on_a_known_one(limit: float, found: bool) -> 
     assert result.object_ids == ((1, 2) if found else (1,))
 
 
+def test_a_new_entity_lies_apart_on_every_frame_of_the_clip() -> None:
+    for places, found in (((LEFT, RIGHT), False), ((RIGHT, LEFT), False), ((RIGHT, RIGHT), True)):
+        model = scripted()
+        moving = torch.stack([cells(place) for place in places])
+        new = Sight(moving, torch.tensor([-4.0, 4.0, -4.0]), 6 * colour(2))
+        model.sights[1] = [sight(LEFT, 0.9, 0.1, 0.1, look=6 * colour(1)), new]
+        results = run(model, film(3, LEFT), clip_length=2, clip_stride=1)
+        assert results[-1].object_ids == ((1, 2) if found else (1,))
+
+
 def test_a_new_entity_needs_a_score_and_no_match() -> None:
     for score, found in ((0.24, False), (0.26, True)):
         model = scripted()
@@ -104,6 +114,9 @@ def test_a_new_entity_needs_a_score_and_no_match() -> None:
         assert later.object_ids == ((1, 2) if found else (1,))
     model.sights[0] = [sight(RIGHT, 0.09, 0.01, 0.01)]
     assert not run(model, film(1), class_score=0.01)[0].object_ids  # nothing so weak begins a video
+    known = sight(LEFT, 0.9, 0.1, 0.1, look=6 * colour(1))
+    model.sights.update({0: [known], 1: [known, sight(RIGHT, 0.01, 0.09, 0.01, look=6 * colour(2))]})
+    assert run(model, film(2), class_score=0.01)[1].object_ids == (1, 2)  # later it may come
 
 
 def test_a_prediction_that_does_not_look_like_the_past_is_not_believed() -> None:

@@ -252,6 +252,11 @@ def test_new_words_for_an_object_start_it_anew() -> None:
     assert asked(model) == [(0, 1), (2, 1)]
 
 
+def test_of_several_texts_about_an_object_the_last_one_counts() -> None:
+    (result,) = run(scripted(), film(1), {0: [Text("the 2", 4), Text("the 1", 4)]})
+    assert same(result.mask(4), area(LEFT)) and result.names == {4: "the 1"}
+
+
 def test_an_object_that_is_removed_is_asked_for_no_more() -> None:
     model = scripted()
     session, frames = session_of(model, ask_interval=1), film(4)
