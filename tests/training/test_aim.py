@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from univs.training.aim import IGNORE, read_aim
+from univs.masks.meanings import IGNORE
+from univs.training.aim import read_aim
 
 
 def test_targets_of_label_maps() -> None:

@@ -20,6 +20,7 @@ from univs.formats.painting import MOST_OBJECTS, box_of, number_objects, paint
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import thing_ids
+from univs.formats.truth_files import part_of
 from univs.results import FrameResult, encode_rle
 from univs.video.pictures import write_picture
 from univs.vocabularies.tao import tao_distractors, tao_names
@@ -235,3 +236,13 @@ class GivenTracks:
 
     def finish(self, recordings: Sequence[Recording]) -> None:
         self._parts.assemble(recordings, self.pred, f'{{"split": "{self._split}", "sequences": ', "}\n")
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: the set's own file, or the part of it that is about these sequences."""
+    if data.file is None or not all(recording.annotated for recording in recordings):
+        return None
+    content = read_json(data.file, data.name, ("sequences",))
+    names = {recording.name for recording in recordings}
+    rows = [row for row in content["sequences"] if f"{row['dataset']}/{row['seq_name']}" in names]
+    return part_of(data.file, folder / "truth.json", content, {"sequences": rows})

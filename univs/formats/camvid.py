@@ -5,7 +5,7 @@ Frames are called SEQUENCE_NUMBER: those of one sequence are one video.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from univs.formats.label_maps import label_files, video_name, write_frames
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.formats.truth_files import link
 from univs.video.pictures import write_picture
 from univs.vocabularies.vocabulary import vocabulary
 
@@ -82,3 +83,11 @@ class ClassFiles(ClassFolders):
 
     def has(self, recording: Recording) -> bool:
         return all((self.pred / frame_file(recording, index)).is_file() for index in wanted_frames(recording))
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: label maps of all videos in one folder (CamVid)."""
+    files = [path for recording in recordings for path in recording.label_files]
+    for path in files:
+        link(folder / path.name, path)
+    return folder if files else None

@@ -29,6 +29,7 @@ from univs.formats.panoptic_png import (
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
+from univs.formats.truth_files import link
 from univs.results import FrameResult
 from univs.video.pictures import write_picture
 
@@ -143,3 +144,15 @@ class PanopticImages:
 
     def finish(self, recordings: Sequence[Recording]) -> None:
         self._parts.assemble(recordings, self.pred, '{"annotations": ', "}\n")
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: truth.json and the folder truth of its PNG."""
+    if data.file is None:
+        return None
+    content = read_json(data.file, data.name, ("annotations", "categories"))
+    keys = {recording.key for recording in recordings}
+    rows = [row for row in content["annotations"] if row["image_id"] in keys]
+    write_json(folder / "truth.json", {**content, "annotations": rows})
+    link(folder / "truth", data.file.with_name(data.file.name.split(".json")[0]))
+    return folder / "truth.json"

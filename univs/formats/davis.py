@@ -40,6 +40,7 @@ from univs.formats.label_maps import (
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
+from univs.formats.truth_files import truth_folders
 from univs.masks.mask_files import write_labels
 from univs.texts import read_entries
 from univs.video.images import IMAGE_SUFFIXES
@@ -245,3 +246,7 @@ def _list_lines(written: dict[str, list[str]], dialect: str) -> list[str]:
         return list(written)
     pairs = "/JPEGImages/480p/{name}/{stem}.jpg /Annotations/480p/{name}/{stem}.png"
     return [pairs.format(name=name, stem=stem) for name, stems in written.items() for stem in stems]
+
+
+truth = partial(truth_folders, home="Annotations/480p/{}", names="ImageSets/2017/val.txt")
+"""What the scorer of DAVIS-2017 takes (see `univs.formats.truth_files`)."""

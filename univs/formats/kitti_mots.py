@@ -26,6 +26,7 @@ from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import number_objects, paint
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
+from univs.formats.truth_files import link
 from univs.masks.mask_files import read_values
 from univs.masks.overlaps import areas
 from univs.masks.rle import Rle, read_sized
@@ -252,3 +253,18 @@ class TrackLines:
 
     def _path(self, recording: Recording) -> Path:
         return inside(self.pred / "data", f"{recording.name}.txt")
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: evaluate_mots.seqmap.val, label_02/SEQUENCE.txt, the text files of the set or made of its PNG."""
+    if not all(recording.label_files for recording in recordings):
+        return None
+    lines = [f"{recording.name} empty 000000 {len(recording) - 1:06d}" for recording in recordings]
+    write_lines(folder / MAP.format(split="val"), lines)
+    for recording in recordings:
+        path, files = folder / "label_02" / f"{recording.name}.txt", recording.label_files
+        if files[0].suffix == ".txt":
+            link(path, files[0])
+        else:
+            write_lines(path, (line for file in files for line in lines_of(file)))
+    return folder

@@ -24,6 +24,7 @@ from univs.formats.label_maps import label_files, read_ids, video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Expression, Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.formats.truth_files import truth_folders
 from univs.masks.mask_files import write_objects
 from univs.results import FrameResult
 from univs.texts import decode_text
@@ -204,3 +205,7 @@ def spoken_by(recording: Recording) -> dict[str, list[int]]:
             raise UserError(f"{recording.name}: the expression {said.key!r} is of no annotator; expected anno_0/NUMBER")
         found.setdefault(annotator, []).append(number)
     return found
+
+
+truth = partial(truth_folders, home="Annotations_unsupervised/480p/{}", names="ImageSets/2017/val.txt")
+"""What its scorer takes (see `univs.formats.truth_files`)."""

@@ -27,6 +27,7 @@ from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import MOST_OBJECTS, paint
 from univs.formats.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.formats.truth_files import link
 from univs.masks.mask_files import write_labels
 from univs.masks.rle import own_size
 from univs.results import FrameResult, encode_rle
@@ -182,3 +183,16 @@ class ExpressionFolders(VideoFolders):
         for number, said in enumerate(recording.expressions, 1):
             mask = mask_of(result, number).astype(np.uint8) * 255
             write_picture(inside(folder, said.key) / frame_file(recording, result.frame_index), mask)
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: meta_expressions.json and mask_dict.json, where somebody has them beside each other."""
+    home = data.root / "meta_expressions" / data.split
+    if not (home / "mask_dict.json").is_file():
+        return None
+    content = read_json(home / "meta_expressions.json", data.name, ("videos",))
+    names = {recording.name for recording in recordings}
+    videos = {name: video for name, video in content["videos"].items() if name in names}
+    write_json(folder / "meta_expressions.json", {**content, "videos": videos})
+    link(folder / "mask_dict.json", home / "mask_dict.json")
+    return folder

@@ -6,7 +6,7 @@ Annotations has the frames on which objects first appear, these alone, and Annot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from univs.formats.label_pixels import read_indices
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
+from univs.formats.truth_files import link
 from univs.masks.mask_files import write_labels
 from univs.vocabularies.vocabulary import vocabulary
 
@@ -117,3 +118,15 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     write_json(home / CLASS_FILE, classes)
     if split != "train":
         write_json(home / "meta.json", {"videos": frames_of})
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: Annotations_gt, Annotations and obj_class.json."""
+    home = data.root / data.split
+    if not (home / "Annotations_gt").is_dir():
+        return None
+    for recording in recordings:
+        for name in ("Annotations_gt", "Annotations"):
+            link(folder / name / recording.name, home / name / recording.name)
+    link(folder / "obj_class.json", home / "obj_class.json")
+    return folder

@@ -34,6 +34,7 @@ from univs.formats.panoptic_png import (
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
+from univs.formats.truth_files import link
 from univs.formats.vipseg_raw import CATEGORIES, TITLE, read_raw
 from univs.results import FrameResult
 from univs.video.pictures import write_picture
@@ -195,3 +196,15 @@ class PanopticVideos:
 
     def finish(self, recordings: Sequence[Recording]) -> None:
         self._parts.assemble(recordings, self.pred / "pred.json", '{"annotations": ', "}\n")
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: panoptic_gt_VIPSeg_val.json and panomasksRGB, where the set lies in its converted form."""
+    if data.file is None or not (data.file.parent / "panomasksRGB").is_dir():
+        return None
+    content = read_json(data.file, data.name, ("videos", "annotations", "categories"))
+    names = {recording.name for recording in recordings}
+    rows = [row for row in content["annotations"] if row["video_id"] in names]
+    write_json(folder / FILE.format("val"), {**content, "annotations": rows})
+    link(folder / "panomasksRGB", data.file.parent / "panomasksRGB")
+    return folder

@@ -22,6 +22,7 @@ from univs.formats.label_maps import frame_stems, label_files, video_name, write
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.formats.truth_files import truth_folders
 from univs.video.pictures import write_picture
 from univs.vocabularies.vocabulary import vocabulary
 
@@ -80,3 +81,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         names.append(name)
     write_lines(root / f"{split}.txt", names)
     write_json(root / CLASS_FILE, {OTHERS: "0", **{name: str(number) for number, name in codes.classes.items()}})
+
+
+truth = partial(truth_folders, home="data/{}/mask", names="val.txt")
+"""What its scorer takes (see `univs.formats.truth_files`)."""

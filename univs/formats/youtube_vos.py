@@ -6,7 +6,7 @@ them (as in `univs score youtube_vos`), it holds the label maps of all annotated
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from univs.formats.label_maps import (
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
+from univs.formats.truth_files import link
 from univs.masks.mask_files import write_labels
 
 EVERY = 5
@@ -121,3 +122,17 @@ def _objects(sample: VideoSample, stems: list[str]) -> dict[str, dict[str, Any]]
             thing = {"category": sample.categories.get(number, "object"), "frames": []}
             objects.setdefault(str(number), thing)["frames"].append(stem)
     return dict(sorted(objects.items(), key=lambda item: int(item[0])))
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: valid/meta.json, valid/Annotations_gt and seen_categories.json, where somebody has them."""
+    home, seen = data.root / data.split, data.root / "seen_categories.json"
+    if not (home / "Annotations_gt").is_dir() or not seen.is_file():
+        return None
+    meta = read_json(home / "meta.json", data.name, ("videos",))
+    chosen = {recording.name for recording in recordings}
+    videos = {name: video for name, video in meta["videos"].items() if name in chosen}
+    write_json(folder / "valid" / "meta.json", {**meta, "videos": videos})
+    link(folder / "valid" / "Annotations_gt", home / "Annotations_gt")
+    link(folder / "seen_categories.json", seen)
+    return folder

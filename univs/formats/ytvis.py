@@ -24,6 +24,7 @@ from univs.formats.painting import box_of, compact, number_objects, paint, run_l
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_of, thing_ids
+from univs.formats.truth_files import part_of
 from univs.results import TrackSpool, encode_rle
 from univs.video.pictures import write_picture
 
@@ -210,3 +211,14 @@ class Tracks:
                     "score": track.score,
                     "segmentations": list(track.segmentations),
                 }
+
+
+def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:
+    """For the scorer: the set's own file, or the part of it that is about these videos."""
+    if data.file is None or not any(recording.annotated for recording in recordings):
+        return None
+    content = read_json(data.file, data.name, ("videos", "annotations"))
+    keys = {recording.key for recording in recordings}
+    videos = [row for row in content["videos"] if row["id"] in keys]
+    rows = [row for row in content["annotations"] if row["video_id"] in keys]
+    return part_of(data.file, folder / "truth.json", content, {"videos": videos, "annotations": rows})

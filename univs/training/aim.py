@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE = 255
+from univs.masks.meanings import IGNORE
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from univs.losses import (
     soft_dice_loss,
 )
 from univs.masks.aggregation import soft_aggregate
+from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
-from univs.training.aim import IGNORE, Aim, read_aim
+from univs.training.aim import Aim, read_aim
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
 

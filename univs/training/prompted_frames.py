@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from univs.losses import CriterionWeights, prompt_losses, set_losses
+from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import DenseMemory, MemoryKey
 from univs.models.features import ImageFeatures
 from univs.models.univs import UniVS
-from univs.training.aim import IGNORE
 from univs.training.prompt_batch import encode_prompts
 
 

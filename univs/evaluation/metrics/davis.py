@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from univs.masks.meanings import IGNORE
+
 BoolMask = NDArray[np.bool_]
-IGNORE = 255
 
 
 def jaccard(prediction: BoolMask, truth: BoolMask) -> float:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
-from univs.evaluation.metrics.davis import IGNORE, measure_objects, measure_pairs, summarize
+from univs.evaluation.metrics.davis import measure_objects, measure_pairs, summarize
 from univs.evaluation.metrics.score_files import Labels, frame_names, need_folder, need_frames, read_labels
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.formats.davis import sequence_names
+from univs.masks.meanings import IGNORE
 
 MEASURES = ("J", "F")
 PARTS = ("Mean", "Recall", "Decay")

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from univs.evaluation.metrics.tallies import Tally
+from univs.masks.meanings import IGNORE
 
-IGNORE = 255
 Labels = NDArray[np.integer]
 Masks = Mapping[int, NDArray[np.bool_]]
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from univs.evaluation.metrics.davis import IGNORE, ObjectScore, SemiSupervised
+from univs.evaluation.metrics.davis import ObjectScore, SemiSupervised
 from univs.evaluation.metrics.score_printing import print_whole
 from univs.evaluation.metrics.scores import Scores
 from univs.evaluation.run.benchmark import Figure
@@ -20,6 +20,7 @@ from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.records import VideoRecord
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
+from univs.masks.meanings import IGNORE
 from univs.results import FrameResult
 
 FIGURES = (Figure("J&F", "j_and_f", 1), Figure("J", "j", 1), Figure("F", "f", 1))

@@ -13,9 +13,9 @@ from rich.console import Console
 from univs.evaluation.metrics.score_printing import print_table, score_with_progress
 from univs.evaluation.metrics.scores import METRICS, Scores
 from univs.evaluation.run.records import VideoRecord
-from univs.evaluation.run.truth import Truth
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
+from univs.formats.truth_files import Truth
 
 FEW_VIDEOS = 8
 """Fewer videos are scored by this process: another one takes seconds to start."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from univs.evaluation.run import truth
 from univs.evaluation.run.benchmark import Benchmark, Figure
 from univs.evaluation.run.official_metric import OfficialMetric
 from univs.evaluation.run.questions import ask_classes, ask_described, ask_named_and_shown, ask_shown
@@ -12,10 +11,14 @@ from univs.formats import (
     camvid,
     class_maps,
     coco_panoptic,
+    davis,
     kitti_mots,
     ref_davis,
     ref_youtube_vos,
+    viposeg,
     vipseg,
+    vspw,
+    youtube_vos,
     ytvis,
 )
 from univs.formats.answer_writer import MaskFolders
@@ -39,7 +42,7 @@ VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
 
 BENCHMARKS: dict[str, Benchmark] = {
     name: Benchmark(
-        name, "vis", ask_classes, ytvis.Tracks, OfficialMetric("youtube_vis", truth.youtube_vis), TUBES, VIS_SERVER
+        name, "vis", ask_classes, ytvis.Tracks, OfficialMetric("youtube_vis", ytvis.truth), TUBES, VIS_SERVER
     )
     for name in ("ytvis19", "ytvis21", "ovis")
 }
@@ -49,7 +52,7 @@ BENCHMARKS |= {
         "vss",
         ask_classes,
         class_maps.ClassFolders,
-        OfficialMetric("vspw", truth.vspw, {"labels": "raw"}),
+        OfficialMetric("vspw", vspw.truth, {"labels": "raw"}),
         (Figure("mIoU", "mIoU"), Figure("fwIoU", "fwIoU"), Figure("mVC8", "mVC8"), Figure("mVC16", "mVC16")),
     ),
     "vipseg": Benchmark(
@@ -57,7 +60,7 @@ BENCHMARKS |= {
         "vps",
         ask_classes,
         vipseg.PanopticVideos,
-        OfficialMetric("vipseg_vpq_stq", truth.vipseg),
+        OfficialMetric("vipseg_vpq_stq", vipseg.truth),
         (
             Figure("VPQ", "VPQ", 1),
             Figure("VPQ things", "VPQ things", 1),
@@ -70,7 +73,7 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         MaskFolders,
-        OfficialMetric("davis2017_semisupervised", truth.davis),
+        OfficialMetric("davis2017_semisupervised", davis.truth),
         J_AND_F,
         server=Server(("test-dev", "test-challenge"), masks_of_objects),
     ),
@@ -79,7 +82,7 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         MaskFolders,
-        OfficialMetric("davis2017_semisupervised", truth.davis),
+        OfficialMetric("davis2017_semisupervised", davis.truth),
         J_AND_F,
         server=Server(("valid",), masks_of_objects),
     ),
@@ -90,7 +93,7 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         MaskFolders,
-        OfficialMetric("youtube_vos", truth.youtube_vos),
+        OfficialMetric("youtube_vos", youtube_vos.truth),
         YOUTUBE_VOS,
         VOS_SERVER,
     )
@@ -102,7 +105,7 @@ BENCHMARKS |= {
         "vos",
         ask_shown,
         burst.GivenTracks,
-        OfficialMetric("burst", truth.burst, {"task": "exemplar_guided"}),
+        OfficialMetric("burst", burst.truth, {"task": "exemplar_guided"}),
         (Figure("HOTA", "HOTA all", 1), Figure("common", "HOTA common", 1), Figure("uncommon", "HOTA uncommon", 1)),
     ),
     "ref_davis17": Benchmark(
@@ -110,7 +113,7 @@ BENCHMARKS |= {
         "refvos",
         ask_described,
         ref_davis.AnnotatorFolders,
-        OfficialMetric("ref_davis17", truth.davis_unsupervised),
+        OfficialMetric("ref_davis17", ref_davis.truth),
         J_AND_F,
     ),
     "ref_ytvos": Benchmark(
@@ -118,7 +121,7 @@ BENCHMARKS |= {
         "refvos",
         ask_described,
         ref_youtube_vos.ExpressionFolders,
-        OfficialMetric("ref_expressions", truth.expressions),
+        OfficialMetric("ref_expressions", ref_youtube_vos.truth),
         tuple(Figure(name, name) for name in ("J&F", "J", "F")),
         server=Server(("valid", "test"), masks_of_expressions, "Annotations/"),
     ),
@@ -127,7 +130,7 @@ BENCHMARKS |= {
         "pvos",
         ask_named_and_shown,
         MaskFolders,
-        OfficialMetric("viposeg_pvos", truth.viposeg),
+        OfficialMetric("viposeg_pvos", viposeg.truth),
         (Figure("G", "G"), *VIPOSEG_GROUPS, Figure("decay", "decay", 1)),
     ),
     "kitti_mots": Benchmark(
@@ -135,7 +138,7 @@ BENCHMARKS |= {
         "vis",
         ask_classes,
         kitti_mots.TrackLines,
-        OfficialMetric("kitti_mots", truth.kitti_mots),
+        OfficialMetric("kitti_mots", kitti_mots.truth),
         tuple(Figure(f"{key} {name}", f"{key} {name}") for name in ("car", "pedestrian") for key in ("HOTA", "sMOTSA")),
     ),
     "coco_panoptic": Benchmark(
@@ -143,7 +146,7 @@ BENCHMARKS |= {
         "vps",
         ask_classes,
         coco_panoptic.PanopticImages,
-        OfficialMetric("panoptic_quality", truth.coco_panoptic),
+        OfficialMetric("panoptic_quality", coco_panoptic.truth),
         (Figure("PQ", "PQ"), Figure("PQ things", "PQ things"), Figure("PQ stuff", "PQ stuff")),
     ),
     "camvid": Benchmark(
@@ -151,7 +154,7 @@ BENCHMARKS |= {
         "vss",
         ask_classes,
         camvid.ClassFiles,
-        OfficialMetric("camvid", truth.single_maps),
+        OfficialMetric("camvid", camvid.truth),
         (Figure("mIoU", "mIoU"), Figure("accuracy", "pixel_accuracy")),
     ),
 }
