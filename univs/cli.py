@@ -11,10 +11,11 @@ from typing import NoReturn
 
 from univs import __version__
 from univs.allocator import keep_freed_memory
+from univs.commands.argument_types import a_path, a_short_side
 from univs.commands.datasets import add_arguments as add_datasets_arguments
 from univs.commands.score import add_arguments as add_score_arguments
 from univs.commands.synth import add_arguments as add_synth_arguments
-from univs.errors import UserError
+from univs.errors import UserError, lacks_memory
 from univs.terminal import prepare_streams
 
 
@@ -39,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        return _fail("there is not enough memory for this; a smaller size takes less. What was finished stays")
     except KeyboardInterrupt:
         print("univs: interrupted; what was finished stays", file=sys.stderr)
         return 130
@@ -50,20 +55,13 @@ def _fail(message: str) -> int:
     return 2
 
 
-def _pixels(text: str) -> int:
-    """A number of pixels; 0 stands for a frame's own."""
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels, such as 480, or 0 for the frames' own")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="univs", description="Follow objects through videos.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"univs {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_segment(commands)
     demo = commands.add_parser("demo", help="follow objects through two built-in clips", allow_abbrev=False)
-    demo.add_argument("--out", type=Path, default=Path("univs-demo"), help="folder to write to (default: univs-demo)")
+    demo.add_argument("--out", type=a_path, default=Path("univs-demo"), help="folder to write to (default: univs-demo)")
     demo.set_defaults(run=_demo, takes_rest=False)
     for name, run, text in (
         ("train", _train, "train a model: stage=... data=... and other Hydra overrides of configs/train.yaml"),
@@ -79,11 +77,15 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     extract.add_argument("input", metavar="VIDEO", help="a video file, a folder of frames, a glob or a camera index")
-    extract.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    extract.add_argument("--out", type=a_path, required=True, metavar="DIR", help="folder to write to")
     extract.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
     extract.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     extract.add_argument(
-        "--size", type=_pixels, default=0, metavar="SHORT_SIDE", help="scale the frames' short side to so many pixels"
+        "--size",
+        type=a_short_side,
+        default=0,
+        metavar="SHORT_SIDE",
+        help="scale the frames' short side to so many pixels",
     )
     extract.set_defaults(run=_extract, takes_rest=False)
     score = commands.add_parser("score", help="official figures of predictions in their layout", allow_abbrev=False)
@@ -117,7 +119,9 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    command.add_argument("--out", type=Path, default=Path("univs-out"), help="folder to write to (default: univs-out)")
+    command.add_argument(
+        "--out", type=a_path, default=Path("univs-out"), help="folder to write to (default: univs-out)"
+    )
     prompts = command.add_argument_group("prompts (each may be repeated)")
     prompts.add_argument(
         "--mask",
@@ -149,7 +153,7 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument(
         "--size",
-        type=_pixels,
+        type=a_short_side,
         metavar="SHORT_SIDE",
         help="short side in pixels at which the model looks at the frames, large or small; 0: their own; left out: "
         "what it was made for (480 for tiny). Less is faster. Masks have the frames' own size",

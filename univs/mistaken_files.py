@@ -71,4 +71,7 @@ def _is_text(head: bytes) -> bool:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        try:
+            return file.read(_HEAD)
+        except OSError as error:  # of a disk that fails; the system does not say of which file
+            raise OSError(error.errno, error.strerror, str(path)) from error

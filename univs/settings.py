@@ -105,6 +105,9 @@ class Is:
     what: str
 
 
+LARGEST_SIDE = 8192
+"""Of the short side at which frames are looked at, pixels: more takes more memory than machines have."""
+
 Text = Annotated[str, NotEmpty()]
 Count = Annotated[int, Within(1)]
 CountFromZero = Annotated[int, Within(0)]
@@ -113,7 +116,8 @@ Weight = Annotated[float, Within(0)]
 Share = Annotated[float, Within(0, 1)]
 Seed = Annotated[int, Within(0, 2**32 - 1)]
 Workers = Annotated[int, Is("the number of processes"), Within(0, 256)]
-ShortSide = Annotated[int, Is("the short side in pixels"), Within(1, 8192)]
+ShortSide = Annotated[int, Is("the short side in pixels"), Within(1, LARGEST_SIDE)]
+ShortSideOrOwn = Annotated[int, Is("the short side in pixels, or 0 for the frame's own,"), Within(0, LARGEST_SIDE)]
 Device = Annotated[str, Matches(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or one GPU, such as cuda:1")]
 
 

@@ -111,3 +111,15 @@ def test_a_video_that_would_be_replaced_is_refused(tmp_path: Path, source: str) 
     with pytest.raises(UserError, match="would be replaced"):
         refuse_own_input(str(tmp_path / "out" / source), tmp_path / "out")
     refuse_own_input(str(tmp_path / "out" / "frames"), tmp_path / "out")
+    refuse_own_input(str(tmp_path / "out" / "video.mp4"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(("source", "out"), [("v", "v"), ("v/*.png", "v"), ("v", "w/../v"), ("v/", "link")])
+def test_results_do_not_come_among_the_frames(tmp_path: Path, source: str, out: str) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "w").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "v")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UserError, match="is that of the frames; name another --out"):
+        refuse_own_input(f"{tmp_path}/{source}", tmp_path / out)
+    refuse_own_input(f"{tmp_path}/{source}", tmp_path / "loop")

@@ -33,21 +33,41 @@ def test_glob_chooses_frames(tmp_path: Path) -> None:
         open_video(str(tmp_path / "v" / "c*.png"))
 
 
-def test_frames_of_another_size_are_refused_where_they_come(tmp_path: Path) -> None:
+def test_frames_of_another_size_are_refused_before_the_first_is_answered(tmp_path: Path) -> None:
     write_frames(tmp_path / "v", ["0.png", "1.png"])
     Image.new("RGB", (14, 9)).save(tmp_path / "v" / "2.png")
-    frames = iter(open_video(tmp_path / "v"))
-    assert len([next(frames), next(frames)]) == 2
-    with pytest.raises(UserError, match=r"frame 2 of .* is 14x9 pixels, the first is 13x9"):
-        next(frames)
+    with pytest.raises(UserError, match=r"2\.png is 14x9 pixels, the first frame 0\.png is 13x9"):
+        open_video(tmp_path / "v")
 
 
-def test_broken_frame_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif"])
+@pytest.mark.parametrize("share", [0, 0.1, 0.6, 0.95])
+def test_a_cut_frame_is_named_before_the_first_is_answered(tmp_path: Path, suffix: str, share: float) -> None:
     write_frames(tmp_path / "v", ["0.png", "1.png"])
-    whole = (tmp_path / "v" / "0.png").read_bytes()
-    (tmp_path / "v" / "2.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"cannot read the picture .*2\.png"):
-        list(open_video(tmp_path / "v"))
+    last = tmp_path / "v" / f"2{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
+    Image.fromarray(noise).save(last)
+    assert open_video(tmp_path / "v").num_frames == 3
+    whole = last.read_bytes()
+    last.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(UserError, match=rf"cannot read the picture .*2\{suffix}"):
+        open_video(tmp_path / "v")
+
+
+def test_links_to_nothing_are_named_and_folders_passed_over(tmp_path: Path) -> None:
+    write_frames(tmp_path / "v", ["0.png", "1.png"])
+    (tmp_path / "v" / "3.png").mkdir()
+    assert open_video(tmp_path / "v").num_frames == 2
+    (tmp_path / "v" / "2.png").symlink_to("nothing")
+    with pytest.raises(UserError, match=r"2\.png \(a link to nothing\) does not exist"):
+        open_video(tmp_path / "v")
+
+
+def test_masks_among_the_frames_are_not_taken_for_frames(tmp_path: Path) -> None:
+    write_frames(tmp_path / "v", ["0.jpg", "1.jpg", "0.png"])
+    with pytest.raises(UserError, match=r"0\.jpg and 0\.png have one name: which .* the frame\?.* such as .*\*\.jpg"):
+        open_video(tmp_path / "v")
+    assert open_video(str(tmp_path / "v" / "*.jpg")).num_frames == 2
 
 
 def test_folder_without_frames(tmp_path: Path) -> None:

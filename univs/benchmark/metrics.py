@@ -14,6 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from univs.benchmark.arguments import Parser
+from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_files import need_folder, read_json
 from univs.evaluation.metrics.scores import METRICS
@@ -32,7 +33,7 @@ PATHS = {
 def main(argv: Sequence[str]) -> int:
     """Print the table. Raises UserError for options and folders that cannot be used."""
     parser = Parser("univs benchmark metrics", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of timing.json and large/")
+    parser.add_argument("--root", type=a_path, required=True, metavar="DIR", help="folder of timing.json and large/")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes at most (default: 2)")
     options = parser.parse_args(argv)
     if options.workers < 1:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import print_whole
 from univs.terminal import plain_console, progress_bar
@@ -24,7 +25,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(metavar="check")
     check = actions.add_parser("check", help="say what is missing or unreadable", allow_abbrev=False)
     check.add_argument("name", metavar="NAME", help="of the set (univs datasets)")
-    check.add_argument("root", metavar="ROOT", type=Path, help="the folder it lies in")
+    check.add_argument("root", metavar="ROOT", type=a_path, help="the folder it lies in")
     check.add_argument("--split", help="only this one (default: every one that is there)")
     check.add_argument("--json", action="store_true", help="print what was found as JSON in place of the table")
     check.set_defaults(run=run_check)

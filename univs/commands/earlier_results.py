@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -62,8 +64,13 @@ def left_in(folder: Path) -> str:
 
 
 def refuse_own_input(source: str, folder: Path) -> None:
-    """Raises UserError if a video (file, folder or glob) is among the files that a run into the folder replaces."""
-    given = Path(source).resolve()
-    own = [folder.resolve() / place for place in FILES if place != "."]
-    if given == folder.resolve() / "overlay.mp4" or any(place in (given, *given.parents) for place in own):
+    """Raises UserError if a video (file, folder or glob) is among the files that a run into the folder replaces.
+
+    Nor may the folder be that of the frames: what a run writes there would be among them the next time.
+    """
+    given, out = Path(os.path.realpath(source)), Path(os.path.realpath(folder))
+    own = [out / place for place in FILES if place != "."]
+    if given == out / "overlay.mp4" or any(place in (given, *given.parents) for place in own):
         raise UserError(f"{source} lies in the output folder {folder} and would be replaced; name another --out")
+    if out in (given, given.parent if glob.has_magic(source) and not given.exists() else given):
+        raise UserError(f"the output folder {folder} is that of the frames; name another --out")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
+from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import plain, print_table, score_with_progress
 from univs.evaluation.metrics.scores import METRICS, Metric, find_metric
@@ -17,8 +17,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.description = f"Scores predictions in the official layout.\n\n{metric_list()}"
     command.add_argument("metric", metavar="METRIC", help="one of the metrics above, or an alias")
-    command.add_argument("--gt", type=Path, required=True, metavar="PATH", help="ground truth")
-    command.add_argument("--pred", type=Path, required=True, metavar="PATH", help="predictions")
+    command.add_argument("--gt", type=a_path, required=True, metavar="PATH", help="ground truth")
+    command.add_argument("--pred", type=a_path, required=True, metavar="PATH", help="predictions")
     command.add_argument("--task", metavar="TASK", help="which task of a benchmark that has several")
     command.add_argument("--labels", metavar="FORM", help="vspw: raw, if the true maps are as they are downloaded")
     command.add_argument("--workers", type=int, metavar="N", help="processes at most (default: one per core)")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from univs.claim import MARK, claim_folder
+from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.terminal import counted, plain_console
 
@@ -24,7 +25,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "be tried with nothing downloaded."
     )
     command.add_argument("--format", required=True, metavar="NAME", help="a set (univs datasets)")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that is empty or not there")
+    command.add_argument("--out", type=a_path, required=True, metavar="DIR", help="a folder that is empty or not there")
     command.add_argument("--videos", type=int, default=10, metavar="N", help="so many clips (default: 10)")
     command.add_argument("--split", help="of the set (default: the one to evaluate on); train has no unseen nouns")
     command.add_argument("--frames", type=int, default=8, metavar="N", help="of a clip (default: 8)")

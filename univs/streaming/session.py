@@ -18,7 +18,7 @@ from univs.models.prepared import prepared
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
-from univs.settings import Count, Setting, check_value, settings_of
+from univs.settings import Count, Setting, ShortSideOrOwn, check_value, settings_of
 from univs.streaming.clip_schedule import ClipSchedule
 from univs.streaming.loop import Loop
 from univs.streaming.tasks import TASKS, Task
@@ -71,8 +71,7 @@ class Session:
     ) -> None:
         if isinstance(task, str) and task not in TASKS:
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
-        if size is not None and size < 0:
-            raise UserError(f"size is the short side in pixels, or 0 for the frame's own, not {size}")
+        check_value("size", size, ShortSideOrOwn | None)
         self._model = prepared(model, precision, compiled)
         self.task = TASKS[task] if isinstance(task, str) else task
         brought: dict[str, Any] = model.config.get("streaming", {})

@@ -9,7 +9,15 @@ from pathlib import Path
 from PIL import Image
 
 from univs.errors import UserError
-from univs.video.pictures import decoded, number_of_pictures, one_line_errors, read_rgb, to_rgb
+from univs.video.pictures import (
+    check_picture,
+    decoded,
+    glance_at,
+    number_of_pictures,
+    one_line_errors,
+    read_rgb,
+    to_rgb,
+)
 from univs.video.reader import DEFAULT_FPS, Frame, VideoReader
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -23,8 +31,21 @@ class ImageReader(VideoReader):
         self._paths = sorted(paths, key=_natural_key)
         if not self._paths:
             raise UserError(f"{name} holds no frames; expected images ({' '.join(sorted(IMAGE_SUFFIXES))})")
-        self.size = read_rgb(self._paths[0]).shape[:2]
+        named: dict[Path, Path] = {}
+        for path in self._paths:
+            if (other := named.setdefault(path.with_suffix(""), path)) != path:
+                raise UserError(
+                    f"{other} and {path.name} have one name: which of them is the frame? Put masks into a folder of "
+                    f"their own, or give a glob, such as {path.parent / ('*' + other.suffix)}"
+                )
+        self.size = check_picture(self._paths[0])
         self.num_frames = len(self._paths)
+        for path in self._paths[1:]:  # what is wrong is said before the first frame is answered, not after hours
+            if (size := glance_at(path)) != self.size:
+                raise UserError(
+                    f"{path} is {size[1]}x{size[0]} pixels, the first frame {self._paths[0].name} is "
+                    f"{self.size[1]}x{self.size[0]}; all frames of a video must have one size"
+                )
 
     def frames(self) -> Iterator[Frame]:
         return map(read_rgb, self._paths)
@@ -72,7 +93,7 @@ def is_image(path: Path) -> bool:
 
 def list_images(folder: Path) -> list[Path]:
     """The image files directly in a folder."""
-    return [path for path in folder.iterdir() if is_image(path) and path.is_file()]
+    return [path for path in folder.iterdir() if is_image(path) and not path.is_dir()]
 
 
 def _natural_key(path: Path) -> list[tuple[int, int, str]]:

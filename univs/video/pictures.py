@@ -70,10 +70,10 @@ def open_picture(path: str | os.PathLike[str], what: str, expected: str = "an im
 
     what, expected: "picture", "mask" or the like and what would be right in its place, for messages.
     """
+    if os.path.isdir(path):
+        raise UserError(f"the {what} {path} is a folder; expected {expected}")
     with one_line_errors(path, what, expected), Image.open(path) as image:
-        pages = number_of_pictures(image)
-        if pages > 1:
-            raise UserError(f"the {what} {path} holds {pages} pictures; expected one, or each in a file of its own")
+        _refuse_several(image, path, what)
         return decoded(image, path, what)
 
 
@@ -94,6 +94,7 @@ def number_of_pictures(image: Image.Image) -> int:
 def picture_sizes(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
     """(height, width) of a picture as it is seen and as it is stored, from the head of its file. UserError as above."""
     with one_line_errors(path, "picture"), Image.open(path) as image:
+        _refuse_several(image, path, "picture")
         return _sizes(image)
 
 
@@ -110,6 +111,24 @@ def check_picture(path: Path) -> tuple[int, int]:
             return size
     height, width, _ = read_rgb(path).shape
     return height, width
+
+
+def glance_at(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as it is seen, and whether its file is whole, as fast as can be told.
+
+    The end of a PNG, JPEG or WebP file says that it is whole; others are decoded. Raises UserError as `read_rgb`.
+    """
+    with one_line_errors(path, "picture"), open(path, "rb") as file:
+        head = file.read(12)
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - 12))
+        tail = file.read()
+    whole = (
+        (head.startswith(b"\x89PNG") and b"IEND" in tail)
+        or (head.startswith(b"\xff\xd8") and tail.endswith(b"\xff\xd9"))
+        or (head.startswith(b"RIFF") and int.from_bytes(head[4:8], "little") + 8 <= length)
+    )
+    return picture_sizes(path)[0] if whole else check_picture(path)
 
 
 def _sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -169,14 +188,21 @@ def one_line_errors(path: str | os.PathLike[str], what: str, expected: str = "an
     except UserError:
         raise
     except FileNotFoundError:
-        raise UserError(f"the {what} {path} does not exist") from None
+        link = f" (a link to {os.readlink(path)})" if os.path.islink(path) else ""
+        raise UserError(f"the {what} {path}{link} does not exist") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise UserError(f"the {what} {path} is {_size_of_bomb(path)} pixels; no more than {limit} are read") from None
     except Exception as error:  # decoders raise nearly anything for broken files: struct.error, KeyError, MemoryError
-        fault = download_fault(Path(path), "a picture")
+        fault = download_fault(Path(path), "a picture") if os.path.isfile(path) and os.access(path, os.R_OK) else None
         reason = f"it {fault}" if fault else " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"cannot read the {what} {path}: {reason}; expected {expected}") from None
+
+
+def _refuse_several(image: Image.Image, path: str | os.PathLike[str], what: str) -> None:
+    pages = number_of_pictures(image)
+    if pages > 1:
+        raise UserError(f"the {what} {path} holds {pages} pictures; expected one, or each in a file of its own")
 
 
 def _refuse_planes(image: Image.Image, packing: str, path: str | os.PathLike[str], what: str) -> None:

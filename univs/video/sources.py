@@ -34,6 +34,8 @@ def open_video(source: Source | VideoReader) -> VideoReader:
     if isinstance(source, int):
         return _camera(source)
     path, text = Path(source), os.fspath(source)
+    if not text:
+        raise UserError("the video has no name; give a video file, a folder of frames, a glob or a camera index")
     if path.is_dir():
         images = list_images(path)
         return _open_all(images, text) if images else _open_file(_only_video(path))
@@ -41,9 +43,11 @@ def open_video(source: Source | VideoReader) -> VideoReader:
         return _open_file(path)
     if text.isascii() and text.isdigit():
         return _camera(int(text))
+    if path.exists():
+        raise UserError(f"{text} is no file but a device or a pipe; save the video to a file first")
     if not glob.has_magic(text):
         raise UserError(f"{text} does not exist; give a video file, a folder of frames, a glob or a camera index")
-    matches = [Path(match) for match in glob.glob(text, recursive=True) if Path(match).is_file()]
+    matches = [Path(match) for match in glob.glob(text, recursive=True) if not Path(match).is_dir()]
     images = [match for match in matches if is_image(match)]
     if images:
         return _open_all(images, text)

@@ -1,0 +1,24 @@
+"""Kinds of arguments on the command line, for argparse."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from univs.settings import LARGEST_SIDE
+
+
+def a_path(text: str) -> Path:
+    """The path that an argument names. An empty one would be the folder that one is in."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; expected a path, such as . for the folder you are in")
+    return Path(text)
+
+
+def a_short_side(text: str) -> int:
+    """A number of pixels; 0 stands for a frame's own."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= LARGEST_SIDE):
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.40} is no number of pixels up to {LARGEST_SIDE}, such as 480, or 0 for the frames' own"
+        )
+    return int(text)
