@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,20 @@ import torch
 pytest.importorskip("cv2")
 
 from univs.data import TrainingClips, VideoSample, build_clips, collate_clips  # noqa: E402
-from univs.data.clips import choose_targets  # noqa: E402
+from univs.data import clips as clips_module  # noqa: E402
+from univs.data.clips import (  # noqa: E402
+    ClipSettings,
+    PromptDraws,
+    VideoSource,
+    choose_targets,
+    listed_objects,
+    prompt_clip,
+    spread,
+    stack_prompts,
+)
 from univs.data.composites import Scene, composite_scene  # noqa: E402
+from univs.data.prompt_drawing import draw_prompts  # noqa: E402
+from univs.data.video_scenes import SampleVideo  # noqa: E402
 from univs.data.warps import opencv  # noqa: E402
 from univs.errors import UserError  # noqa: E402
 
@@ -148,3 +161,169 @@ def test_missing_opencv_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UserError, match=r"pip install univs\[train\]"):
         opencv()
     opencv.cache_clear()
+
+
+class Counting:
+    """Videos of four frames whose brightness is 40 times their index; object 2 sits still."""
+
+    def __init__(self, complete: bool = True) -> None:
+        self.complete = complete
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> VideoSample:
+        labels = np.zeros((4, 64, 64), np.uint8)
+        labels[:, 20:44, 20:44] = 2
+        labels[:, :, :3] = 255
+        return VideoSample(
+            np.repeat((40 * np.arange(4, dtype=np.uint8))[:, None, None, None], 64 * 64 * 3, 1).reshape(4, 64, 64, 3),
+            labels, complete=self.complete,
+        )  # fmt: skip
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> TrainingClips:
+    """Clips of `Counting` alone, colours left as they are."""
+    monkeypatch.setattr(clips_module, "degrade", lambda frames, rng: np.ascontiguousarray(frames))
+    return TrainingClips(
+        ClipSettings({"count": 1.0}, **{"frames": 3, "size": 32, **settings}), extra={"count": Counting()}
+    )
+
+
+def test_half_of_the_clips_run_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counting(monkeypatch)
+    ways = [np.sign(np.diff(made[index].frames[:, 0, 0, 0].astype(int))) for index in range(60)]
+    assert all(abs(way.sum()) == 2 for way in ways) and 0.3 < np.mean([way[0] < 0 for way in ways]) < 0.7
+
+
+def test_targets_and_prompts_are_those_of_the_first_frame(clips: TrainingClips) -> None:
+    for index in range(30):
+        clip = clips[index]
+        assert set(clip.first.ids.tolist()) - {0} == set(clip.targets)
+        assert all((clip.labels[0] == number).any() for number in clip.targets)
+        assert len(clip.anew) == 2
+        for prompts, labels in zip(clip.anew, (clip.labels[0], clip.labels[2]), strict=True):
+            assert all((labels == number).sum() >= 64 for number in prompts.ids if number)
+
+
+def test_a_clip_says_whether_all_objects_are_labelled_and_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counting(monkeypatch)
+    assert made[0].complete and made[0].kind == "count"
+    made.extra["count"] = Counting(complete=False)
+    assert not made[0].complete and len(made) == 1_000_000
+    for index in (-1, 1_000_000):
+        with pytest.raises(IndexError):
+            made[index]
+    with pytest.raises(UserError, match="100 clips drawn, none with an object on its first frame"):
+        made.changed(least_share=1.1)[0]
+
+
+def test_kinds_are_drawn_by_their_probabilities(clips: TrainingClips) -> None:
+    kinds = [clips.changed(frames=1, size=32)[index].kind for index in range(150)]
+    assert 0.1 < kinds.count("video") / 150 < 0.3 and 0.1 < kinds.count("worlds") / 150 < 0.3
+    photos = kinds.count("static") + kinds.count("composite")
+    assert 0.5 < kinds.count("composite") / photos < 0.8
+    static = clips.changed(probabilities={"photo": 1.0}, composite_share=0.0, frames=1, size=32)
+    assert {static[index].kind for index in range(10)} == {"static"}
+
+
+def test_videos_are_drawn_by_the_weight_of_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = SampleVideo(Worlds()[0]), SampleVideo(Counting()[0])
+    seen: list[tuple[object, object]] = []
+    monkeypatch.setattr(
+        clips_module, "video_scene", lambda video, rng, frames, size, *, gaps, pool: seen.append((video, gaps))
+    )
+    videos = [VideoSource([one], 3.0, (1, 2)), VideoSource([two], 1.0, (2, 4)), VideoSource([two], 0.0)]
+    made = TrainingClips(ClipSettings({"video": 1.0}), videos=videos)
+    assert len(made.videos) == 2
+    rng = np.random.default_rng(0)
+    assert {made.scene("video", rng)[1] for _ in range(300)} == {"video"}
+    assert abs(sum(video is one for video, _ in seen) / 300 - 0.75) < 0.08
+    assert {(video is one, gaps) for video, gaps in seen} == {(True, (1, 2)), (False, (2, 4))}
+
+
+def test_probabilities_without_a_source_or_all_zero() -> None:
+    for name, words in (("photo", "kind: photos, coco, regions or set"), ("video", "kind: videos or set")):
+        with pytest.raises(UserError, match=f"no source for {name}, drawn with 0.5; add a source of {name}s .{words}"):
+            TrainingClips(ClipSettings({name: 0.5}))
+    with pytest.raises(UserError, match=r"no source for moon, drawn with 2; set data.probabilities.moon=0"):
+        TrainingClips(ClipSettings({"moon": 2, "photo": 0}))
+    with pytest.raises(UserError, match="all are 0"):
+        TrainingClips(ClipSettings({"photo": 0}))
+
+
+def test_one_to_so_many_targets_larger_ones_more_often() -> None:
+    labels = np.zeros((1, 100, 100), np.uint8)
+    labels[0, :40, :40], labels[0, 50:70, :20], labels[0, 80:90, :10] = 1, 2, 3
+    scene = Scene(np.zeros((1, 100, 100, 3), np.uint8), labels, True)
+    rng = np.random.default_rng(0)
+    drawn = [choose_targets(scene, rng, 2, 0.003) for _ in range(400)]
+    assert abs(np.mean([len(ids) == 2 for ids in drawn]) - 0.5) < 0.08
+    single = [ids[0] for ids in drawn if len(ids) == 1]
+    for number, share in ((1, 4 / 7), (2, 2 / 7), (3, 1 / 7)):  # square roots of areas
+        assert abs(single.count(number) / len(single) - share) < 0.1
+    assert all(len(set(ids)) == len(ids) for ids in drawn)
+    assert {len(choose_targets(scene, rng, 9, 0.003)) for _ in range(60)} == {1, 2, 3}
+    assert {choose_targets(scene, rng, 1, 0.04)[0] for _ in range(40)} == {1, 2}
+
+
+def test_frames_are_spread_evenly() -> None:
+    assert [spread(*given) for given in ((4, 2), (4, 1), (5, 3), (3, 9), (1, 2))] == [
+        [0, 3], [0], [0, 2, 4], [0, 1, 2], [0]
+    ]  # fmt: skip
+
+
+def test_a_frame_without_objects_prompts_nothing() -> None:
+    labels = np.zeros((2, 64, 64), np.uint8)
+    labels[0, 10:40, 10:40] = 6
+    settings = ClipSettings({}, max_objects=3, prompts=PromptDraws({"box": 1.0}, {"point": 1.0}, 2, 5))
+    first, (start, end) = prompt_clip(np.random.default_rng(0), labels, (6,), settings)
+    assert first.ids.tolist() == [6, 0, 0] and first.boxes[0].any() and not first.points.any()
+    assert start.ids.tolist() == [6, 0, 0, 0, 0] and start.points[0].any() and not start.boxes.any()
+    assert not end.ids.any() and end.kinds.tolist() == [0] * 5
+
+
+def test_a_batch_holds_prompts_frame_after_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F = frames prompted anew times clips: time first, then clip; rows up to what any of them has."""
+    made = counting(monkeypatch, max_objects=3)
+    items = [made[index] for index in range(3)]
+    items[1] = dataclasses.replace(items[1], complete=False)
+    wide = items[2].labels.copy()
+    wide[2, 4:14, 8:28], wide[2, 20:30, 4:12] = 7, 9
+    items[2] = dataclasses.replace(items[2], labels=wide)
+    batch = collate_clips(items)
+    anew = batch["anew"]
+    assert anew["frame_index"].tolist() == [0, 1, 2, 6, 7, 8] and anew["complete"].tolist() == [0, 2, 3, 5]
+    assert anew["objects"].tolist()[:5] == [[2, 0, 0]] * 5
+    assert anew["objects"][5].tolist() == listed_objects(wide[2]).tolist() == [2, 7, 9][: len(listed_objects(wide[2]))]
+    for row, (time, clip) in enumerate((t, c) for t in (0, 1) for c in range(3)):
+        given = items[clip].anew[time]
+        for name in ("ids", "kinds", "boxes", "points", "signs"):
+            assert torch.equal(anew[name][row], torch.from_numpy(getattr(given, name)[:1]))
+        assert torch.equal(anew["strokes"][row], torch.from_numpy(given.strokes))
+    for b, item in enumerate(items):
+        assert batch["first"]["ids"][b].tolist() == [2] == list(item.targets)
+        assert torch.equal(batch["first"]["strokes"][b], torch.from_numpy(item.first.strokes))
+
+
+def test_stacked_prompts_have_at_least_one_row() -> None:
+    none = draw_prompts(np.random.default_rng(0), np.zeros((8, 8), np.uint8), [], {"box": 1.0}, 4)
+    two = draw_prompts(np.random.default_rng(0), np.eye(8, dtype=np.uint8) * 3 + 1, [4, 1], {"box": 1.0}, 4)
+    assert stack_prompts([none])["ids"].tolist() == [[0]]
+    assert stack_prompts([none, two])["ids"].tolist() == [[0, 0], [4, 1]]
+    assert stack_prompts([two], 3)["boxes"].shape == (1, 3, 4) and stack_prompts([two])["strokes"].shape == (1, 8, 8)
+
+
+def test_sources_become_photos_and_videos(photo_folder: Path, video_folder: Path) -> None:
+    sources: list[dict[str, Any]] = [
+        {"kind": "photos", "root": photo_folder, "weight": 2},
+        {"kind": "photos", "root": photo_folder, "weight": 6},
+        {"kind": "videos", "root": video_folder, "weight": 5, "gaps": [2, 3]},
+    ]
+    made = build_clips(sources, {"photo": 1, "video": 1}, cache_bytes=600, frames=5)
+    assert made.photos is not None and made.photos.weights.tolist() == [0.25, 0.75]
+    assert [source.capacity for source in made.photos.sources] == [300, 300]
+    (video,) = made.videos
+    assert video.weight == 5 and tuple(video.gaps) == (2, 3) and made.settings.frames == 5
+    sources[0]["weight"] = sources[1]["weight"] = 0
+    assert build_clips(sources, {"video": 1}).photos is None
