@@ -441,3 +441,97 @@ def test_a_copy_of_what_stands_in_the_photo_is_that_object(
     assert cast[0][0][0].area == disc(100, 140, 70, 50, 25).sum()
     composite_scene(pool(), scripted([0.9]), 1, SIZE)
     assert len(cast) == 2 and wanted[-1] in (1, 2, 3)
+
+
+class Asked(Exception):
+    """Ends a function where it has said what is asked here."""
+
+
+def asked_of(monkeypatch: pytest.MonkeyPatch, name: str, call: Callable[[np.random.Generator], object]) -> list[tuple]:
+    """What a function hands to another one of this module, over many seeds."""
+    found: list[tuple] = []
+
+    def caught(*given: object, **named: object) -> None:
+        found.append((*given, named))
+        raise Asked
+
+    monkeypatch.setattr(composites, name, caught)
+    for seed in range(500):
+        with pytest.raises(Asked):
+            call(np.random.default_rng(seed))
+    monkeypatch.undo()
+    return found
+
+
+def test_static_scenes_look_near_the_middle_of_their_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once to three times as wide as it, a tenth of that beside it."""
+    given = pool()
+    calls = asked_of(monkeypatch, "moving_view", lambda rng: static_scene(given, rng, 3, SIZE))
+    _, _, frames, size, focus, extent, bending, named = zip(*calls, strict=True)
+    assert set(frames) == {3} and set(size) == {SIZE} and all(n == {"liveliness": 1.3} for n in named)
+    wide = np.array(extent) / 50
+    assert 1 <= wide.min() < 1.05 and 2.85 < wide.max() <= 3 and np.median(wide) == pytest.approx(3**0.5, rel=0.08)
+    beside = (np.array(focus) - (70, 50)) / np.array(extent)[:, None]
+    assert np.abs(beside.mean(0)).max() < 0.02 and beside.std(0) == pytest.approx([0.1, 0.1], rel=0.15)
+    assert 0.005 <= min(bending) < 0.007 and 0.048 < max(bending) <= 0.05
+
+
+def test_composite_scenes_look_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = pool()
+    calls = asked_of(monkeypatch, "moving_view", lambda rng: composite_scene(given, rng, 3, SIZE))
+    focus, extent, bending, named = zip(*(call[4:] for call in calls), strict=True)
+    low, high = np.min(focus, 0) / (140, 100), np.max(focus, 0) / (140, 100)
+    assert low == pytest.approx([0.2, 0.2], abs=0.02) and high == pytest.approx([0.8, 0.8], abs=0.02)
+    assert min(extent) == pytest.approx(45, abs=2) and max(extent) == pytest.approx(110, abs=2)
+    assert 0 <= min(bending) < 0.001 and 0.019 < max(bending) <= 0.02 and named[0] == {"liveliness": 1.0}
+
+
+@pytest.mark.parametrize("liveliness", [0.5, 1.3])
+def test_views_move_as_lively_as_asked_for(monkeypatch: pytest.MonkeyPatch, liveliness: float) -> None:
+    photo = pool().sources[0][0]
+    calls = asked_of(
+        monkeypatch, "make_motion", lambda rng: moving_view(photo, rng, 7, SIZE, (70.0, 50.0), 60.0, 0.0, liveliness)
+    )
+    _, frames, start, scale, speed, growth, named = zip(*calls, strict=True)
+    assert set(frames) == {7} and all((s == 47.5).all() for s in start) and set(scale) == {SIZE / 60}
+    assert named[0] == {"mirrored": 0.5, "aspect": 1.0}
+    assert max(speed) <= 0.4 * SIZE and np.median(speed) == pytest.approx(np.log(2) * 0.08 * liveliness * SIZE, rel=0.2)
+    grown = np.array(growth) / 2  # a clip of seven frames goes twice as far
+    zooms = (grown > max(np.log(1.3), 0.05 + 0.3 * liveliness)).mean()
+    assert zooms < 0.12 * liveliness * 1.6 and zooms > 0.12 * liveliness * 0.5 and grown.max() < np.log(2.5) + 0.03
+    calm = grown[grown < np.log(1.3)]
+    assert np.median(calm) == pytest.approx(0.05, abs=0.025)
+    assert (calm - 0.05)[calm < 0.05].std() < 0.1 * liveliness and calm.min() < 0.05 - 0.15 * liveliness
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 200), (200, 60)])
+def test_long_photos_are_seen_in_a_window_of_three_to_two(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    photo = Photo(np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8))
+    for extent, want in ((150.0, np.sqrt(90 * 60)), (1.0, 21.0)):  # at least 0.35 of the shorter side
+
+        def look(rng: np.random.Generator, extent: float = extent) -> object:
+            return moving_view(photo, rng, 4, SIZE, (50.0, 50.0), extent, 0.0, 1.0)
+
+        call = asked_of(monkeypatch, "make_motion", look)[0]
+        assert call[3] == pytest.approx(SIZE / want)
+        wide = 60 / 90 if width > height else 90 / 60
+        assert call[-1]["aspect"] == pytest.approx(wide if extent > 1 else 1)
+
+
+def test_actors_move_and_grow_as_often_as_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = disc_cut(radius=20)
+    calls = asked_of(monkeypatch, "make_motion", lambda rng: make_actor(rng, 7, SIZE, cut, np.array([3.0, 4.0]), 12.0))
+    _, frames, start, scale, speed, growth, named = zip(*calls, strict=True)
+    assert set(frames) == {7} and start[0].tolist() == [3, 4] and named[0] == {"mirrored": 0.5}
+    assert set(scale) == {12 / np.sqrt(cut.area)}
+    assert max(speed) == 0.6 * SIZE and np.median(speed) == pytest.approx(np.log(2) * 0.13 * SIZE, rel=0.2)
+    grown = np.array(growth) / 2
+    fast = grown > np.log(1.5)
+    assert 0.15 < fast.mean() < 0.25 and grown.max() <= np.log(3.5)
+    assert np.median(grown[~fast]) == pytest.approx(0, abs=0.02)
+    assert grown[~fast].std() == pytest.approx(0.12, rel=0.15)
+    near = asked_of(monkeypatch, "make_motion", lambda rng: make_actor(rng, 7, SIZE, cut, np.array([3.0, 4.0]), 70.0))
+    limit = np.log(1.5 * SIZE / (near[0][3] * np.sqrt(cut.area)))
+    assert max(call[5] for call in near) == pytest.approx(limit)
