@@ -377,3 +377,35 @@ def test_a_checkpoint_with_other_trained_parts_is_named(tmp_path: Path) -> None:
     model.backbone.requires_grad_(False)
     with pytest.raises(UserError, match="other trained parts"):
         Trainer(model, losses_of(model), batches, options(), tmp_path, CPU)
+
+
+class Wrapped(nn.Module):
+    """Stands in for DistributedDataParallel."""
+
+    def __init__(self, module: nn.Module, **named: Any) -> None:
+        super().__init__()
+        self.module, self.named = module, named
+
+    def forward(self, *given: Any) -> Any:
+        return self.module(*given)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_several_processes_goes_by_the_first_ones_clock_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", Wrapped)
+    shares = iter([0.25, 0.75, 1.0])
+
+    def broadcast(share: Tensor, source: int) -> None:
+        assert source == 0
+        share.fill_(next(shares))
+
+    monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
+    run = trainer(tmp_path, options(100))
+    assert isinstance(run.forward, Wrapped) and run.forward.named == {"find_unused_parameters": True}
+    run.run()
+    assert run.step_number == 2, "until the first process says that the budget is spent"
+    assert any(tmp_path.iterdir()) == (rank == 0)
