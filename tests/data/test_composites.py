@@ -535,3 +535,51 @@ def test_actors_move_and_grow_as_often_as_they_should(monkeypatch: pytest.Monkey
     near = asked_of(monkeypatch, "make_motion", lambda rng: make_actor(rng, 7, SIZE, cut, np.array([3.0, 4.0]), 70.0))
     limit = np.log(1.5 * SIZE / (near[0][3] * np.sqrt(cut.area)))
     assert max(call[5] for call in near) == pytest.approx(limit)
+
+
+def test_turns_and_widenings_are_small_but_for_some() -> None:
+    made = [make_motion(np.random.default_rng(s), 4, np.zeros(2), 1.0, 0.0, 0.0) for s in range(600)]
+    first = np.array([m.rotation[0] for m in made])
+    assert first.mean() == pytest.approx(0, abs=0.012) and first.std() == pytest.approx(0.08, rel=0.1)
+    turns = np.array([m.rotation[-1] - m.rotation[0] for m in made])
+    strong = (np.abs(turns) > 0.25).mean()
+    assert 0.09 < strong < 0.2 and np.abs(turns).max() < 0.85, "a fifth turns by up to 0.8"
+    assert abs(turns.mean()) < 0.04 and np.abs(turns[np.abs(turns) < 0.2]).mean() == pytest.approx(0.065, abs=0.02)
+    wide = np.log([m.aspect for m in made])
+    assert wide[:, 0].mean() == pytest.approx(0, abs=0.015) and wide[:, 0].std() == pytest.approx(0.1, rel=0.1)
+    drift = wide[:, -1] - wide[:, 0]
+    assert drift.mean() == pytest.approx(0, abs=0.01) and drift.std() == pytest.approx(0.06, rel=0.12)
+    longer = [make_motion(np.random.default_rng(s), 7, np.zeros(2), 1.0, 0.0, 0.0) for s in range(300)]
+    drifts = [np.log(m.aspect[-1] / m.aspect[0]) for m in longer]
+    assert np.std(drifts) == pytest.approx(0.12, rel=0.15)
+    assert np.std([m.rotation[-1] - m.rotation[0] for m in longer]) > 1.5 * turns.std()
+    assert all((m.centre == 0).all() and not m.mirror for m in made), "without speed there is no wobble"
+    shaken = [make_motion(np.random.default_rng(s), 4, np.zeros(2), 1.0, 10.0, 0.0).centre[0] for s in range(300)]
+    assert np.std(shaken) == pytest.approx(10 * 0.05 / 3**0.5, rel=0.2), "up to a twentieth of the speed"
+    sizes = np.log([m.scale[0] for m in made])
+    assert sizes.std() == pytest.approx(0.01 / 3**0.5, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("focus", "want"), [((60.0, 45.0), (60, 45)), ((0.0, 0.0), (30, 30)), ((149.0, 99.0), (120, 70))]
+)
+def test_a_view_begins_inside_the_photo(
+    monkeypatch: pytest.MonkeyPatch, focus: tuple[float, float], want: tuple[float, float]
+) -> None:
+    seen: list[tuple[float, float]] = []
+
+    class Path:
+        def matrices(self, origin: tuple[float, float]) -> np.ndarray:
+            seen.append(origin)
+            raise Asked
+
+    bends: list[float] = []
+    plain = composites.smooth_field
+    monkeypatch.setattr(
+        composites, "smooth_field", lambda rng, frames, size: bends.append(size) or plain(rng, frames, size)
+    )
+    monkeypatch.setattr(composites, "make_motion", lambda *given, **named: Path())
+    photo = Photo(np.zeros((100, 150, 3), np.uint8), np.zeros((100, 150), np.uint8))
+    with pytest.raises(Asked):
+        moving_view(photo, np.random.default_rng(0), 4, SIZE, focus, 60.0, 0.03, 1.0)
+    assert seen == [want] and bends == [pytest.approx(0.03 * 60)]
