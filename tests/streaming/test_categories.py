@@ -112,20 +112,6 @@ def test_official_entities_start_late_only_where_that_is_asked_for(prompt_only_m
         assert bool(follower.object_ids) == late
 
 
-def test_memory_of_the_tracks_does_not_grow(prompt_only_model: UniVS) -> None:
-    session = Session(
-        prompt_only_model, "vis", categories=CATEGORIES, class_embeddings=EMBEDDINGS, rules="official", clip_length=3,
-        clip_stride=1, stability=0.0, class_score=0.0, consistency=-1.0,
-    )  # fmt: skip
-    frames, _ = moving_squares(18)
-    sizes = []
-    for frame in frames:
-        session.push(frame)
-        tracks: Any = session._engine.follower.tracks  # type: ignore[union-attr]
-        sizes.append((len(tracks.logits), tracks.embeddings.shape[1] if len(tracks) else 0))
-    assert max(sizes[10:]) == max(sizes[5:10])
-
-
 def test_categories_come_with_the_first_frame_and_only_where_they_are_asked_for(model: UniVS) -> None:
     frame = moving_squares(1)[0][0]
     with pytest.raises(UserError, match="vos takes no categories"):

@@ -235,6 +235,9 @@ def test_an_entity_is_asked_for_by_the_masks_of_its_first_and_of_its_last_frames
     run(model, film(6, LEFT), token_frames=2, clip_length=1)
     assert [asked.tokens for asked in model.asked[1:]] == [((1,),), ((1, 2),), ((1, 3),), ((1, 4),), ((1, 5),)]
     model = scripted()
+    run(model, [picture(i, {1: LEFT, **({2: RIGHT} if i >= 2 else {})}) for i in range(6)], token_frames=2)
+    assert [asked.tokens for asked in model.asked[3:]] == [((1, 3), (3,)), ((1, 4), (3, 4)), ((1, 5), (3, 5))]
+    model = scripted()
     run(model, film(8, LEFT), token_frames=4, clip_length=3)
     wanted = [((1, 2),), ((1, 2, 3),), ((1, 2, 3, 4),), ((1, 3, 4, 5),), ((1, 4, 5, 6),)]
     assert [asked.tokens for asked in model.asked[1:]] == wanted
@@ -242,6 +245,15 @@ def test_an_entity_is_asked_for_by_the_masks_of_its_first_and_of_its_last_frames
     run(model, film(6, LEFT, RIGHT), token_frames=4)
     last = model.asked[-1].rows
     assert torch.allclose(last, torch.stack([colour(1), colour(2)]), atol=1e-3)
+
+
+def test_memory_does_not_grow_with_the_video() -> None:
+    session, sizes = session_of(scripted(), clip_length=3, token_frames=3), []
+    for frame in film(24):
+        session.push(frame)
+        tracks: Any = session._engine and session._engine.follower.tracks  # type: ignore[attr-defined]
+        sizes.append((len(tracks.logits), tracks.embeddings.shape[1] if len(tracks) else 0))
+    assert max(sizes[6:]) == sizes[6] and sizes[-1][0] <= 3
 
 
 def test_an_entity_that_is_removed_leaves_the_others_in_place() -> None:
