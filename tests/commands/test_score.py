@@ -97,7 +97,7 @@ def spoil_sequence(gt: Path, pred: Path) -> str:
 
 def spoil_list(gt: Path, pred: Path) -> str:
     (gt / "ImageSets" / "2017" / "val.txt").write_text("\n")
-    return r"val\.txt is empty"
+    return r"val\.txt names no sequence; expected those of DAVIS-2017, one a line"
 
 
 def spoil_colours(gt: Path, pred: Path) -> str:

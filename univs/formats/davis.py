@@ -184,7 +184,7 @@ def sequence_names(path: Path, what: str) -> tuple[str, ...]:
     lines = (line.split("#")[0].strip() for line in read_entries(path, f"names of sequences of {what}, one a line"))
     names = tuple(dict.fromkeys(_sequence(line) for line in lines if line))
     if not names:
-        raise UserError(f"{what}: {path} names no sequence")
+        raise UserError(f"{path} names no sequence; expected those of {what}, one a line")
     return names
 
 
