@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from univs.errors import UserError
-from univs.evaluation.run.questions import ask_described, ask_named_and_shown, ask_shown
+from univs.evaluation.run.questions import (
+    ask_classes,
+    ask_described,
+    ask_named_and_shown,
+    ask_shown,
+    prompt_of,
+    prompted_by,
+)
 from univs.formats import Expression, FrameLabels, Recording, RecordingSet
-from univs.prompts import Mask, Text
+from univs.prompts import Box, Mask, Points, Text
 
 DATA = RecordingSet("x", "val", Path(), ())
 LABELS = np.array([[0, 1, 2], [3, 3, 255]], np.uint8)
@@ -47,3 +54,37 @@ def test_expressions_are_said_at_the_start() -> None:
     assert question.starts == (0,) and question.object_ids == (1, 2)
     assert question.says(0) == [Text("a cat", 1), Text("a dog", 2)]
     assert ask_described(recording(), DATA).starts == ()
+
+
+def test_a_box_is_tight_and_a_click_deepest_inside() -> None:
+    mask = np.zeros((9, 12), bool)
+    mask[2:7, 3:12] = True  # five rows high, and it touches the right edge
+    mask[4, 1:3] = True
+    assert prompt_of("box", 7, mask) == Box(7, (1, 2, 12, 7))
+    # Row 4 is 3 from what lies above and below; its first pixel that is as far from the left is asked for.
+    assert prompt_of("point", 7, mask) == Points(7, [(5.5, 4.5)])
+    shown = prompt_of("mask", 7, mask)
+    assert isinstance(shown, Mask) and shown.object_id == 7 and np.array_equal(shown.mask, mask)
+    corner = np.zeros((9, 12), bool)
+    corner[:3, :3] = True
+    assert prompt_of("point", 1, corner) == Points(1, [(1.5, 1.5)]), "the edge of the frame is an edge of the object"
+    for kind in ("box", "point"):
+        with pytest.raises(UserError, match=f"object 7 cannot be shown by a {kind}"):
+            prompt_of(kind, 7, np.zeros((3, 3), bool))  # type: ignore[arg-type]
+
+
+def test_other_prompts_ask_the_same(tmp_path: Path) -> None:
+    asked = recording(shown={2: 4, 1: 2, 3: 4}, categories={1: "cat"})
+    question = prompted_by(ask_shown, "box", "davis17")(asked, DATA)
+    assert question.starts == (2, 4) and question.object_ids == (1, 2, 3)
+    assert question.says(2) == [Box(1, (1, 0, 2, 1))]
+    assert question.says(4) == [
+        Box(2, (2, 0, 3, 1)),
+        Box(3, (0, 1, 2, 2)),
+    ]
+    assert question.shown is not None
+    assert {number: mask.sum() for number, mask in question.shown(4).items()} == {2: 1, 3: 2}
+    named = prompted_by(ask_named_and_shown, "point", "viposeg")(asked, DATA)
+    assert named.says(2) == [Points(1, [(1.5, 0.5)]), Text("cat", 1)]
+    with pytest.raises(UserError, match="vspw shows no objects, so prompt=box cannot be"):
+        prompted_by(ask_classes, "box", "vspw")

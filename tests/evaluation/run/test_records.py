@@ -14,7 +14,7 @@ def test_speed_is_frames_by_seconds() -> None:
 
 
 def test_a_record_is_of_its_settings(tmp_path: Path) -> None:
-    path, record = tmp_path / "set" / "a.json", VideoRecord("set/a", 10, 4.0)
+    path, record = tmp_path / "set" / "a.json", VideoRecord("set/a", 10, 4.0, {"1": 0.5})
     record.write(path, {"size": 480, "options": {"a": [1]}})
     assert VideoRecord.read(path, {"size": 480, "options": {"a": [1]}}) == record
     assert VideoRecord.read(path, {"size": 240, "options": {"a": [1]}}) is None

@@ -103,6 +103,8 @@ def test_where_a_set_lies(tmp_path: Path) -> None:
         (["dataset=vspw", "data.root=.", "sequences=[a]"], "sequences"),
         (["dataset=vspw", "data.root=.", "+sequences=[a]"], "unknown setting sequences; there are dataset"),
         (["dataset=vspw", "data.root=.", "+data.list=x"], "unknown setting data.list; there is data.root"),
+        (["dataset=vspw", "data.root=.", "prompt=circle"], "prompt must be"),
+        (["dataset=davis_folder", "data.root=.", "prompt=1"], "prompt must be"),
         (["dataset=public", "dataset=vspv", "data.root=."], "vspv"),
         (["dataset=all", "data.root=/nowhere"], "no folder /nowhere"),
         (["dataset=all"], "no data.root"),

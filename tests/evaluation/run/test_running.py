@@ -152,6 +152,23 @@ def test_seconds_are_those_of_all_frames(davis: Path, monkeypatch: pytest.Monkey
     assert record.seconds == 7  # a tick for each of six frames, and one for what came at the end
 
 
+@pytest.mark.parametrize("late", [0, 3, 9])
+def test_answers_where_an_object_is_shown_are_compared_with_its_mask(davis: Path, late: int) -> None:
+    """`Noting` answers frame k with k + 1 everywhere, and follows object 1 alone."""
+    data = read_set("davis17", davis)
+    recording = replace(data.recordings[0], shown={1: 2, 2: 2, 3: 4}, wanted=(4, 5))
+    true = {number: np.zeros((48, 80), bool) for number in (1, 2, 3)}
+    true[1][:12], true[3][:] = True, True
+    question = replace(
+        ask_shown(recording, data),
+        says=lambda frame: [],
+        shown=lambda frame: {number: true[number] for number, start in recording.shown.items() if start == frame},
+    )
+    record = run_video(recording, question, Noting(late), lambda result: None)
+    assert record.first_ious == {"1": 0.25, "2": 1.0, "3": 0.0}  # 2 is empty in both, 3 is not followed
+    assert run_video(recording, replace(question, shown=None), Noting(late), lambda result: None).first_ious == {}
+
+
 def test_a_record_never_outlives_its_answers(davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between new answers and their record: under the old settings too, the video is answered again."""
     job = find_job("davis17", davis, None, 1, tmp_path)

@@ -23,7 +23,7 @@ from univs.evaluation.run.report import report
 from univs.evaluation.run.sharding import World
 from univs.evaluation.run.video_folders import find_job, find_sequences
 from univs.models import zoo
-from univs.prompts import Mask
+from univs.prompts import Box, Mask
 from univs.results import FrameResult
 
 HEIGHT, WIDTH = 40, 64
@@ -224,6 +224,34 @@ def test_sequences_are_told_as_they_are_done(tmp_path: Path) -> None:
     outcome = answer(job, lambda *_: CopyFirstMask(), {}, World(), Console(file=shown, width=200))
     (line,) = [line for line in shown.getvalue().splitlines() if "J&F" in line]
     assert line == f"set/rest: J&F 100.0, {outcome.records[0].speed:.2f} frames/s"
+
+
+def test_objects_may_be_shown_by_boxes_and_clicks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A square is its own box; of a click one pixel in a hundred is answered."""
+    root = tmp_path / "set"
+    write_sequence(root, "pair", 3, second_object=True)
+
+    class Literally(CopyFirstMask):
+        def push(self, frame: np.ndarray, prompts: Sequence[Any] = ()) -> list[FrameResult]:
+            masks = []
+            for prompt in prompts:
+                mask = np.zeros((HEIGHT, WIDTH), bool)
+                if isinstance(prompt, Box):
+                    x0, y0, x1, y1 = map(int, prompt.xyxy)
+                    mask[y0:y1, x0:x1] = True
+                else:
+                    ((x, y),) = prompt.xy
+                    mask[int(y), int(x)] = True
+                masks.append(Mask(prompt.object_id, mask))
+            return super().push(frame, masks)
+
+    for prompt, iou in (("box", 100.0), ("point", 1.0)):
+        job = find_job("davis_folder", {"root": str(root)}, None, None, tmp_path / "out", prompt=prompt)  # type: ignore[arg-type]
+        outcome = answer(job, lambda *_: Literally(), {}, World(), Console(file=io.StringIO()))
+        assert outcome is not None and outcome.first_ious == [iou / 100] * 2
+        assert json.loads((tmp_path / "out" / "summary.json").read_text())["first_frame_iou"] == pytest.approx(iou)
+        report(outcome, Console(width=120))
+        assert f"an object is shown: {iou:.1f} (mean of 2 objects)" in capsys.readouterr().out
 
 
 def test_j_and_f_are_apart(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import plain
 from univs.evaluation.metrics.scores import Scores
 from univs.evaluation.run.benchmark import Benchmark
+from univs.evaluation.run.questions import PromptKind, prompted_by
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.running import AnswerStore, NewSession, run
 from univs.evaluation.run.sharding import World, deal
@@ -67,15 +69,23 @@ class Outcome:
         return sum(record.num_frames for record in self.records)
 
     @property
+    def first_ious(self) -> list[float]:
+        """IoU of each object that was shown on the frame on which it was."""
+        return [iou for record in self.records for iou in record.first_ious.values()]
+
+    @property
     def seconds(self) -> float:
         """Seconds spent in the model, of all processes together."""
         return sum(record.seconds for record in self.records)
 
 
-def find_job(dataset: str, root: str | Path, split: str | None, videos: int | None, out: Path) -> Job:
+def find_job(
+    dataset: str, root: str | Path, split: str | None, videos: int | None, out: Path, prompt: PromptKind = "mask"
+) -> Job:
     """The videos of a benchmark, or the first `videos` of them, longest first.
 
-    Raises UserError for an unknown benchmark or split and for files that are missing or do not fit.
+    prompt: how objects are shown, where they are. Raises UserError for an unknown benchmark or split, and for files
+    that are missing or do not fit.
     """
     name = dataset.lower().replace("-", "_")
     if name not in BENCHMARKS:
@@ -85,8 +95,11 @@ def find_job(dataset: str, root: str | Path, split: str | None, videos: int | No
     recordings = [data.recordings[place] for place in range(count)]
     if not recordings:
         raise UserError(f"{name}: {data.root} has no video in the split {data.split}")
-    made_from = {"split": data.split, "root": str(data.root.resolve())}
-    return Job(BENCHMARKS[name], data, recordings, out / name / data.split, made_from, count == len(data.recordings))
+    benchmark = BENCHMARKS[name]
+    if prompt != "mask":
+        benchmark = replace(benchmark, ask=prompted_by(benchmark.ask, prompt, name))
+    made_from = {"split": data.split, "root": str(data.root.resolve()), "prompt": prompt}
+    return Job(benchmark, data, recordings, out / name / data.split, made_from, count == len(data.recordings))
 
 
 def answer(
@@ -174,6 +187,7 @@ def write_summary(outcome: Outcome) -> None:
         "frames": outcome.frames,
         "seconds": outcome.seconds,
         "note": outcome.note,
+        "first_frame_iou": 100 * fmean(outcome.first_ious) if outcome.first_ious else None,
         "figures": plain(outcome.figures),
         "summary": plain(scores.summary) if scores else {},
         "rows": plain(scores.rows) if scores else {},

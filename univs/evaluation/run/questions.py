@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.formats import Recording, RecordingSet
 from univs.formats.class_names import ClassNames
-from univs.prompts import Categories, Mask, Prompt, Text
+from univs.prompts import Box, Categories, Mask, Points, Prompt, Text
 from univs.vocabularies import plain_name
 
 Asked = Prompt | Categories
+PromptKind = Literal["mask", "box", "point"]
+"""How objects are shown."""
 
 
 @dataclass(frozen=True)
@@ -20,25 +26,27 @@ class Question:
     """What is asked of one recording.
 
     starts: the frames at which something is said, ascending; with none there is nothing to ask. says: what is said at
-    one of them, read when it is needed. object_ids: the objects that are followed.
+    one of them, read when it is needed. object_ids: the objects that are followed. shown: object id -> true mask H W of
+    those that are shown at one of the frames, where objects are shown.
     """
 
     starts: tuple[int, ...]
     says: Callable[[int], Sequence[Asked]]
     object_ids: tuple[int, ...] = ()
+    shown: Callable[[int], Mapping[int, NDArray[np.bool_]]] | None = None
 
 
 Ask = Callable[[Recording, RecordingSet], Question]
 
 
-def ask_shown(recording: Recording, data: RecordingSet) -> Question:
-    """Objects are shown by their masks, each once, at `Recording.shown`."""
-    return _shown(recording, partial(_masks, recording, False))
+def ask_shown(recording: Recording, data: RecordingSet, *, prompt: PromptKind = "mask") -> Question:
+    """Objects are shown by prompts made of their true masks, each once, at `Recording.shown`."""
+    return _shown(recording, False, prompt)
 
 
-def ask_named_and_shown(recording: Recording, data: RecordingSet) -> Question:
+def ask_named_and_shown(recording: Recording, data: RecordingSet, *, prompt: PromptKind = "mask") -> Question:
     """The same of things and stuff, each with the name of its class where the set tells it."""
-    return _shown(recording, partial(_masks, recording, True))
+    return _shown(recording, True, prompt)
 
 
 def ask_described(recording: Recording, data: RecordingSet) -> Question:
@@ -52,23 +60,65 @@ def ask_classes(recording: Recording, data: RecordingSet) -> Question:
     return Question((0,), partial(_always, [ClassNames.of(data).categories]))
 
 
-def _shown(recording: Recording, says: Callable[[int], Sequence[Asked]]) -> Question:
-    return Question(tuple(sorted(set(recording.shown.values()))), says, tuple(sorted(recording.shown)))
+def prompted_by(ask: Ask, prompt: PromptKind, what: str) -> Ask:
+    """The same questions with prompts of another kind. UserError, naming `what`, where no object is shown."""
+    if ask not in SHOWING:
+        raise UserError(f"{what} shows no objects, so prompt={prompt} cannot be; leave prompt as it is")
+    showing: Callable[..., Question] = ask
+    return partial(showing, prompt=prompt)
 
 
-def _masks(recording: Recording, named: bool, frame: int) -> list[Asked]:
+SHOWING: tuple[Ask, ...] = (ask_shown, ask_named_and_shown)
+"""Questions that take a kind of prompt."""
+
+
+def prompt_of(kind: PromptKind, object_id: int, mask: NDArray[np.bool_]) -> Prompt:
+    """What shows an object (its mask H W): the mask, its tight box, or one click on the pixel deepest inside.
+
+    Depth is the distance to what is not the object, beyond the edge of the frame too; the first of equals is taken, row
+    by row. Raises UserError for an empty mask.
+    """
+    if kind == "mask":
+        return Mask(object_id, mask)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        raise UserError(f"object {object_id} cannot be shown by a {kind} on a frame on which it is not seen")
+    if kind == "box":
+        return Box(object_id, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return Points(object_id, [(int(x) + 0.5, int(y) + 0.5)])
+
+
+def _shown(recording: Recording, named: bool, prompt: PromptKind) -> Question:
+    return Question(
+        tuple(sorted(set(recording.shown.values()))),
+        partial(_prompts, recording, named, prompt),
+        tuple(sorted(recording.shown)),
+        partial(_masks, recording, named),
+    )
+
+
+def _prompts(recording: Recording, named: bool, prompt: PromptKind, frame: int) -> list[Asked]:
+    """What shows, and names, the objects that are shown at a frame."""
+    names = {**recording.categories, **recording.stuff} if named else {}
+    said: list[Asked] = []
+    for number, mask in _masks(recording, named, frame).items():
+        said.append(prompt_of(prompt, number, mask))
+        if number in names:
+            said.append(Text(plain_name(names[number]), number))
+    return said
+
+
+def _masks(recording: Recording, named: bool, frame: int) -> dict[int, NDArray[np.bool_]]:
     """The masks of the objects that are shown at a frame."""
     labels = recording.labels_of(frame)
     if labels is None:
         raise UserError(f"{recording.name}: objects are shown at {recording.frames[frame]}, which has no labels")
     segments = labels.panoptic if named and labels.panoptic is not None else labels.objects
-    names = {**recording.categories, **recording.stuff} if named else {}
-    said: list[Asked] = []
-    for number in (number for number, start in sorted(recording.shown.items()) if start == frame):
-        said.append(Mask(number, segments == number))
-        if number in names:
-            said.append(Text(plain_name(names[number]), number))
-    return said
+    return {number: segments == number for number, start in sorted(recording.shown.items()) if start == frame}
 
 
 def _always(said: Sequence[Asked], frame: int) -> Sequence[Asked]:

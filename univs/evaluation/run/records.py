@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class VideoRecord:
     name: str
     num_frames: int  # that the model looked at
     seconds: float  # spent in the model
+    first_ious: Mapping[str, float] = field(default_factory=dict)
+    """Object id -> IoU of its answer with its true mask on the frame on which it was shown."""
 
     @property
     def speed(self) -> float:
@@ -52,13 +54,14 @@ class VideoRecord:
 
     def write(self, path: Path, settings: Mapping[str, Any]) -> None:
         """Writes the record with the settings it was made under, whole or not at all."""
-        write_record(path, settings, {"name": self.name, "num_frames": self.num_frames, "seconds": self.seconds})
+        write_record(path, settings, asdict(self))
 
     @classmethod
     def read(cls, path: Path, settings: Mapping[str, Any]) -> VideoRecord | None:
         """The record in a file; None if there is none, or it cannot be read, or was made under other settings."""
         try:
             content = read_record(path, settings)
-            return cls(str(content["name"]), int(content["num_frames"]), float(content["seconds"]))
+            ious = {str(number): float(iou) for number, iou in content["first_ious"].items()}
+            return cls(str(content["name"]), int(content["num_frames"]), float(content["seconds"]), ious)
         except BROKEN:
             return None

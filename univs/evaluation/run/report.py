@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +30,9 @@ def report(outcome: Outcome, console: Console) -> None:
         console.print(f"{job.title}: {main}", highlight=False)
     videos = f"{len(outcome.records)} videos, {outcome.frames} frames, {_speed(outcome)} frames/s"
     console.print(f"{videos}{'; ' if outcome.note else ''}{outcome.note}", highlight=False, soft_wrap=True)
+    if ious := outcome.first_ious:
+        shown = f"{100 * fmean(ious):.1f} (mean of {len(ious)} objects)"
+        console.print(f"IoU on the frame on which an object is shown: {shown}", highlight=False, soft_wrap=True)
     if outcome.submission:
         console.print(f"for the server, checked: {outcome.submission}", highlight=False, soft_wrap=True)
     console.print(f"answers and figures: {job.folder}", highlight=False, soft_wrap=True)

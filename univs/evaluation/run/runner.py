@@ -11,6 +11,7 @@ from univs.claim import claim_folder
 from univs.errors import UserError
 from univs.evaluation.run.benchmark_run import Job, Outcome, answer, find_job
 from univs.evaluation.run.fingerprint import fingerprint
+from univs.evaluation.run.questions import PromptKind
 from univs.evaluation.run.report import print_all, report
 from univs.evaluation.run.sharding import World
 from univs.evaluation.run.table import OF_PAPERS
@@ -50,14 +51,16 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     device: Device = "auto",
     out: Text | Path | None = None,
+    prompt: PromptKind = "mask",
 ) -> Outcome | None:
     """Answers a split of a public set and scores the answers, or makes the file that its server takes.
 
     Settings are those of configs/dataset/public.yaml: `size` is the short side (pixels) at which the model sees a
-    frame, `options` are those of `univs.Session`. Prints a table and writes OUT/DATASET/SPLIT/summary.json. None in all
-    processes of torchrun but the first. Raises UserError for missing data, unknown names and weights.
+    frame, `options` are those of `univs.Session`, `prompt` says how objects are shown, where the set shows them. Prints
+    a table and writes OUT/DATASET/SPLIT/summary.json. None in all processes of torchrun but the first. Raises UserError
+    for missing data, unknown names and weights.
     """
-    job = find_job(dataset, str(data["root"]), split, videos, Path(out) if out else RESULTS)
+    job = find_job(dataset, str(data["root"]), split, videos, Path(out) if out else RESULTS, prompt)
     return run_benchmark(job, weights, device, size, options)
 
 

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from univs.errors import UserError
+from univs.evaluation.metrics.davis import jaccard
 from univs.evaluation.metrics.scores import Progress, quiet
 from univs.evaluation.run.questions import Asked, Question
 from univs.evaluation.run.records import VideoRecord
 from univs.formats import Recording
-from univs.formats.answer_writer import AnswerWriter, Take, wanted_frames
+from univs.formats.answer_writer import AnswerWriter, Take, mask_of, wanted_frames
 from univs.formats.files import inside
 from univs.results import FrameResult
 
@@ -112,6 +113,7 @@ def run_video(
         for index in early:
             take(FrameResult(index, np.zeros(size, np.uint8), ()))
     asked, seconds = set(wanted), 0.0
+    ious: dict[str, float] = {}
     for index in range(first, end + 1 if first < end else 0):
         frame: np.ndarray | None = None
         said: Sequence[Asked] = ()
@@ -121,8 +123,12 @@ def run_video(
         results = session.flush() if frame is None else session.push(frame, said)
         seconds += time.perf_counter() - start
         for result in results:
-            if first + result.frame_index in asked:
-                take(replace(result, frame_index=first + result.frame_index))
+            place = first + result.frame_index
+            if question.shown is not None and place in question.starts:
+                true = question.shown(place)
+                ious |= {str(number): jaccard(mask_of(result, number), mask) for number, mask in true.items()}
+            if place in asked:
+                take(replace(result, frame_index=place))
         if frame is not None:
             advance()
-    return VideoRecord(recording.name, max(0, end - first), seconds)
+    return VideoRecord(recording.name, max(0, end - first), seconds, ious)

@@ -18,7 +18,7 @@ from univs.evaluation.run.benchmark import Benchmark
 from univs.evaluation.run.benchmark_run import Job, Outcome
 from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.object_figures import FIGURES, FirstMaskScorer, ObjectFigures
-from univs.evaluation.run.questions import ask_shown
+from univs.evaluation.run.questions import PromptKind, ask_shown
 from univs.evaluation.run.runner import RESULTS, run_benchmark
 from univs.formats import FrameLabels, Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter, MaskFolders
@@ -53,6 +53,7 @@ def evaluate(
     device: Device = "auto",
     out: Text | Path | None = None,
     save_masks: bool = False,
+    prompt: PromptKind = "mask",
 ) -> Outcome | None:
     """Follows the objects of every sequence from their true masks on its first frame, and scores the rest.
 
@@ -60,7 +61,7 @@ def evaluate(
     frame. Prints a table and writes it to `out`/summary.json. None in all processes of torchrun but the first. Raises
     UserError for missing data, unknown names and weights.
     """
-    job = find_job(dataset, data, sequences, max_frames, Path(out) if out else RESULTS / dataset, save_masks)
+    job = find_job(dataset, data, sequences, max_frames, Path(out) if out else RESULTS / dataset, save_masks, prompt)
     return run_benchmark(job, weights, device, size, options)
 
 
@@ -71,6 +72,7 @@ def find_job(
     max_frames: int | None,
     folder: Path,
     save_masks: bool = False,
+    prompt: PromptKind = "mask",
 ) -> Job:
     """The sequences of a data set. Raises UserError for what is missing."""
     found = find_sequences(dataset, data, sequences)
@@ -83,11 +85,11 @@ def find_job(
         return FigureWriter(folder / "sequences", partial(FirstMaskScorer, one_object=one_object), masks)
 
     return Job(
-        Benchmark(dataset, "vos", ask_shown, writer, ObjectFigures(), FIGURES),
+        Benchmark(dataset, "vos", partial(ask_shown, prompt=prompt), writer, ObjectFigures(), FIGURES),
         RecordingSet(dataset, "", root, recordings),
         recordings,
         folder,
-        {"root": str(root.resolve()), "max_frames": max_frames},
+        {"root": str(root.resolve()), "max_frames": max_frames, "prompt": prompt},
     )
 
 
