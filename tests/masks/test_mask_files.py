@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
 from univs import UserError
@@ -228,3 +228,36 @@ def test_a_title_alone_makes_no_ids(tmp_path: Path) -> None:
     deep[0] = 65535
     with pytest.raises(UserError, match="65535 in 16 bits"):
         read_objects(saved(tmp_path, Image.fromarray(deep), pnginfo=title))
+
+
+def test_indices_of_dithered_colours_are_refused(tmp_path: Path) -> None:
+    colours = np.asarray(indexed(TWO).convert("RGB")).repeat(4, 0).repeat(4, 1)
+    dithered = Image.fromarray(colours).convert("P")  # to web colours, as Pillow does it unless told otherwise
+    assert len(np.unique(np.asarray(dithered))) > 3
+    with pytest.raises(UserError, match="it looks dithered"):
+        read_objects(saved(tmp_path, dithered))
+
+
+def test_colours_of_ids_with_soft_alpha_keep_their_edges(tmp_path: Path) -> None:
+    ids = TWO.repeat(4, 0).repeat(4, 1)
+    alpha = Image.fromarray((ids > 0).astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(1))
+    assert len(np.unique(np.asarray(alpha))) > 2
+    soft = indexed(ids).convert("RGB")
+    soft.putalpha(alpha)
+    inside = np.asarray(alpha) > 127
+    assert np.array_equal(read_objects(saved(tmp_path, soft)).ids, np.where(inside, ids, 0))
+    faded = np.where(inside & (np.asarray(alpha) < 255), 77, np.asarray(indexed(ids).convert("RGB")).transpose(2, 0, 1))
+    blended = Image.fromarray(faded.transpose(1, 2, 0).astype(np.uint8))
+    blended.putalpha(alpha)
+    with pytest.raises(UserError, match="2 ids as colours that run into each other"):
+        read_objects(saved(tmp_path, blended))
+
+
+@pytest.mark.parametrize(("name", "options"), [("m.jp2", {}), ("m.tif", {"compression": "jpeg"}), ("m.avif", {})])
+def test_formats_that_may_lose_values_are_refused(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    try:
+        path = saved(tmp_path, Image.fromarray(ONE * 255), name, **options)
+    except (KeyError, OSError, ValueError):
+        pytest.skip(f"this Pillow writes no {name}")
+    with pytest.raises(UserError, match="compressed with loss"):
+        read_objects(path)

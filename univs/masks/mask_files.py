@@ -33,6 +33,8 @@ from univs.video.pictures import Picture, open_picture
 
 MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 """Of formats that keep every value."""
+LOSSY = frozenset({"AVIF", "DDS", "JPEG", "JPEG2000", "MPO"})
+"""Formats that keep no values, or of which files do not say whether they do."""
 GREYS = {"L;2": 85, "L;4": 17}
 """How a grey file of less than 8 bits packs a pixel -> by what Pillow multiplies its values."""
 TITLE = "object ids"
@@ -147,7 +149,9 @@ def _objects(picture: Picture, where: str, single: bool) -> Objects:
 def _lossless(path: str | os.PathLike[str]) -> Picture:
     """The decoded file. Raises UserError for formats that do not keep values."""
     picture = open_picture(path, "mask", expected="an indexed or grey PNG")
-    if picture.format in ("JPEG", "MPO") or (picture.format == "WEBP" and not _is_lossless_webp(path)):
+    compression = str(picture.image.info.get("compression", ""))
+    smeared = "jpeg" in compression or (picture.format == "WEBP" and not _is_lossless_webp(path))
+    if smeared or picture.format in LOSSY:
         raise UserError(
             f"the mask {path} is compressed with loss ({picture.format}), which smears ids; "
             "expected an indexed or grey PNG"

@@ -23,6 +23,9 @@ FLAT_COLOURS = 16
 SMOOTH_SHARE, SMOOTH_PIXELS, SMOOTH_IDS = 0.15, 12, 3
 """Clean label maps have at most 4 % of smooth edge pixels and one id that lives on edges alone, smoothed ones 30 %."""
 
+DITHERED = 0.2
+"""Of the objects' pixels in dithered label maps more lie alone in another object; in clean ones hardly any."""
+
 Values = NDArray[np.integer[Any]]
 
 
@@ -56,6 +59,11 @@ def indexed_objects(values: Values, where: str) -> Objects:
     ids = _nonzero(values)
     if ids == [IGNORE]:
         return _one(values == IGNORE)
+    if len(ids) > 1 and _dithered(values) > DITHERED:
+        raise UserError(
+            f"{where} holds {len(ids)} ids that change from pixel to pixel: it looks dithered, as when colours become "
+            "indices; store each object's id as the index"
+        )
     if len(ids) > 1 and (found := edges_of(values)).smooth:
         raise UserError(
             f"{where} holds {len(ids)} ids, {len(found.thin) or 'some'} of them on edges alone: it looks "
@@ -121,11 +129,19 @@ def opaque_objects(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], where: 
         what = "nothing in it is transparent" if lowest else "all of it is transparent"
         raise UserError(f"{where} has an alpha channel, but {what}; expected the object opaque, the rest transparent")
     inside = alpha == highest if len(_present(alpha)) == 2 else _soft(alpha, where)
-    known, places = _distinct(colours[alpha == highest])
+    known, _ = _distinct(colours[alpha == highest])
     ids = ids_of_colours(known)
     if (ids > 0).all():
+        # Edges may be half transparent, but of which object they are their colour must say.
+        beside, places = _distinct(colours[inside])
+        marked = np.full(len(beside), ids[0]) if len(ids) == 1 else ids_of_colours(beside)
+        if (marked == NO_ID).any():
+            raise UserError(
+                f"{where} has {len(ids)} ids as colours that run into each other at smoothed edges; draw without "
+                "antialiasing, or store an indexed PNG"
+            )
         labels = np.zeros(alpha.shape, np.int32)
-        labels[alpha == highest] = ids[places]
+        labels[inside] = marked[places]
         return _with_void(labels)
     if 1 < len(known) <= FLAT_COLOURS:
         raise UserError(
@@ -147,6 +163,17 @@ def edges_of(values: Values) -> Edges:
     thin = tuple(value for value in sorted(present - levels) if between[values == value].mean() >= 0.5)
     count = int(between.sum())
     return Edges(count / max(1, int(beside.sum())), count, levels, thin)
+
+
+def _dithered(values: Values) -> float:
+    """The share of the objects' pixels that differ from two neighbours, of another object, which are alike."""
+    alone = np.zeros(values.shape, bool)
+    for along, found in ((values, alone), (values.T, alone.T)):
+        before, here, after = along[:-2], along[1:-1], along[2:]
+        found[1:-1] |= (
+            (before == after) & (here != before) & (before > 0) & (here > 0) & (np.maximum(here, before) < IGNORE)
+        )
+    return float(alone.sum()) / max(1, np.count_nonzero(values))
 
 
 def _squares(values: Values) -> NDArray[np.bool_]:
