@@ -89,18 +89,37 @@ def test_a_prediction_that_does_not_look_like_the_past_is_not_believed() -> None
         assert results[4].scores[1] == 0 or believed
 
 
-@pytest.mark.parametrize(("likeness", "winner"), [(0.9, 1), (1.0, 2)])
+@pytest.mark.parametrize(("likeness", "winner"), [(0.92, 1), (1.0, 2)])
 def test_the_likeness_counts_twice(likeness: float, winner: int) -> None:
-    """The first object has quality 0.9; the second one all of it, and a likeness whose square is 0.81, or 1."""
+    """The first object has quality 0.886; the second one 0.984, and a likeness whose square is 0.85, or 1."""
     model = scripted()
     contested = (8, 24, 24, 40)
     first = torch.maximum(cells(LEFT), cells(contested))
-    first[2:6, 2] = 0.9  # of 32 cells 4 are unsure
+    first[2:5, 2:4] = 0.9  # of 32 cells 6 are unsure
     model.answers[1, 1], model.answers[1, 2] = first, torch.maximum(cells(RIGHT), cells(contested))
     model.looks[1, 1] = 6 * colour(1)
     model.looks[1, 2] = 6 * (likeness * colour(2) + (1 - likeness**2) ** 0.5 * colour(4))
     results = run(model, film(3), {0: shown(1, 2)}, clip_length=1)
     assert (results[1].labels[12:20, 28:36] == winner).all()
+
+
+def test_who_is_not_believed_takes_nothing_from_the_others() -> None:
+    """The second object is hardly believed and hardly sure; the first one not at all."""
+    model = scripted()
+    for index, label, likeness in ((1, 1, 0.45), (1, 2, 0.55)):
+        model.looks[index, label] = 6 * (likeness * colour(label) + (1 - likeness**2) ** 0.5 * colour(4))
+    weak = cells(RIGHT, 0.9)
+    weak[8:10, 12:16] = SURE
+    model.answers[1, 2] = weak
+    _, result, _ = run(model, film(3), {0: shown(1, 2)}, clip_length=1)
+    assert not (result.labels == 1).any() and (result.labels[36:52, 52:76] == 2).all()
+
+
+def test_what_is_not_believed_does_not_become_the_past() -> None:
+    model = scripted()
+    model.looks.update({(index, 1): 6 * colour(4) for index in range(3, 9)})
+    results = run(model, film(9), {0: shown(1, 2)}, clip_length=1)
+    assert [bool((result.labels == 1).any()) for result in results] == [index < 3 for index in range(9)]
 
 
 @pytest.mark.parametrize(("columns", "kept"), [(3, True), (2, False)])
@@ -148,9 +167,17 @@ def test_clicks_and_boxes_speak_on_their_own_frame() -> None:
     assert [result.object_ids for result in results] == [(3,)] * 4 + [(3, 5)] * 3
     assert all(same(result.labels == 3, area(RIGHT), 130) for result in results)
     assert all(same(result.labels == 5, area(LEFT)) for result in results[4:])
+    assert [asked.tokens[1:] for asked in model.asked] == [(), (), ((4,),), ((4,),), ((4, 5),)]
     first = model.asked[0]
     assert torch.allclose(first.rows[0], (colour(2) - colour(1)) / 2**0.5)
     assert [asked.frames for asked in model.asked] == [(0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 6)]
+
+
+def test_what_was_said_on_a_frame_is_not_replaced_by_its_mask() -> None:
+    model = scripted()
+    run(model, film(7), {0: shown(2), 2: [Points(5, [(14, 14), (60, 40)], [True, False])]})
+    for asked in model.asked[:2]:  # what was clicked away stays away, though the mask knows nothing of it
+        assert float(asked.rows[1, 1]) == pytest.approx(-float(asked.rows[1, 0]), abs=1e-3)
 
 
 def test_objects_are_asked_for_by_their_first_and_their_last_frames() -> None:

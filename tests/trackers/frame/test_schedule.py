@@ -70,6 +70,15 @@ def test_a_forgotten_slot_is_used_again() -> None:
     assert schedule.place(3, pinned=False) == 0
 
 
+def test_a_first_entry_that_is_not_pinned_gives_way_too() -> None:
+    schedule = Schedule(capacity=3, interval=1)
+    run(schedule, 3, {0})
+    schedule.forget(0)  # the object of the first frame has been removed
+    schedule.place(3, pinned=False)
+    schedule.place(4, pinned=False)
+    assert kept(schedule) == [2, 3, 4]
+
+
 @pytest.mark.parametrize(("capacity", "interval"), [(0, 5), (3, 0)])
 def test_bounds_must_be_positive(capacity: int, interval: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
