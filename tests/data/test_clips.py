@@ -267,6 +267,15 @@ def test_one_to_so_many_targets_larger_ones_more_often() -> None:
     assert {choose_targets(scene, rng, 1, 0.04)[0] for _ in range(40)} == {1, 2}
 
 
+def test_what_is_usual() -> None:
+    """The numbers that hold where a source or a caller says nothing."""
+    assert VideoSource([]).weight == 1 and VideoSource([]).gaps == (1, 2)
+    usual = ClipSettings({})
+    assert (usual.frames, usual.size, usual.max_objects, usual.seed, usual.length) == (4, 256, 2, 0, 1_000_000)
+    assert (usual.least_share, usual.composite_share) == (0.003, 0.65)
+    assert usual.prompts == PromptDraws({"mask": 1.0}, {"box": 0.4, "point": 0.4, "scribble": 0.2}, 2, 4)
+
+
 def test_frames_are_spread_evenly() -> None:
     assert [spread(*given) for given in ((4, 2), (4, 1), (5, 3), (3, 9), (1, 2))] == [
         [0, 3], [0], [0, 2, 4], [0, 1, 2], [0]
