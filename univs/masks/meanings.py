@@ -168,12 +168,11 @@ def edges_of(values: Values) -> Edges:
 def _dithered(values: Values) -> float:
     """The share of the objects' pixels that differ from two neighbours, of another object, which are alike."""
     alone = np.zeros(values.shape, bool)
-    for along, found in ((values, alone), (values.T, alone.T)):
+    objects = np.asarray((values > 0) & (values < IGNORE))
+    for along, found, an_object in ((values, alone, objects), (values.T, alone.T, objects.T)):
         before, here, after = along[:-2], along[1:-1], along[2:]
-        found[1:-1] |= (
-            (before == after) & (here != before) & (before > 0) & (here > 0) & (np.maximum(here, before) < IGNORE)
-        )
-    return float(alone.sum()) / max(1, np.count_nonzero(values))
+        found[1:-1] |= (before == after) & (here != before) & an_object[:-2] & an_object[1:-1]
+    return float(alone.sum()) / max(1, int(objects.sum()))
 
 
 def _squares(values: Values) -> NDArray[np.bool_]:
