@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from univs import Box, Categories, Mask, Points, Scribble, Text, UserError
+from univs.prompts import validate_prompts
 
 HEIGHT, WIDTH = 40, 60
 
@@ -200,3 +201,9 @@ def test_things_among_categories_are_places() -> None:
     assert Categories(("dog", "sky"), frozenset({0})).things == {0} and Categories(("dog",)).things is None
     with pytest.raises(UserError, match="places among the 2 categories"):
         Categories(("dog", "sky"), frozenset({2}))
+
+
+@pytest.mark.parametrize("wrong", ["box", None, 0, Box, Categories(["a"])], ids=repr)
+def test_what_is_no_prompt_is_refused(wrong: Any) -> None:
+    with pytest.raises(UserError, match="is no prompt; give Points, Box, Mask, Scribble or Text"):
+        validate_prompts([wrong], 9, 9)

@@ -220,6 +220,8 @@ Prompt = Points | Box | Mask | Scribble | Text
 def validate_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None:
     """Check the prompts of one frame of height x width pixels; raise UserError at the first one that cannot be used."""
     for prompt in prompts:
+        if not isinstance(prompt, Prompt):
+            raise UserError(f"{prompt!r:.40} is no prompt; give Points, Box, Mask, Scribble or Text")
         prompt.validate(height, width)
 
 

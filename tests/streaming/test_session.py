@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,6 +259,18 @@ def test_segment_refuses_what_it_cannot_follow(model: UniVS) -> None:
         segment(model, FRAMES, [])
     with pytest.raises(UserError, match="frame -1"):
         segment(model, FRAMES, {-1: masks(1)})
+    for index in (0.5, "0", True, None):
+        with pytest.raises(UserError, match="frames are whole numbers from 0"):
+            segment(model, FRAMES, {index: masks(1)})  # type: ignore[dict-item]
+    single: Any = masks(1)[0]
+    for prompts in (single, {0: single}, "box"):
+        with pytest.raises(UserError, match="the prompts of a frame are a list of them, not"):
+            segment(model, FRAMES, prompts)
+    nothing: Any = None
+    with pytest.raises(UserError, match="None is no video; give a path"):
+        segment(model, nothing, masks(1))
+    with pytest.raises(UserError, match="unknown task None"):
+        Session(model, nothing)
     with pytest.raises(UserError, match=r"frame 20, but the video has 9 frames \(0 to 8\)"):
         list(segment(model, FRAMES, {0: masks(1), 20: masks(2)}))
 

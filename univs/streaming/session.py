@@ -69,7 +69,7 @@ class Session:
         keep_results: bool = True,
         **options: Any,
     ) -> None:
-        if isinstance(task, str) and task not in TASKS:
+        if not isinstance(task, Task) and (not isinstance(task, str) or task not in TASKS):
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
         check_value("size", size, ShortSideOrOwn | None)
         self._model = prepared(model, precision, compiled)
@@ -134,6 +134,7 @@ class Session:
                 )
         if self._engine is not None and self._engine.ended:
             raise UserError("this video has ended with finish or flush; make a new session for another one")
+        prompts = said_on_a_frame(prompts)
         about_objects = [prompt for prompt in prompts if not isinstance(prompt, Categories)]
         validate_prompts(about_objects, height, width)
         said = self.task.prompts_in(self._named(about_objects))
@@ -247,7 +248,11 @@ def segment(
     Raises UserError for input that cannot be used; for a prompt on a frame that the video lacks when that shows.
     """
     schedule = dict(prompts) if isinstance(prompts, Mapping) else {0: prompts}
-    waiting = {int(index): list(said) for index, said in schedule.items() if said}
+    for index in schedule:
+        if isinstance(index, bool) or not isinstance(index, int | np.integer):
+            raise UserError(f"there are prompts on frame {index!r:.40}; frames are whole numbers from 0")
+    waiting = {int(index): said_on_a_frame(said) for index, said in schedule.items()}
+    waiting = {index: said for index, said in waiting.items() if said}
     if min(waiting, default=0) < 0:
         raise UserError(f"there is a prompt on frame {min(waiting)}; frames are counted from 0")
     session = Session(model, task, size=size, keep_results=False, **options)
@@ -270,6 +275,15 @@ def _answers(
         raise UserError(
             f"there is a prompt on frame {min(waiting)}, but the video has {frames} frames (0 to {frames - 1})"
         )
+
+
+def said_on_a_frame(prompts: Any) -> list[Prompt | Categories]:
+    """The prompts of a frame as a list; None is no prompt. Raises UserError for a single prompt and what is no list."""
+    if prompts is None:
+        return []
+    if not isinstance(prompts, Iterable) or isinstance(prompts, str | bytes | Mapping):
+        raise UserError(f"the prompts of a frame are a list of them, not {type(prompts).__name__}")
+    return list(prompts)
 
 
 def check_frame(frame: NDArray[np.uint8]) -> None:

@@ -30,6 +30,8 @@ def open_video(source: Source | VideoReader) -> VideoReader:
     if isinstance(source, VideoReader):
         return source
     if not isinstance(source, int | str | os.PathLike):
+        if not isinstance(source, Iterable):
+            raise UserError(f"{source!r:.40} is no video; give a path, a camera index or frames")
         return ArrayReader(source)
     if isinstance(source, int):
         return _camera(source)
