@@ -122,6 +122,8 @@ def test_categories_come_with_the_first_frame_and_only_where_they_are_asked_for(
     session.push(frame, [CATEGORIES])
     with pytest.raises(UserError, match="with the first frame"):
         session.push(frame, [CATEGORIES])
+    with pytest.raises(UserError, match="categories are given once"):
+        Session(model, "vss", class_embeddings=EMBEDDINGS).push(frame, [CATEGORIES, CATEGORIES])
     with pytest.raises(UserError, match="2 categories need embeddings 2 x 8, not 3 x 8"):
         Session(model, "vss", class_embeddings=EMBEDDINGS).push(frame, [Categories(("a", "b"))])
     results = list(segment(model, [frame, frame], [CATEGORIES], task="vss", class_embeddings=EMBEDDINGS))
