@@ -186,6 +186,19 @@ def test_a_record_never_outlives_its_answers(davis: Path, tmp_path: Path, monkey
     assert Oracle.pushed == before + 6 and outcome.figures["J&F"] == pytest.approx(100)
 
 
+def test_all_processes_are_waited_for_before_the_answers_are_put_together(davis: Path, tmp_path: Path) -> None:
+    job = find_job("davis17", davis, None, None, tmp_path)
+    there: list[int] = []
+
+    class Waiting(World):
+        def wait(self) -> None:
+            there.append(len(list((job.folder / "videos").glob("*.json"))))
+
+    first = answer(job, oracles("davis17", job.data), {}, Waiting(), quiet())
+    assert there == [3] and first is not None
+    assert answer(job, oracles("davis17", job.data), {}, Waiting(rank=1, size=2), quiet()) is None and there == [3, 3]
+
+
 def test_answers_that_somebody_takes_away_are_missed(davis: Path, tmp_path: Path) -> None:
     job = find_job("davis17", davis, None, 2, tmp_path)
     sound, names = oracles("davis17", job.data), [recording.name for recording in job.recordings]

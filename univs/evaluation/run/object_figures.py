@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +19,6 @@ from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.records import VideoRecord
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
-from univs.masks.meanings import IGNORE
 from univs.results import FrameResult
 
 FIGURES = (Figure("J&F", "j_and_f", 1), Figure("J", "j", 1), Figure("F", "f", 1))
@@ -38,7 +36,7 @@ class FirstMaskScorer:
     def take(self, result: FrameResult) -> None:
         labels = self._recording.labels_of(result.frame_index)
         assert labels is not None, "every frame of a sequence has a mask file"
-        self._scoring.update(result.labels, np.where(labels.objects == IGNORE, 0, labels.objects))
+        self._scoring.update(result.labels, labels.objects)
 
     def figures(self) -> Mapping[str, Any]:
         """Object id -> J and F frame by frame, None on frames that are not evaluated."""
