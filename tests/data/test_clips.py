@@ -164,7 +164,7 @@ def test_missing_opencv_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class Counting:
-    """Videos of four frames whose brightness is 40 times their index; object 2 sits still."""
+    """Videos of four frames whose brightness is 40 times their index; object 2 moves down."""
 
     def __init__(self, complete: bool = True) -> None:
         self.complete = complete
@@ -174,7 +174,8 @@ class Counting:
 
     def __getitem__(self, index: int) -> VideoSample:
         labels = np.zeros((4, 64, 64), np.uint8)
-        labels[:, 20:44, 20:44] = 2
+        for t in range(4):
+            labels[t, 20 + 3 * t : 40 + 3 * t, 20:44] = 2
         labels[:, :, :3] = 255
         return VideoSample(
             np.repeat((40 * np.arange(4, dtype=np.uint8))[:, None, None, None], 64 * 64 * 3, 1).reshape(4, 64, 64, 3),
@@ -193,6 +194,9 @@ def counting(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> TrainingClips:
 def test_half_of_the_clips_run_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     made = counting(monkeypatch)
     ways = [np.sign(np.diff(made[index].frames[:, 0, 0, 0].astype(int))) for index in range(60)]
+    for index, way in enumerate(ways):  # object 2 moves down as time goes on
+        rows = [np.nonzero(labels == 2)[0].mean() for labels in made[index].labels]
+        assert (np.sign(np.diff(rows)) == way).all()
     assert all(abs(way.sum()) == 2 for way in ways) and 0.3 < np.mean([way[0] < 0 for way in ways]) < 0.7
 
 
