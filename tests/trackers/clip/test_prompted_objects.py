@@ -103,6 +103,15 @@ def test_the_likeness_counts_twice(likeness: float, winner: int) -> None:
     assert (results[1].labels[12:20, 28:36] == winner).all()
 
 
+def test_what_was_said_is_kept_while_a_clip_needs_it() -> None:
+    session, waiting = session_of(scripted()), []
+    for frame in film(9):
+        session.push(frame, shown(1))
+        loop: Any = session._engine
+        waiting.append(len(loop._prompts))
+    assert waiting == [1, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
 def test_who_is_not_believed_takes_nothing_from_the_others() -> None:
     """The second object is hardly believed and hardly sure; the first one not at all."""
     model = scripted()
