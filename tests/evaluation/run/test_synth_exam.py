@@ -1,0 +1,33 @@
+"""Which frame shows an object, and which classes make which part of the score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from univs.data.synth.vocabulary import vocabulary
+from univs.evaluation.run.synth_exam import exam
+from univs.evaluation.run.synth_world import summarize
+from univs.formats.sample import VideoSample
+
+
+def test_an_object_is_shown_where_it_first_covers_a_thousandth() -> None:
+    labels = np.zeros((4, 40, 50), np.uint8)
+    labels[0, 0, 0] = 1  # one pixel of 2000
+    labels[1, 0, :2] = 1  # a thousandth
+    labels[2:, :20] = 1
+    labels[3, 30, :1] = 2  # never enough
+    sample = VideoSample(np.zeros((4, 40, 50, 3), np.uint8), labels, {1: "dog", 2: "cat"}, name="a", panoptic=labels)
+    prompts = exam("vos", sample).prompts
+    assert list(prompts) == [1] and [prompt.object_id for prompt in prompts[1]] == [1]
+    assert np.array_equal(prompts[1][0].mask, labels[1] == 1)
+
+
+def test_parts_are_of_seen_and_unseen_things_and_stuff() -> None:
+    words = vocabulary()
+    seen = next(name for name in words.things if name not in words.unseen)
+    unseen, stuff = sorted(words.unseen & set(words.things))[0], words.stuff[0]
+    found = summarize([{seen: (1.0, 2.0), unseen: (0.0, 1.0)}, {seen: (2.0, 2.0), stuff: (1.0, 4.0)}])
+    assert found["parts"] == {"seen things": 75.0, "unseen things": 0.0, "stuff": 25.0}
+    assert found["score"] == pytest.approx(100 / 3) and found["count"] == 3
+    assert found["keys"] == {seen: 75.0, unseen: 0.0, stuff: 25.0}
