@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from univs import __version__
 from univs.allocator import keep_freed_memory
@@ -16,6 +17,7 @@ from univs.commands.datasets import add_arguments as add_datasets_arguments
 from univs.commands.score import add_arguments as add_score_arguments
 from univs.commands.synth import add_arguments as add_synth_arguments
 from univs.errors import UserError, lacks_memory
+from univs.settings import UnusedSetting
 from univs.terminal import prepare_streams
 
 
@@ -27,6 +29,12 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 2 for bad input, 130 for Ctrl-C."""
     prepare_streams()
+    with warnings.catch_warnings():
+        warnings.showwarning = _say(warnings.showwarning)
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         parser = _parser()
         arguments, rest = parser.parse_known_args(argv)
@@ -48,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("univs: interrupted; what was finished stays", file=sys.stderr)
         return 130
     return 0
+
+
+def _say(show: Callable[..., None]) -> Callable[..., None]:
+    """Warnings as they are shown, but for settings that are left unused: one line says which."""
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, UnusedSetting):
+            print(f"univs: {message}", file=sys.stderr)
+        else:
+            show(message, category, *place)
+
+    return shown
 
 
 def _fail(message: str) -> int:
@@ -160,6 +180,13 @@ def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     command.add_argument("--precision", default="float32", help="float32 (default), bfloat16 or, on a GPU, float16")
     command.add_argument("--compile", action="store_true", help="compile the image encoder: pays on long videos")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of who follows the objects, such as dense_frames=8 (docs/architecture.md); may be repeated",
+    )
     command.add_argument("--no-overlay", action="store_true", help="do not write overlay.mp4")
     command.add_argument("--json", action="store_true", help="print a summary as JSON")
     command.set_defaults(run=_segment, takes_rest=False)
@@ -182,12 +209,13 @@ def _segment(arguments: argparse.Namespace) -> None:
 
     from univs.claim import claim_folder
     from univs.commands.earlier_results import refuse_own_input
-    from univs.commands.segment import check_question, segment_to_folder
+    from univs.commands.segment import check_question, read_settings, segment_to_folder
     from univs.devices import choose_device
     from univs.models.precision import check_precision
     from univs.models.weights_path import weights_path
 
     check_question(task, prompts, categories)
+    settings = read_settings(arguments.set)
     check_precision(arguments.precision, arguments.device)
     weights = weights_path(arguments.weights)
     reader = open_video(arguments.input)
@@ -213,6 +241,7 @@ def _segment(arguments: argparse.Namespace) -> None:
             with_overlay=not arguments.no_overlay,
             title=Path(reader.name).name,
             unfinished=claim.unfinished,
+            settings=settings,
         )
     if arguments.json:
         print(json.dumps({"out": str(arguments.out), **summary.to_json()}))

@@ -11,7 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from inspect import Parameter, signature
 from numbers import Integral, Real
 from pathlib import Path
@@ -121,6 +121,10 @@ ShortSideOrOwn = Annotated[int, Is("the short side in pixels, or 0 for the frame
 Device = Annotated[str, Matches(r"auto|cpu|cuda(:\d{1,3})?", "auto, cpu, cuda or one GPU, such as cuda:1")]
 
 
+class UnusedSetting(UserWarning):
+    """A setting that is known, and of no use to what it was given to."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One name that something takes: its annotation, and whether it must be given."""
@@ -149,6 +153,34 @@ def settings_of(taker: Any, leave_out: Sequence[str] = ()) -> dict[str, Setting]
             if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         }
     return {name: setting for name, setting in found.items() if name not in leave_out}
+
+
+def flat_settings(settings: Any) -> dict[str, Setting]:
+    """The names in a settings dataclass, those in its parts among them: parts that share a name share its value."""
+    found: dict[str, Setting] = {}
+    for name, setting in settings_of(type(settings)).items():
+        found.update(flat_settings(getattr(settings, name)) if is_dataclass(setting.kind) else {name: setting})
+    return found
+
+
+def flat_values(settings: Any) -> dict[str, Any]:
+    """The value of each of these names."""
+    values: dict[str, Any] = {}
+    for name, setting in settings_of(type(settings)).items():
+        value = getattr(settings, name)
+        values.update(flat_values(value) if is_dataclass(setting.kind) else {name: value})
+    return values
+
+
+def with_values(settings: Made, values: Mapping[str, Any]) -> Made:
+    """The same settings with other values under their flat names; names that it doesn't have change nothing."""
+    changed: dict[str, Any] = {}
+    for name, setting in settings_of(type(settings)).items():
+        if is_dataclass(setting.kind):
+            changed[name] = with_values(getattr(settings, name), values)
+        elif name in values:
+            changed[name] = values[name]
+    return replace(settings, **changed)  # type: ignore[type-var]
 
 
 def check(values: Any, known: Mapping[str, Setting], where: str = "") -> None:

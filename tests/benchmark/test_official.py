@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.streaming.conftest import small_model
-from tests.trackers.clip.test_prompted import OFFICIAL
+from tests.trackers.clip.test_prompted import RELEASED
 from univs import benchmark
 from univs.benchmark import official
 from univs.errors import UserError
@@ -49,8 +49,8 @@ def test_words_drawn_at_random_are_as_many_as_asked() -> None:
 
 @pytest.mark.parametrize("task", ["vos", "refvos", "vis", "vps", "vss", "pvos"])
 def test_every_task_is_run(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"rules": "official", "clip_length": 2, "clip_stride": 1}
-    extra = OFFICIAL if task in ("vos", "pvos") else {}
+    settings = {"way": "clip", "clip_length": 2, "clip_stride": 1}
+    extra = RELEASED if task in ("vos", "pvos") else {}
     model = small_model(dense_memory=None, text={"encoder": "none", "heads": 2}, streaming={**extra, **settings})
     monkeypatch.setattr(official, "random_model", lambda name: model)
     monkeypatch.setattr(official, "plain_pass", lambda height, width: 0.5)

@@ -16,7 +16,6 @@ from univs.models.official import CLASS_ROWS
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
-from univs.streaming import session as session_module
 from univs.trackers.clip.entities import EntityTracker
 from univs.trackers.clip.instances import InstanceOutput
 from univs.trackers.clip.panoptic import PanopticOutput
@@ -62,7 +61,7 @@ def session_of(case: Any, model: UniVS, table: Tensor, words: str, *settings: di
     return Session(
         model,
         case.info["task"],
-        rules="official",
+        way="clip",
         square_padding=square,
         categories=Categories(known.names, known.things),
         class_embeddings=table[start : start + count],
@@ -79,17 +78,17 @@ def answers(case: Any, session: Session) -> list[FrameResult]:
     return results
 
 
-def follower_of(session: Session) -> EntityTracker:
-    assert session._engine is not None
-    follower = session._engine.follower
-    assert isinstance(follower, EntityTracker)
-    return follower
+def tracker_of(session: Session) -> EntityTracker:
+    assert session._loop is not None
+    tracker = session._loop.tracker
+    assert isinstance(tracker, EntityTracker)
+    return tracker
 
 
-def check_trace(case: Any, follower: EntityTracker, frames: range, entry: dict[str, Any]) -> None:
+def check_trace(case: Any, tracker: EntityTracker, frames: range, entry: dict[str, Any]) -> None:
     """The state after the prompt queries or the learnable queries of a clip."""
     assert entry["first_frame"] == frames.start
-    tracks = follower.tracks
+    tracks = tracker.tracks
     assert len(tracks) == entry.get("n_total", entry.get("n"))
     if not len(tracks):
         return
@@ -117,7 +116,7 @@ def plain_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     Masks re-enter as tokens at places that are drawn from their cells: where rounding moves one cell over the
     threshold, all tokens of that mask are others. Fused convolutions are as exact, but round differently.
     """
-    monkeypatch.setattr(session_module, "prepared", lambda model, *_: model)
+    monkeypatch.setattr(UniVS, "ready", lambda model, *_: model)
 
 
 @pytest.fixture
@@ -146,9 +145,9 @@ def test_instances(case: Any, stream_model: UniVS, class_embeddings: Tensor, gol
     words = "ovis" if "ovis" in case.info["config"] else "ytvis21"
     with session_of(case, stream_model, class_embeddings, words, ENTITIES, INSTANCES) as session:
         results = answers(case, session)
-        follower = follower_of(session)
-    assert isinstance(follower.assembly, InstanceOutput)
-    rows = follower.assembly.rows(follower.tracks)
+        tracker = tracker_of(session)
+    assert isinstance(tracker.output, InstanceOutput)
+    rows = tracker.output.rows(tracker.tracks)
     order = list(dict.fromkeys(row.entity_id for row in rows))
     ours = torch.tensor([[order.index(row.entity_id), row.category, row.score] for row in rows])
     theirs = case.whole("rows_objidx_cat_score").reshape(-1, 3)
@@ -168,14 +167,14 @@ def test_instances(case: Any, stream_model: UniVS, class_embeddings: Tensor, gol
 def test_segments(case: Any, stream_model: UniVS, class_embeddings: Tensor, golden_draws: None, traced: None) -> None:
     with session_of(case, stream_model, class_embeddings, "vipseg", ENTITIES, SEGMENTS) as session:
         results = answers(case, session)
-        assembly = follower_of(session).assembly
-    assert isinstance(assembly, PanopticOutput)
-    ours = [{"id": s.number, "isthing": s.is_thing, "category_id": s.category + 1} for s in assembly.segments]
+        output = tracker_of(session).output
+    assert isinstance(output, PanopticOutput)
+    ours = [{"id": s.number, "isthing": s.is_thing, "category_id": s.category + 1} for s in output.segments]
     assert ours == case.info["segments_infos"]
     maps, wanted = np.stack([result.labels for result in results]), case.whole("panoptic_ids").numpy()
     print(f"{case.name}: {(maps != wanted).mean():.1e} of the pixels differ")
     assert (maps != wanted).mean() < 1e-4
-    for segment in assembly.segments:
+    for segment in output.segments:
         assert intersection_over_union(maps == segment.number, wanted == segment.number) >= 0.999
 
 

@@ -27,7 +27,7 @@ def options_of(case: Any) -> dict[str, Any]:
     settings = case.info["thresholds"]
     square = settings["INPUT.LSJ_AUG.IMAGE_SIZE"] if settings["INPUT.LSJ_AUG.SQUARE_ENABLED"] else None
     return {
-        "rules": "official",
+        "way": "clip",
         "clip_length": settings["INPUT.SAMPLING_FRAME_NUM"],
         "clip_stride": settings["MODEL.BoxVIS.TEST.CLIP_STRIDE"],
         "token_frames": settings["MODEL.UniVS.TEST.NUM_PREV_FRAMES_MEMORY"],
@@ -38,15 +38,15 @@ def options_of(case: Any) -> dict[str, Any]:
 
 def check_trace(case: Any, session: Session, entry: dict[str, Any]) -> None:
     """The state after a clip: areas of the stored masks, and every 16th channel of the embeddings."""
-    assert session._engine is not None
-    follower = session._engine.follower
-    assert isinstance(follower, ClipTracker)
+    assert session._loop is not None
+    tracker = session._loop.tracker
+    assert isinstance(tracker, ClipTracker)
     frames = range(entry["first_frame"], entry["first_frame"] + entry["n_frames"])
     # expressions are numbered from 0 there, from 1 here
     shift = 0 if "objects" in case.info else 1
-    rows = [follower.objects.row(object_id + shift) for object_id in entry["ids"]]
-    areas = torch.stack([(follower.logits[index] > 0).sum((1, 2)) for index in frames], dim=1)[rows]
-    embeddings = torch.stack([follower.embeddings[index][:, ::16] for index in frames], dim=1)[rows].flatten(1)
+    rows = [tracker.objects.row(object_id + shift) for object_id in entry["ids"]]
+    areas = torch.stack([(tracker.logits[index] > 0).sum((1, 2)) for index in frames], dim=1)[rows]
+    embeddings = torch.stack([tracker.embeddings[index][:, ::16] for index in frames], dim=1)[rows].flatten(1)
     area_error = (areas - torch.tensor(entry["areas"])).abs().max().item()
     embedding_error = (embeddings - torch.tensor(entry["embds"])).abs().max().item()
     print(f"{case.name} clip at {frames.start}: areas {area_error:.0f}, embeddings {embedding_error:.1e}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from univs.masks.geometry import SHORT_SIDE, Geometry, short_side
+from univs.masks.geometry import Geometry, short_side
 
 
 def test_prompts_move_with_the_frame() -> None:
@@ -34,24 +34,13 @@ def test_frames_are_shrunk_to_the_input_and_not_padded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "numbers", "expected"),
-    [
-        (None, {"rules": "own", "short_side": 300}, 300),
-        (None, {"rules": "own"}, SHORT_SIDE),
-        (None, {}, SHORT_SIDE),
-        (None, {"rules": "official"}, 1080),
-        (None, {"rules": "own", "short_side": 2000}, 2000),
-        (None, {"short_side": 0}, 1080),
-        (2000, {"short_side": 300}, 2000),
-        (0, {"short_side": 300}, 1080),
-    ],
+    ("asked", "brought", "expected"),
+    [(None, 300, 300), (None, 2000, 2000), (None, 0, 1080), (2000, 300, 2000), (0, 300, 1080)],
 )
-def test_the_short_side_is_what_was_asked_for_or_the_models(
-    size: int | None, numbers: dict[str, object], expected: int
-) -> None:
-    assert short_side(size, numbers, 1920, 1080) == short_side(size, numbers, 1080, 1920) == expected
+def test_the_short_side_is_what_was_asked_for_or_the_models(asked: int | None, brought: int, expected: int) -> None:
+    assert short_side(asked, brought, 1920, 1080) == short_side(asked, brought, 1080, 1920) == expected
 
 
 def test_small_frames_are_enlarged_fourfold_at_most() -> None:
-    assert [short_side(None, {}, side, 2000) for side in (240, 120, 100, 1)] == [480, 480, 400, 4]
-    assert short_side(480, {}, 16, 2000) == 480  # unless that was asked for
+    assert [short_side(None, 480, side, 2000) for side in (240, 120, 100, 1)] == [480, 480, 400, 4]
+    assert short_side(480, 480, 16, 2000) == 480  # unless that was asked for

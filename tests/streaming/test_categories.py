@@ -1,4 +1,4 @@
-"""The three tasks that look for categories, by our own rules and by the official ones, on a small model."""
+"""The three tasks that look for categories, frame by frame and clip by clip, on a small model."""
 
 from __future__ import annotations
 
@@ -87,29 +87,13 @@ def test_every_pixel_has_a_class(model: UniVS) -> None:
 
 @pytest.mark.parametrize("task", ["vis", "vps", "vss"])
 @pytest.mark.parametrize("length", [1, 3])
-def test_official_rules_answer_every_frame_once(prompt_only_model: UniVS, task: str, length: int) -> None:
+def test_clips_answer_every_frame_once(prompt_only_model: UniVS, task: str, length: int) -> None:
     options: dict[str, Any] = {} if task == "vss" else {"class_score": 0.0, "consistency": -1.0, "match": 0.01}
     if task == "vis":
         options |= {"stability": 0.0, "competition": 0.0}
-    results, _ = run(prompt_only_model, task, rules="official", clip_length=length, clip_stride=1, count=7, **options)
+    results, _ = run(prompt_only_model, task, way="clip", clip_length=length, clip_stride=1, count=7, **options)
     assert [result.frame_index for result in results] == list(range(7))
     assert all(result.labels.shape == (65, 97) for result in results)
-
-
-def test_official_entities_start_late_only_where_that_is_asked_for(prompt_only_model: UniVS) -> None:
-    for late in (False, True):
-        session = Session(
-            prompt_only_model, "vis", categories=CATEGORIES, class_embeddings=EMBEDDINGS, rules="official",
-            clip_length=1, late_start=late, stability=0.0, class_score=0.0,
-        )  # fmt: skip
-        frames, _ = moving_squares(3)
-        session.push(frames[0])
-        engine: Any = session._engine
-        follower = engine.follower
-        for entity_id in follower.object_ids:  # as if the first clip had found none
-            follower.remove(entity_id)
-        session.push(frames[1])
-        assert bool(follower.object_ids) == late
 
 
 def test_categories_come_with_the_first_frame_and_only_where_they_are_asked_for(model: UniVS) -> None:
@@ -132,4 +116,3 @@ def test_categories_come_with_the_first_frame_and_only_where_they_are_asked_for(
 
 def test_the_table_names_the_tasks_that_look_for_categories() -> None:
     assert {"vis", "vss", "vps"} <= set(TASKS)
-    assert TASKS["vss"].apart

@@ -39,8 +39,8 @@ def follow(
 
 
 def follower_of(session: Session) -> FrameTracker:
-    assert session._engine is not None and isinstance(session._engine.follower, FrameTracker)
-    return session._engine.follower
+    assert session._loop is not None and isinstance(session._loop.tracker, FrameTracker)
+    return session._loop.tracker
 
 
 def same(ours: Sequence[FrameResult], theirs: Sequence[FrameResult]) -> bool:
@@ -249,7 +249,7 @@ def test_impossible_sessions_say_what_would_be_right(model: UniVS) -> None:
     with pytest.raises(UserError, match="size"):
         Session(model, size=-1)
     with pytest.raises(UserError, match="clip_length is 5"):
-        Session(model, clip_length=5).step(FRAMES[0])
+        Session(model, way="clip", clip_length=5).step(FRAMES[0])
     with pytest.raises(UserError, match="keep_results"):
         Session(model, keep_results=False).finish()
 

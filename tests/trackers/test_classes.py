@@ -8,7 +8,7 @@ import torch
 from tests.trackers.scripted import COLOURS, ScriptedModel, ScriptedWords, colour
 from univs.errors import UserError
 from univs.prompts import Categories
-from univs.trackers.classes import Classes, classes_of
+from univs.trackers.classes import Classes, Words, classes_of
 
 
 def test_things_are_given_by_their_place() -> None:
@@ -19,19 +19,19 @@ def test_things_are_given_by_their_place() -> None:
 
 def test_embeddings_are_those_given_or_those_of_the_encoder() -> None:
     model, categories = ScriptedModel(), Categories(("cat 1", "dog 2"), frozenset({0}))
-    made = classes_of(model, categories, encoder=ScriptedWords())
+    made = classes_of(model, categories, Words(text_encoder=ScriptedWords()))
     assert torch.equal(made.embeddings, torch.stack([colour(1), colour(2)]))
     assert made.names == ("cat 1", "dog 2") and made.things.tolist() == [True, False]
     given = torch.randn(2, COLOURS, generator=torch.manual_seed(0))
-    assert torch.equal(classes_of(model, categories, given, ScriptedWords()).embeddings, given)
+    assert torch.equal(classes_of(model, categories, Words(given, ScriptedWords())).embeddings, given)
 
 
 @pytest.mark.parametrize("shape", [(3, COLOURS), (2, COLOURS + 1)])
 def test_embeddings_must_fit_the_categories_and_the_model(shape: tuple[int, int]) -> None:
     with pytest.raises(UserError, match=f"2 categories need embeddings 2 x {COLOURS}, not {shape[0]} x {shape[1]}"):
-        classes_of(ScriptedModel(), Categories(("a", "b")), torch.zeros(shape))
+        classes_of(ScriptedModel(), Categories(("a", "b")), Words(torch.zeros(shape)))
 
 
 def test_a_model_without_words_says_so() -> None:
     with pytest.raises(UserError, match="the model scripted takes no words"):
-        classes_of(ScriptedModel(), Categories(("a", "b")))
+        classes_of(ScriptedModel(), Categories(("a", "b")), Words())

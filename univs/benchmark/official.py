@@ -156,7 +156,7 @@ def session_for(model: UniVS, task: str, clip_length: int, **options: Any) -> Se
         options["text_encoder"] = words
     if task == "vis":
         options["most"] = OBJECTS
-    return Session(model, task, keep_results=False, rules="official", **options)
+    return Session(model, task, keep_results=False, way="clip", **options)
 
 
 def first_prompts(task: str, labels: np.ndarray) -> list[Prompt]:

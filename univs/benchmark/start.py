@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
@@ -131,20 +131,22 @@ def frame_costs(weights: str, clips: Mapping[str, Path]) -> dict[str, FrameCost]
     from univs.masks.geometry import Geometry
     from univs.models.zoo import load
     from univs.streaming import Session
-    from univs.streaming.tasks import TASKS
+    from univs.trackers.frame.tracker import Followed
 
     model, clock = load(weights), PartsClock()
-    vos = replace(TASKS["vos"], answer_out=clock.wrap("masks", TASKS["vos"].answer_out))
     readers = {name: open_video(path) for name, path in clips.items()}
     prompts = {}
     for name, reader in readers.items():
         height, width = reader.size
         x0, y0, x1, y1 = RABBIT
         prompts[name] = [Box(1, (x0 * width, y0 * height, x1 * width, y1 * height))]
-    sessions = {name: Session(model, vos, keep_results=False) for name in clips}
+    sessions = {name: Session(model, "vos", keep_results=False) for name in clips}
     sources = {name: iter(reader) for name, reader in readers.items()}
     spent: dict[str, list[FrameCost]] = {name: [] for name in clips}
-    with patch.object(Geometry, "shrink_frame", clock.wrap("resize", Geometry.shrink_frame)):
+    with (
+        patch.object(Geometry, "shrink_frame", clock.wrap("resize", Geometry.shrink_frame)),
+        patch.object(Followed, "labels", clock.wrap("masks", Followed.labels)),
+    ):
         while True:
             for name, session in sessions.items():
                 clock.seconds = dict.fromkeys(clock.seconds, 0.0)

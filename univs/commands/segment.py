@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,21 @@ from univs.video.reader import Frame
 
 if TYPE_CHECKING:
     from univs.models.univs import UniVS
+
+
+SAID_OTHERWISE = {
+    "task": "--task says it",
+    "size": "--size says it",
+    "short_side": "--size says it",
+    "precision": "--precision says it",
+    "compiled": "--compile says it",
+    "categories": "--categories says it",
+    "model": "--weights says it",
+    "source": "the video is the first argument",
+    "prompts": "--mask, --box, --point, --scribble, --text and --name say them",
+    "keep_results": "results are always kept in the folder",
+}
+"""What `--set` cannot set."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,24 @@ def check_question(task: str, prompts: Mapping[int, Sequence[Prompt]], categorie
         TASKS[task].prompts_in(said)
 
 
+def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE -> the value as JSON reads it (3, 0.5, true, null), else as it stands. UserError for other forms."""
+    settings: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals or not name.isidentifier():
+            raise UserError(f"--set {argument}: give NAME=VALUE, such as dense_frames=8")
+        if name in SAID_OTHERWISE:
+            raise UserError(f"--set {argument}: {name} is no setting; {SAID_OTHERWISE[name]}")
+        if name in settings:
+            raise UserError(f"--set {argument}: {name} is given twice")
+        try:
+            settings[name] = json.loads(text)
+        except ValueError:
+            settings[name] = text
+    return settings
+
+
 def segment_to_folder(
     model: UniVS,
     reader: VideoReader,
@@ -73,13 +107,15 @@ def segment_to_folder(
     precision: str = "float32",
     compiled: bool = False,
     unfinished: bool = False,
+    settings: Mapping[str, Any] | None = None,
     watch: Callable[[FrameResult], None] | None = None,
 ) -> Summary:
     """Follow objects through a video and write everything to a folder, with a progress bar on stderr.
 
     size: short side in pixels at which the model looks at the frames. categories: what is looked for, by the tasks
     that look for something. precision, compiled: of the networks (`Session`). unfinished: whether an earlier run was
-    killed in the folder (`Claim`). watch: is shown the result of each frame.
+    killed in the folder (`Claim`). settings: of who follows the objects (`Session`). watch: is shown the result of each
+    frame.
     Raises UserError and OSError; what is done by then stays.
     """
     from univs.streaming import segment
@@ -93,7 +129,7 @@ def segment_to_folder(
             yield frame
 
     start, model_seconds = time.perf_counter(), 0.0
-    options: dict[str, Any] = {"precision": precision, "compiled": compiled}
+    options: dict[str, Any] = {"precision": precision, "compiled": compiled, **(settings or {})}
     if categories is not None:
         options["categories"] = categories
     answers = segment(model, remember(), prompts, task=task, size=size, **options)

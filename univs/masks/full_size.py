@@ -9,7 +9,7 @@ Shapes: P maps, h w cells of the input, H W pixels of the frame, Q quads at the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,6 +51,21 @@ def label_map(
 def mask_of(logits: Tensor, geometry: Geometry) -> NDArray[np.bool_]:
     """H'/4 W'/4 mask logits over the padded input -> H W, where they are positive."""
     return label_map(torch.stack([torch.zeros_like(logits), logits]), [1], geometry, np.bool_)
+
+
+def painted(
+    masks: Mapping[int, NDArray[np.bool_]], size: tuple[int, int], order: Sequence[int] | None = None
+) -> NDArray[Any]:
+    """H W object ids of H W masks that may overlap: of two the later in `order` wins; None: the larger id."""
+    labels = np.zeros(size, label_type(masks))
+    for object_id in sorted(masks) if order is None else order:
+        labels[masks[object_id]] = object_id
+    return labels
+
+
+def label_type(object_ids: Iterable[int]) -> type[np.integer[Any]]:
+    """The smallest type that holds these ids."""
+    return np.uint8 if max(object_ids, default=0) <= 255 else np.int32
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ filled up to a multiple of 32, or to a square). Mask logits live at a quarter of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,27 +19,23 @@ MULTIPLE = 32
 """The padded input is a multiple of this, so that it has whole cells at every stride."""
 STRIDE = 4
 """Pixels of the padded input to a cell of the mask logits."""
-SHORT_SIDE = 480
-"""Pixels: the short side at which our own models look at frames unless their numbers say another."""
 ENLARGED = 4
 """How many times larger a frame is made at most."""
 
 
-def short_side(size: int | None, numbers: Mapping[str, Any], height: int, width: int) -> int:
-    """The short side of the input, pixels, for a frame of height x width.
+def short_side(asked: int | None, brought: int, height: int, width: int) -> int:
+    """The short side of the input, pixels, for a frame of height x width; 0 stands for the frame's own.
 
     Small frames are enlarged as well, but fourfold at most: on four sequences of DAVIS at 240p that raises J&F from 81
     to 86, at 160p from 73 to 86. It takes the time of a large frame.
 
     Args:
-        size: what was asked for; 0: the frame's own; None: what the model brings along.
-        numbers: the model's entry `streaming`. Its `short_side` counts, read as `size` is; without one, a model that
-            follows by official rules takes frames as they are (whoever feeds it resizes them), any other `SHORT_SIDE`.
+        asked: what a person wants, None: what the model brings along.
+        brought: at which short side the model was made to look at frames.
     """
     own = min(height, width)
-    if size is not None:
-        return size or own
-    brought = int(numbers.get("short_side", 0 if numbers.get("rules", "own") == "official" else SHORT_SIDE))
+    if asked is not None:
+        return asked or own
     return min(brought, ENLARGED * own) or own
 
 

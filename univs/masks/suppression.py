@@ -5,12 +5,12 @@ Shapes: N M detections, T frames, h w map size. Detections come sorted by score,
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from univs.errors import UserError
-
-RULES = ("any_better", "kept")
+Rule = Literal["any_better", "kept"]
 """Who suppresses: any better detection, itself suppressed or not (official), or only those that stay (the usual)."""
 
 
@@ -42,16 +42,14 @@ def mask_iou(first: Tensor, second: Tensor) -> Tensor:
     return shared / union.clamp_min(1)
 
 
-def suppress(overlap: Tensor, threshold: float, rule: str = "kept") -> Tensor:
+def suppress(overlap: Tensor, threshold: float, rule: Rule = "kept") -> Tensor:
     """N bool, which detections stay.
 
     Args:
         overlap: N N of detections sorted by score.
         threshold: a detection falls to a better one that it overlaps as much as this or more.
-        rule: one of `RULES`.
+        rule: whose rule.
     """
-    if rule not in RULES:
-        raise UserError(f"unknown rule {rule!r}: one of {', '.join(RULES)}")
     hit = (overlap >= threshold).triu(1)  # row: the better one
     if rule == "any_better":
         return ~hit.any(0)

@@ -21,6 +21,7 @@ from univs.errors import UserError
 from univs.models.backbone import Backbone
 from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens, TextFeatures
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
+from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.position import time_embedding
 from univs.models.swin import SwinBackbone
@@ -76,6 +77,21 @@ class UniVS(nn.Module):
             last = mask_decoder.mask_embedding.layers[-1]
             assert isinstance(last, nn.Linear)
             nn.init.ones_(last.bias)
+
+    @property
+    def streaming(self) -> dict[str, Any]:
+        """Its own numbers for following objects through a video (`offers.streaming_numbers`)."""
+        return streaming_numbers(self.config.get("streaming", {}))
+
+    def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Task -> way of following -> who follows, and by which settings."""
+        return OFFERS
+
+    def ready(self, precision: str, compiled: bool) -> UniVS:
+        """The fast form of it that sessions share (`prepared`)."""
+        from univs.models.prepared import prepared  # which knows this class
+
+        return prepared(self, precision, compiled)
 
     def normalize(self, frames: Tensor) -> Tensor:
         """F 3 H' W' RGB, uint8 or 0..255 -> normalised, then zero padded right and below to multiples of 32."""

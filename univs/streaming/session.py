@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,28 +13,18 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.masks.geometry import Geometry, short_side
-from univs.models.prepared import prepared
-from univs.models.univs import UniVS
 from univs.prompts import Categories, Prompt, Text, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
-from univs.settings import Count, Setting, ShortSideOrOwn, check_value, settings_of
-from univs.streaming.clip_schedule import ClipSchedule
+from univs.settings import ShortSideOrOwn, check_value
 from univs.streaming.loop import Loop
 from univs.streaming.tasks import TASKS, Task
-from univs.streaming.tasks.task import options_of
-from univs.trackers.answers import Answer
+from univs.streaming.tracker_choice import choose_tracker
+from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.tracker import Question, VideoModel
 from univs.video import Source, VideoReader, open_video
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-LOOP_OPTIONS = {
-    "rules": Setting(str, False),
-    "clip_length": Setting(Count, False),
-    "clip_stride": Setting(Count, False),
-    "square_padding": Setting(Count | None, False),
-}
-"""What the loop itself reads; everything else is the follower's."""
 
 
 class Session:
@@ -51,16 +40,17 @@ class Session:
         compiled: whether the image encoder is compiled for the size of the frames; the first one then takes long.
         keep_results: whether `finish` shall give the tracks. They are kept run-length encoded in a temporary file, not
             in memory; turn it off for a stream without end.
-        options: instead of those that the model brings along: clip_length, clip_stride, square_padding (side of the
-            square to which smaller frames are padded), rules (whose rules the task follows: "own" or "official"), and
-            what the task's follower by these rules takes (`univs.streaming.tasks`).
+        options: instead of the numbers that the model brings along: way (of following: "frame" or "clip"),
+            square_padding (side of the square to which smaller frames are padded), and the settings of the task's
+            tracker that goes this way, by name (`FrameSettings`, `univs.trackers.clip.released`, ...); categories.
 
-    Raises UserError for an unknown task or option.
+    Raises UserError for an unknown task, way or option. An option that only other tasks or ways know is left unused,
+    and an `UnusedSetting` warning says so.
     """
 
     def __init__(
         self,
-        model: UniVS,
+        model: VideoModel,
         task: str | Task = "vos",
         *,
         size: int | None = None,
@@ -72,34 +62,27 @@ class Session:
         if not isinstance(task, Task) and (not isinstance(task, str) or task not in TASKS):
             raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
         check_value("size", size, ShortSideOrOwn | None)
-        self._model = prepared(model, precision, compiled)
+        self._loop: Loop | None = None  # made when the size of the frames is known
+        self._size = (0, 0)
+        self._model = model.ready(precision, compiled)
         self.task = TASKS[task] if isinstance(task, str) else task
-        brought: dict[str, Any] = model.config.get("streaming", {})
-        self._short_side = partial(short_side, size, brought)
-        rules = str(options.get("rules", brought.get("rules", "own")))
-        self._follower = self.task.follower(rules)
-        known = options_of(self._follower) | LOOP_OPTIONS.keys()
-        unknown = sorted(set(options) - known)
-        if unknown:
-            raise UserError(f"unknown option {unknown[0]!r}; known: {', '.join(sorted(known))}")
-        for name, setting in {**settings_of(self._follower), **LOOP_OPTIONS}.items():
-            if name in options:
-                check_value(f"the option {name}", options[name], setting.kind)
-        self._options = {name: value for name, value in {**brought, **options}.items() if name in known}
+        self._categories: Categories | None = None
+        self._take_categories([options.pop("categories")] if "categories" in options else [])
+        self._chosen = choose_tracker(model, self.task, options)
+        self._schedule, self._short_side = self._chosen.schedule(), size
         self._expected: tuple[int, ...] = ()
         self._names: dict[int, str] = {}  # object id -> expression
-        self._engine: Loop | None = None  # made when the size of the frames is known
         self._spool = TrackSpool() if keep_results else None
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects that are being followed."""
-        return () if self._engine is None else self._engine.object_ids
+        return () if self._loop is None else self._loop.object_ids
 
     def expect(self, object_ids: Iterable[int]) -> None:
         """Say before the first frame which objects will be prompted.
 
-        By official rules they take part in the decoding from the start; by others this changes nothing.
+        Clip by clip they take part in the decoding from the start; frame by frame this changes nothing.
         """
         self._expected = tuple(dict.fromkeys(object_ids))
 
@@ -115,7 +98,7 @@ class Session:
         Raises UserError for a frame or prompt that cannot be used (nothing has changed then), and for models that
         answer late: use `push`.
         """
-        length = self._options.get("clip_length", 1)
+        length = self._schedule.length
         if length != 1:
             raise UserError(f"clip_length is {length}: clips of several frames are answered late; use push and finish")
         (result,) = self.push(frame, prompts)
@@ -125,31 +108,32 @@ class Session:
         """Take in a frame as `step` does and return the results that became final, in order."""
         check_frame(frame)
         height, width = frame.shape[:2]
-        if self._engine is not None:
-            geometry = self._engine.geometry
-            if (height, width) != (geometry.height, geometry.width):
+        if self._loop is not None:
+            if (height, width) != self._size:
                 raise UserError(
-                    f"the frame is {width}x{height} pixels, the frames before it {geometry.width}x{geometry.height}; "
+                    f"the frame is {width}x{height} pixels, the frames before it {self._size[1]}x{self._size[0]}; "
                     "all frames of a video must have one size"
                 )
-        if self._engine is not None and self._engine.ended:
+        if self._loop is not None and self._loop.ended:
             raise UserError("this video has ended with finish or flush; make a new session for another one")
         prompts = said_on_a_frame(prompts)
         about_objects = [prompt for prompt in prompts if not isinstance(prompt, Categories)]
-        validate_prompts(about_objects, height, width)
-        said = self.task.prompts_in(self._named(about_objects))
+        said: dict[int, ObjectPrompt] = {}
+        if about_objects:
+            validate_prompts(about_objects, height, width)
+            said = self.task.prompts_in(self._named(about_objects))
         self._take_categories([prompt for prompt in prompts if isinstance(prompt, Categories)])
-        if self._engine is None:
-            self._engine = self._make_engine(height, width)
-        return self._handed_out(self._engine.push(frame, said))
+        if self._loop is None:
+            self._loop, self._size = self._make_loop(height, width), (height, width)
+        return self._handed_out(self._loop.push(frame, said))
 
     def remove(self, object_id: int) -> None:
         """Stop following an object; its track ends here. Raises UserError if it is not known, or not an object."""
-        if self._engine is None or object_id not in self._engine.object_ids:
+        if self._loop is None or object_id not in self._loop.object_ids:
             known = ", ".join(map(str, self.object_ids)) or "none"
             raise UserError(f"object {object_id} is not being followed; followed: {known}")
         try:
-            self._engine.remove(object_id)
+            self._loop.remove(object_id)
         except KeyError:
             raise UserError(f"{object_id} stands for a class of pixels; only objects can be removed") from None
 
@@ -158,7 +142,7 @@ class Session:
 
         Where clips have one frame there are none, and the video may go on.
         """
-        return [] if self._engine is None else self._handed_out(self._engine.finish())
+        return [] if self._loop is None else self._handed_out(self._loop.finish())
 
     def finish(self) -> VideoResult:
         """The results that were not final yet (`VideoResult.rest`) and the tracks of the video.
@@ -171,25 +155,21 @@ class Session:
         return replace(self._spool.result(), rest=tuple(rest))
 
     def _take_categories(self, said: Sequence[Categories]) -> None:
-        """Categories are the follower's from the start. UserError where they come too late or are not asked for."""
+        """Categories are the tracker's from the start. UserError where they come too late or are not asked for."""
         if not said:
             return
         if not self.task.takes_categories:
             raise UserError(f"the task {self.task.name} takes no categories; vis, vss and vps do")
-        if self._engine is not None or len(said) > 1:
+        if self._loop is not None or len(said) > 1:
             raise UserError("categories are given once, with the first frame")
-        self._options["categories"] = said[0]
+        self._categories = said[0]
 
-    def _make_engine(self, height: int, width: int) -> Loop:
-        options = dict(self._options)
-        short = self._short_side(height, width)
-        geometry = Geometry.fit(height, width, short, options.pop("square_padding", None))
-        length = options.get("clip_length", 1)
-        schedule = ClipSchedule(length, length if self.task.apart else options.get("clip_stride", 1))
-        taken = options_of(self._follower)
-        options["expected_ids"] = self._expected
-        options = {name: value for name, value in options.items() if name in taken}
-        return Loop(self._model, geometry, self._follower(self._model, geometry, **options), schedule)
+    def _make_loop(self, height: int, width: int) -> Loop:
+        short = short_side(self._short_side, self._chosen.short_side, height, width)
+        question = Question(
+            Geometry.fit(height, width, short, self._chosen.square_padding), self._categories, self._expected
+        )
+        return Loop(self._chosen.tracker(self._model, question), self._schedule)
 
     def _named(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         """The prompts, expressions without an id numbered by the next ids that are free."""
@@ -204,8 +184,7 @@ class Session:
             named.append(prompt)
         return named
 
-    def _handed_out(self, answers: list[Answer]) -> list[FrameResult]:
-        results = [self.task.answer_out(answer) for answer in answers]
+    def _handed_out(self, results: list[FrameResult]) -> list[FrameResult]:
         if self._names:
             results = [replace(result, names={**self._names, **result.names}) for result in results]
         if self._spool is not None:
@@ -228,7 +207,7 @@ class Session:
 
 
 def segment(
-    model: UniVS,
+    model: VideoModel,
     source: Source | VideoReader,
     prompts: Mapping[int, Sequence[Prompt | Categories]] | Sequence[Prompt | Categories] = (),
     *,

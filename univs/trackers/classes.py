@@ -40,22 +40,27 @@ class Classes:
         return cls(tuple(names), embeddings, is_thing.to(embeddings.device))
 
 
-def classes_of(
-    model: UniVS,
-    categories: Categories,
-    embeddings: Tensor | None = None,
-    encoder: TextEncoder | None = None,
-) -> Classes:
+@dataclass(frozen=True)
+class Words:
+    """Whose words count.
+
+    class_embeddings: K D of what is looked for; None: the text encoder makes them. text_encoder: None: the one that the
+    model was trained with.
+    """
+
+    class_embeddings: Tensor | None = None
+    text_encoder: TextEncoder | None = None
+
+
+def classes_of(model: UniVS, categories: Categories, words: Words) -> Classes:
     """The classes that a person asks for, as a model takes them.
 
-    Args:
-        embeddings: K D of the categories; None: the text encoder makes them.
-        encoder: None: the one that the model was trained with.
     Raises UserError if the model takes no words, or the embeddings are not K D.
     """
     count, width = len(categories.names), model.mask_decoder.class_projection.out_features
+    embeddings = words.class_embeddings
     if embeddings is None:
-        embeddings = (encoder or text_encoder_of(model)).encode_categories(categories.names)
+        embeddings = (words.text_encoder or text_encoder_of(model)).encode_categories(categories.names)
     if embeddings.shape != (count, width):
         raise UserError(
             f"{count} categories need embeddings {count} x {width}, not {' x '.join(map(str, embeddings.shape))}"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from univs.masks.suppression import box_iou, boxes_of, mask_iou, suppress
+from univs.masks.suppression import Rule, box_iou, boxes_of, mask_iou, suppress
 from univs.models.features import Prediction
+from univs.settings import Count
 from univs.trackers.mask_scores import mask_quality
 
 
@@ -71,13 +72,13 @@ class Detections:
         return self.take(self.best.argsort(descending=True, stable=True)[:most])
 
 
-def without_doubles(found: Detections, threshold: float, rule: str) -> Detections:
+def without_doubles(found: Detections, threshold: float, rule: Rule) -> Detections:
     """Drop detections whose boxes overlap a better one's by `threshold` or more in any frame (sorted ones given)."""
     boxes = found.boxes()
     return found.take(suppress(box_iou(boxes, boxes).amax(-1), threshold, rule))
 
 
-def without_double_masks(found: Detections, threshold: float, rule: str) -> Detections:
+def without_double_masks(found: Detections, threshold: float, rule: Rule) -> Detections:
     """Drop detections whose masks on the first frame overlap a better one's by `threshold` or more."""
     first = found.masks(0)
     return found.take(suppress(mask_iou(first, first), threshold, rule))
@@ -89,15 +90,15 @@ class Filter:
 
     Args:
         stability: mask quality to exceed.
-        most: how many, best first; None: all.
+        most: how many, best first.
         box_overlap: boxes that overlap a better one as much as this fall; None: no suppression.
-        suppression: who suppresses (`suppression.RULES`).
+        suppression: who suppresses (`suppression.Rule`).
     """
 
     stability: float = 0.25
-    most: int | None = 35
+    most: Count = 35
     box_overlap: float | None = 0.85
-    suppression: str = "kept"
+    suppression: Rule = "kept"
 
     def __call__(self, found: Detections) -> Detections:
         """The detections that remain, best first."""
@@ -112,15 +113,15 @@ class PanopticFilter:
     Args:
         most, most_things, most_stuff: how many detections, and then of each sort.
         box_overlap, mask_overlap: from which a thing, a stuff falls to a better one.
-        suppression: who suppresses (`suppression.RULES`).
+        suppression: who suppresses (`suppression.Rule`).
     """
 
-    most: int = 100
-    most_things: int = 70
-    most_stuff: int = 30
+    most: Count = 100
+    most_things: Count = 70
+    most_stuff: Count = 30
     box_overlap: float = 0.75
     mask_overlap: float = 0.6
-    suppression: str = "kept"
+    suppression: Rule = "kept"
 
     def __call__(self, found: Detections, things: Tensor) -> Detections:
         """The detections that remain, the best things first, then the best stuff; things: K bool."""

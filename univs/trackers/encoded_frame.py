@@ -1,35 +1,31 @@
-"""A frame with what UniVS makes of it, encoded once however many clips it is in.
+"""Frames with what UniVS makes of them, each encoded once however many clips it is in.
 
 Shapes: F frames, H W pixels of the frame, H' W' of the padded input.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from univs.masks.geometry import Geometry
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures
 from univs.models.mask_decoder import DecoderInputs
 from univs.models.univs import UniVS
+from univs.trackers.tracker import Clip, Frame
 
 
 class EncodedFrame:
-    """A frame of the video with what the model makes of it, made when it is first asked for.
+    """A frame of the video, its features made when they are first asked for."""
 
-    Args:
-        index: 0-based, in the video.
-        image: H W 3 RGB uint8.
-    """
-
-    def __init__(self, index: int, image: NDArray[np.uint8], model: UniVS, geometry: Geometry) -> None:
-        self.index = index
-        self._image: NDArray[np.uint8] | None = image
+    def __init__(self, frame: Frame, model: UniVS, geometry: Geometry) -> None:
+        self.index = frame.index
+        self._image: NDArray[np.uint8] | None = frame.image
         self._model, self._geometry = model, geometry
 
     @cached_property
@@ -38,7 +34,9 @@ class EncodedFrame:
         assert self._image is not None
         image, self._image = self._geometry.shrink_frame(self._image), None
         normalised = self._model.normalize(image.to(self._model.pixel_mean.device))
-        features = self._model.encode_image(_padded(normalised, self._geometry.padded))
+        height, width = self._geometry.padded  # may exceed what the network needs
+        padding = (0, width - normalised.shape[-1], 0, height - normalised.shape[-2])
+        features = self._model.encode_image(F.pad(normalised, padding) if any(padding) else normalised)
         if self._model.dense_memory is not None:
             return features
         return ImageFeatures(features.levels, features.mask_features, {})  # nobody reads the pyramid
@@ -55,7 +53,20 @@ class EncodedFrame:
         return None if dense is None else dense.memory_key(self.features)
 
 
-def _padded(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Normalised images, zero padded right and below to a size that may exceed what the network needs."""
-    height, width = images.shape[-2:]
-    return images if (height, width) == size else F.pad(images, (0, size[1] - width, 0, size[0] - height))
+EncodedClip = Clip[EncodedFrame]
+
+
+class Encoder:
+    """Makes the frames of overlapping clips ready, each once; forgets those before the clip."""
+
+    def __init__(self, model: UniVS, geometry: Geometry) -> None:
+        self._model, self._geometry = model, geometry
+        self._frames: dict[int, EncodedFrame] = {}
+
+    def __call__(self, clip: Clip[Frame]) -> EncodedClip:
+        """The same clip with encoded frames."""
+        self._frames = {
+            frame.index: self._frames.get(frame.index) or EncodedFrame(frame, self._model, self._geometry)
+            for frame in clip.frames
+        }
+        return replace(clip, frames=list(self._frames.values()))  # type: ignore[arg-type, return-value]

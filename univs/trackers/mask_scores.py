@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SURE = 1.0
+SURE_LOGIT = 1.0
 """A mask logit beyond this is sure: above it inside, below its negative outside."""
 
 
@@ -19,7 +19,7 @@ def quality_counts(logits: Tensor) -> Tensor:
     Counts of several frames may be added up before `quality_of` divides them. Row by row: torch sums booleans over an
     axis through a copy of eight bytes each.
     """
-    counts = [torch.count_nonzero(row > level) for row in logits for level in (SURE, -SURE)]
+    counts = [torch.count_nonzero(row > level) for row in logits for level in (SURE_LOGIT, -SURE_LOGIT)]
     return torch.stack(counts).view(-1, 2) if counts else logits.new_zeros(0, 2, dtype=torch.long)
 
 

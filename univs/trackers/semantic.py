@@ -7,14 +7,12 @@ Shapes: Q queries, K classes, T frames of the clip, h w a quarter of the padded 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.masks.geometry import STRIDE, Geometry
@@ -23,47 +21,45 @@ from univs.models.features import ImageFeatures
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.models.word_head import STRIDE as CELL
-from univs.trackers.answers import Answer
-from univs.trackers.classes import Classes
+from univs.results import FrameResult
+from univs.settings import Count
+from univs.trackers.classes import EVERYTHING, Classes, Words, classes_of
+from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.mask_scores import quality_counts, quality_of
-from univs.trackers.tracker import Clip
+from univs.trackers.tracker import Clip, Frame, Question
 
 
 @dataclass(frozen=True)
-class SemanticAnswer(Answer):
-    """The classes of one frame. classes: H W numbers from 1, class number - 1. names: number -> class."""
+class SemanticSettings:
+    """Whose words count, and how many frames are looked at together; clips don't overlap."""
 
-    classes: NDArray[Any]
-    names: Mapping[int, str]
-
-    def labels(self) -> NDArray[Any]:
-        return self.classes
-
-    def masks(self) -> dict[int, NDArray[np.bool_]]:
-        return {number: self.classes == number for number in self.object_ids}
+    words: Words = Words()
+    clip_length: Count = 1
 
 
 class SemanticTracker:
     """Answers each clip by itself; nothing is remembered (`Tracker`)."""
 
-    def __init__(self, model: UniVS, geometry: Geometry, classes: Classes) -> None:
-        self._model, self._geometry, self._classes = model, geometry, classes
+    def __init__(self, model: UniVS, question: Question, settings: SemanticSettings) -> None:
+        self._model, self._geometry = model, question.geometry
+        self._classes = classes_of(model, question.categories or EVERYTHING, settings.words)
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """Numbers of the classes."""
         return tuple(range(1, len(self._classes.names) + 1))
 
-    def answer(self, clip: Clip) -> list[Answer]:
-        """Answers of the frames that are final with this clip."""
+    def answer(self, clip: Clip[Frame]) -> list[FrameResult]:
+        """Maps of class numbers, of the frames that are final with this clip."""
+        encoded = [EncodedFrame(frame, self._model, self._geometry) for frame in clip.frames]
         final = clip.indices[: clip.span.final - clip.span.start]
         if self._model.word_head is not None:
             return [
-                self._named(index, name_cells(self._model, clip.frame(index).features, self._classes, self._geometry))
-                for index in final
+                self._named(index, name_cells(self._model, frame.features, self._classes, self._geometry))
+                for index, frame in zip(final, encoded, strict=False)
             ]
         prediction = self._model.decode(
-            [frame.inputs for frame in clip.frames],
+            [frame.inputs for frame in encoded],
             clip_length=len(clip.frames),
             learnable=True,
             class_embeddings=self._classes.embeddings,
@@ -77,7 +73,7 @@ class SemanticTracker:
             self._named(index, classify(logits[:, place], scores, self._geometry)) for place, index in enumerate(final)
         ]
 
-    def finish(self) -> list[Answer]:
+    def finish(self) -> list[FrameResult]:
         """Nothing is left: clips do not wait for each other."""
         return []
 
@@ -85,11 +81,11 @@ class SemanticTracker:
         """Classes stay. KeyError."""
         raise KeyError(object_id)
 
-    def _named(self, index: int, classes: Tensor) -> Answer:
+    def _named(self, index: int, classes: Tensor) -> FrameResult:
         labels = classes.cpu().numpy()
         numbers = tuple(int(number) for number in np.unique(labels))
         names = {number: self._classes.names[number - 1] for number in numbers}
-        return SemanticAnswer(index, numbers, dict.fromkeys(numbers, 1.0), self._geometry, labels, names)
+        return FrameResult(index, labels, numbers, dict.fromkeys(numbers, 1.0), names=names)
 
 
 def name_cells(model: UniVS, features: ImageFeatures, classes: Classes, geometry: Geometry) -> Tensor:

@@ -23,7 +23,7 @@ NOTHING = torch.full((16, 24), -SURE)
 
 
 def session_of(model: ScriptedModel, task: str = "vis", **options: Any) -> Session:
-    known: dict[str, Any] = {"categories": CATS, "text_encoder": ScriptedWords(), "rules": "official"}
+    known: dict[str, Any] = {"categories": CATS, "text_encoder": ScriptedWords(), "way": "clip"}
     known |= {"clip_length": 1, "clip_stride": 1, "token_width": 2}
     return Session(model, task, keep_results=False, **{**known, **options})
 
@@ -251,7 +251,7 @@ def test_memory_does_not_grow_with_the_video() -> None:
     session, sizes = session_of(scripted(), clip_length=3, token_frames=3), []
     for frame in film(24):
         session.push(frame)
-        tracks: Any = session._engine and session._engine.follower.tracks  # type: ignore[attr-defined]
+        tracks: Any = session._loop and session._loop.tracker.tracks  # type: ignore[attr-defined]
         sizes.append((len(tracks.logits), tracks.embeddings.shape[1] if len(tracks) else 0))
     assert max(sizes[6:]) == sizes[6] and sizes[-1][0] <= 3
 

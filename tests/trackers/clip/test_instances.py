@@ -29,7 +29,7 @@ def tracks_of(scores: Tensor, quality: Tensor, frames: range = range(1)) -> Trac
 
 
 def output(most_rows: int = 35) -> InstanceOutput:
-    return InstanceOutput(CLASSES, GEOMETRY, windows=Windows(5, 5), scale_quality=True, most_rows=most_rows)
+    return InstanceOutput(CLASSES, GEOMETRY, Windows(5, 5), most_rows)
 
 
 def test_final_scores_are_the_mean_of_what_was_noted_after_each_window() -> None:
@@ -84,10 +84,10 @@ def test_a_frame_is_handed_out_when_it_is_final_and_as_it_was_then() -> None:
     frames = range(3)
     made, tracks = output(), tracks_of(torch.tensor([[0.1, 0.8, 0.1]]), torch.ones(1), frames)
     (first,) = made.answers(tracks, Span(0, 3, 1))
-    before = first.masks()[1].copy()
+    before = first.mask(1).copy()
     tracks.confirm([0], frames, torch.full((1, 3, 8, 16), -9.0), torch.ones(1))
-    assert (first.masks()[1] == before).all() and before.any()
+    assert (first.mask(1) == before).all() and before.any()
     second, third = made.finish(tracks)
-    assert (second.frame_index, third.frame_index) == (1, 2) and not second.masks()[1].any()
-    assert first.labels().dtype == np.uint8
+    assert (second.frame_index, third.frame_index) == (1, 2) and not second.mask(1).any()
+    assert first.labels.dtype == np.uint8
     assert output().finish(Tracks(3)) == []

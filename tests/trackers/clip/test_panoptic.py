@@ -1,4 +1,4 @@
-"""Panoptic segments against a loop over entities and pixels, in windows and frame by frame."""
+"""Panoptic segments against a loop over entities and pixels."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ def tracks_with(logits: torch.Tensor) -> Tracks:
     return tracks
 
 
-def slow(logits: torch.Tensor, by_logit: bool, overlap: float) -> np.ndarray:
+def slow(logits: torch.Tensor, overlap: float) -> np.ndarray:
     large = torch.stack([upsampled(logits[:, t]) for t in range(logits.shape[1])], 1)
     quality = mask_quality(large)
     scores, categories = SCORES.max(1)
     scores = scores * quality * torch.where(categories == 0, 1.0, 0.75)
-    value = large if by_logit else large.sigmoid()
-    winner = (scores[:, None, None, None] * value).argmax(0)
+    winner = (scores[:, None, None, None] * large).argmax(0)
     winner[(large < 0).all(0)] = -1
     out = np.zeros(winner.shape, np.int32)
     number, stuff = 0, {}
@@ -53,28 +52,38 @@ def slow(logits: torch.Tensor, by_logit: bool, overlap: float) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize("weigh", ["probability", "logit"])
 @pytest.mark.parametrize("overlap", [0.0, 0.3])
-def test_a_window_is_assembled_as_a_whole(weigh: str, overlap: float) -> None:
+def test_a_window_is_assembled_as_a_whole(overlap: float) -> None:
     logits = 3 * torch.randn(4, 3, 8, 16, generator=torch.manual_seed(2))
-    assembly = PanopticOutput(CLASSES, GEOMETRY, windows=Windows(5, 5), weigh=weigh, overlap=overlap)
+    assembly = PanopticOutput(CLASSES, GEOMETRY, Windows(5, 5), overlap=overlap)
     answers = assembly.finish(tracks_with(logits))
     assert [answer.frame_index for answer in answers] == [0, 1, 2]
-    assert (np.stack([answer.labels() for answer in answers]) == slow(logits, weigh == "logit", overlap)).all()
+    assert (np.stack([answer.labels for answer in answers]) == slow(logits, overlap)).all()
 
 
-def test_frame_by_frame_numbers_stay() -> None:
-    logits = 3 * torch.randn(4, 3, 8, 16, generator=torch.manual_seed(3))
-    assembly = PanopticOutput(CLASSES, GEOMETRY, overlap=0.0)
+def test_numbers_stay_from_window_to_window_and_each_leaves_out_one() -> None:
+    logits = 3 * torch.randn(4, 12, 8, 16, generator=torch.manual_seed(3))
+    windows = Windows(5, 1)
+    output = PanopticOutput(CLASSES, GEOMETRY, windows, overlap=0.0)
     tracks = tracks_with(logits)
-    first = assembly.answers(tracks, Span(0, 3, 1))
-    assert [answer.frame_index for answer in first] == [0] and assembly.oldest == 1
-    rest = assembly.finish(tracks)
-    assert [answer.frame_index for answer in rest] == [1, 2]
-    numbers = {segment.number: segment.category for segment in assembly.segments}
-    for answer in [*first, *rest]:
-        for number, name in answer.names.items():
-            assert CLASSES.names[numbers[number]] == name
+    windows.end(Span(11, 12, 12))  # 10 frames are a window, due one frame after its end
+    first = output.begin(tracks, Span(12, 13, 13))
+    assert [result.frame_index for result in first] == list(range(10)) and output.oldest == 10
+    known = {segment.number: segment.category for segment in output.segments}
+    tracks.add(
+        range(12),
+        torch.tensor([[0.9, 0.0, 0.0]]),
+        torch.randn(1, 12, 2),
+        torch.full((1, 12, 8, 16), 9.0),
+        torch.ones(1),
+    )
+    rest = output.finish(tracks)
+    assert [result.frame_index for result in rest] == [10, 11]
+    numbers = {segment.number: segment.category for segment in output.segments}
+    assert numbers.items() >= known.items() and set(numbers) - set(known) == {max(known) + 2}
+    for result in [*first, *rest]:
+        assert all(CLASSES.names[numbers[number]] == name for number, name in result.names.items())
+        assert result.stuff == {number for number in result.names if numbers[number] != 0}
 
 
 def test_windows_come_after_memory_and_every_length() -> None:

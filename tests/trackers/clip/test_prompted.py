@@ -15,8 +15,8 @@ from univs.streaming import Session, segment
 from univs.trackers.clip.pixel_competition import competed, meets, overlap
 
 FRAMES, FIRST = moving_squares(9)
-OFFICIAL = {
-    "rules": "official",
+RELEASED = {
+    "way": "clip",
     "clip_length": 3,
     "clip_stride": 1,
     "initial_query": "frame",
@@ -27,7 +27,7 @@ OFFICIAL = {
 
 @pytest.fixture(scope="module")
 def model() -> UniVS:
-    return small_model(dense_memory=None, streaming=OFFICIAL)
+    return small_model(dense_memory=None, streaming=RELEASED)
 
 
 def masks(*object_ids: int) -> list[Prompt]:
@@ -114,10 +114,10 @@ def test_memory_does_not_grow_with_the_video(model: UniVS) -> None:
         for index in range(30):
             session.push(FRAMES[index % 9], masks(1, 2) if index == 0 else ())
             if index > 10:
-                follower = session._engine.follower  # type: ignore[union-attr]
-                memory = follower.asker._memory  # type: ignore[attr-defined]
-                stores = (follower.logits, follower.embeddings)  # type: ignore[attr-defined]
-                sizes.add((*map(len, stores), memory._recent.features.shape, len(session._engine._frames)))  # type: ignore[union-attr]
+                tracker = session._loop.tracker  # type: ignore[union-attr]
+                memory = tracker.stream._memory  # type: ignore[attr-defined]
+                stores = (tracker.logits, tracker.embeddings)  # type: ignore[attr-defined]
+                sizes.add((*map(len, stores), memory._recent.features.shape, len(session._loop._frames)))  # type: ignore[union-attr]
     assert len(sizes) == 1
 
 
@@ -143,10 +143,10 @@ def test_a_small_mask_needs_less_overlap() -> None:
     assert meets(torch.full((3,), 0.1), areas, 0.15).tolist() == [True, False, False]
 
 
-def test_impossible_rules_say_what_would_be_right(model: UniVS) -> None:
-    with pytest.raises(UserError, match="the task vos has no rules 'offical'; known: official, own"):
-        Session(model, rules="offical")
-    with pytest.raises(UserError, match="unknown initial_query"):
+def test_impossible_settings_say_what_would_be_right(model: UniVS) -> None:
+    with pytest.raises(UserError, match="the task vos has no way 'clips'; known: clip, frame"):
+        Session(model, way="clips")
+    with pytest.raises(UserError, match="initial_query must be frame or memory, not first"):
         Session(model, initial_query="first").push(FRAMES[0])
     with pytest.raises(UserError, match="stride between 1 and the length"):
         Session(model, clip_length=2, clip_stride=3).push(FRAMES[0])

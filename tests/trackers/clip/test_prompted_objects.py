@@ -29,7 +29,7 @@ def film(count: int, *places: Rectangle) -> list[NDArray[np.uint8]]:
 
 
 def session_of(model: ScriptedModel, task: str = "vos", **options: Any) -> Session:
-    known: dict[str, Any] = {"rules": "official", "clip_length": 3, "clip_stride": 1}
+    known: dict[str, Any] = {"way": "clip", "clip_length": 3, "clip_stride": 1}
     known |= {"text_encoder": ScriptedWords(WORDS)} if task == "refvos" else {"token_width": 2}
     return Session(model, task, keep_results=False, **{**known, **options})
 
@@ -107,7 +107,7 @@ def test_what_was_said_is_kept_while_a_clip_needs_it() -> None:
     session, waiting = session_of(scripted()), []
     for frame in film(9):
         session.push(frame, shown(1))
-        loop: Any = session._engine
+        loop: Any = session._loop
         waiting.append(len(loop._prompts))
     assert waiting == [1, 2, 2, 2, 2, 2, 2, 2, 2]
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.streaming.conftest import moving_squares, small_model
-from tests.trackers.clip.test_prompted import OFFICIAL
+from tests.trackers.clip.test_prompted import RELEASED
 from univs.errors import UserError
 from univs.masks.geometry import Geometry
 from univs.models.features import Prediction
@@ -18,7 +18,7 @@ from univs.results import FrameResult
 from univs.streaming import segment
 from univs.trackers.classes import Classes
 from univs.trackers.clip.pixel_competition import competed
-from univs.trackers.clip.stuff_objects import SURE, StuffObjects
+from univs.trackers.clip.stuff_objects import STUFF_LOGIT, StuffObjects
 
 FRAMES, FIRST = moving_squares(7)
 CLASSES = Categories(("block", "sky", "grass"), frozenset({0}))
@@ -26,7 +26,7 @@ CLASSES = Categories(("block", "sky", "grass"), frozenset({0}))
 
 @pytest.fixture(scope="module")
 def model() -> UniVS:
-    return small_model(dense_memory=None, streaming=OFFICIAL)
+    return small_model(dense_memory=None, streaming=RELEASED)
 
 
 def test_the_map_of_classes_equals_a_slow_one() -> None:
@@ -59,8 +59,8 @@ def test_the_map_of_classes_equals_a_slow_one() -> None:
 def test_certain_pixels_count_as_one() -> None:
     logits = [torch.tensor([[[9.9, 9.9]], [[-3.0, -3.0]]])]
     certain = [torch.tensor([[[False, False]], [[True, False]]])]
-    own = competed([logits[0].masked_fill(certain[0], SURE)], torch.ones(2), certain)[0]
-    assert own[:, 0].tolist() == [[0, pytest.approx(9.9)], [SURE, 0]]
+    own = competed([logits[0].masked_fill(certain[0], STUFF_LOGIT)], torch.ones(2), certain)[0]
+    assert own[:, 0].tolist() == [[0, pytest.approx(9.9)], [STUFF_LOGIT, 0]]
 
 
 def follow(model: UniVS, *names: Text, object_ids: tuple[int, ...] = (1, 2)) -> list[FrameResult]:

@@ -21,7 +21,6 @@ class Growing:
         self.embeddings: list[list[Tensor]] = []
         self.logits: list[dict[int, Tensor]] = []
         self.quality: list[float] = []
-        self.born: list[int] = []
         self.slots = 0
 
     def begin(self) -> None:
@@ -37,22 +36,15 @@ class Growing:
             self.embeddings.append([torch.zeros(C)] * earlier + [embeddings[row].mean(0)])
             self.logits.append({index: logits[row, place] for place, index in enumerate(frames)})
             self.quality.append(float(quality[row]))
-            self.born.append(earlier)
 
-    def class_scores(self, dilute: bool) -> Tensor:
-        return torch.stack(
-            [
-                torch.stack(scores if dilute else scores[born:]).mean(0)
-                for scores, born in zip(self.scores, self.born, strict=True)
-            ]
-        )
+    def class_scores(self) -> Tensor:
+        return torch.stack([torch.stack(scores).mean(0) for scores in self.scores])
 
 
-@pytest.mark.parametrize("dilute", [True, False])
-def test_sums_say_what_growing_lists_say(dilute: bool) -> None:
+def test_sums_say_what_growing_lists_say() -> None:
     torch.manual_seed(0)
     dice = random.Random(0)
-    tracks, wanted = Tracks(5, dilute_late=dilute), Growing()
+    tracks, wanted = Tracks(5), Growing()
     for start in range(12):
         frames = range(start, start + T)
         tracks.begin(frames, SIZE)
@@ -78,7 +70,7 @@ def test_sums_say_what_growing_lists_say(dilute: bool) -> None:
             wanted.add(frames, *new)
         if not len(tracks):
             continue
-        assert torch.allclose(tracks.class_scores(), wanted.class_scores(dilute), atol=1e-6)
+        assert torch.allclose(tracks.class_scores(), wanted.class_scores(), atol=1e-6)
         assert torch.allclose(tracks.quality, torch.tensor(wanted.quality))
         recent = torch.stack([torch.stack(slots[-5:]) for slots in wanted.embeddings])
         assert torch.allclose(tracks.embeddings, recent, atol=1e-6)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.trackers.scripted import SURE, Rectangle, ScriptedMemory, ScriptedModel, area, cells, colour, picture
-from univs.errors import UserError
 from univs.prompts import Box, Mask, Points, Prompt, Scribble
 from univs.results import FrameResult
+from univs.settings import UnusedSetting
 from univs.streaming import Session, segment
 
 PLACES: dict[int, Rectangle] = {1: (8, 8, 24, 24), 2: (40, 32, 56, 64), 3: (8, 64, 24, 88)}
@@ -425,14 +425,8 @@ def test_the_decoder_is_asked_as_the_options_say() -> None:
         assert model.asked[0].options["self_attention"] == name and not model.asked[0].learnable
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"initial_query": "frame"}, "initial_query is 'frame'; following objects frame by frame needs 'memory'"),
-        ({"memory_encoding": "next_clip"}, "memory_encoding is 'next_clip'; .* needs 'own_frame'"),
-        ({"clip_length": 3}, "clip_length is 3; following objects frame by frame needs 1"),
-    ],
-)
-def test_what_frames_alone_cannot_do(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        Session(ScriptedModel(), **options).push(film(1)[0])
+@pytest.mark.parametrize("options", [{"initial_query": "frame"}, {"memory_encoding": "next_clip"}, {"clip_length": 3}])
+def test_what_frames_alone_have_no_use_for_is_said(options: dict[str, Any]) -> None:
+    with pytest.warns(UnusedSetting, match=f"the task vos leaves unused: {next(iter(options))}"):
+        session = Session(ScriptedModel(), **options)
+    assert [result.frame_index for result in session.push(film(1)[0])] == [0]

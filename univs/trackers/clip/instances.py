@@ -7,47 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from univs.masks.full_size import painted
 from univs.masks.geometry import Geometry
 from univs.masks.strips import upsampled
-from univs.trackers.answers import Answer, label_type
+from univs.results import FrameResult
 from univs.trackers.classes import Classes
 from univs.trackers.clip.outputs import Windows
 from univs.trackers.clip.tracks import Tracks
 from univs.trackers.tracker import Span
-
-
-@dataclass(frozen=True)
-class EntityAnswer(Answer):
-    """Entities of one frame, each on its own.
-
-    logits: N h w, positive inside. names: id -> best class so far. track_scores: id -> score of the track so far. Where
-    masks overlap, the label is that of the entity with the best track score.
-    """
-
-    logits: Tensor
-    names: Mapping[int, str]
-    track_scores: Mapping[int, float]
-
-    def labels(self) -> NDArray[Any]:
-        height, width = self.geometry.height, self.geometry.width
-        labels = np.zeros((height, width), label_type(self.object_ids))
-        masks = self.masks()
-        for object_id in sorted(masks, key=lambda object_id: self.track_scores[object_id]):
-            labels[masks[object_id]] = object_id
-        return labels
-
-    def masks(self) -> dict[int, NDArray[np.bool_]]:
-        if not self.object_ids:
-            return {}
-        inside = self.geometry.from_padded(upsampled(self.logits)) > 0
-        return dict(zip(self.object_ids, inside.cpu().numpy(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -65,46 +38,31 @@ class InstanceOutput:
     Args:
         classes: what the entities are sorted into.
         geometry: sizes of the frames.
-        windows: when the class scores of an entity are noted; its final ones are the mean of the notes (official).
-            None: the class scores are those of the last moment.
-        scale_quality: official final scores are multiplied by the summed quality over the truncated largest one plus
-            1; otherwise they are the class scores.
+        windows: when the class scores of an entity are noted; its final ones are the mean of the notes.
         most_rows: how many rows at least.
     """
 
-    def __init__(
-        self,
-        classes: Classes,
-        geometry: Geometry,
-        *,
-        windows: Windows | None = None,
-        scale_quality: bool = False,
-        most_rows: int = 35,
-    ) -> None:
+    def __init__(self, classes: Classes, geometry: Geometry, windows: Windows, most_rows: int = 35) -> None:
         self._classes, self._geometry = classes, geometry
-        self._windows, self._scales, self._most_rows = windows, scale_quality, most_rows
+        self._windows, self._most_rows = windows, most_rows
         self._done = 0  # frames handed out
         self._noted: dict[int, tuple[Tensor, int]] = {}  # id -> (sum of the noted class scores, how many)
-        self._last: Tracks | None = None
 
     @property
     def oldest(self) -> int:
         return self._done
 
-    def begin(self, tracks: Tracks, span: Span) -> list[Answer]:
-        if self._windows is not None and self._windows.begin():
+    def begin(self, tracks: Tracks, span: Span) -> list[FrameResult]:
+        if self._windows.begin():
             self._note(tracks)
         return []
 
-    def answers(self, tracks: Tracks, span: Span) -> list[Answer]:
-        if self._windows is not None:
-            self._windows.end(span)
+    def answers(self, tracks: Tracks, span: Span) -> list[FrameResult]:
+        self._windows.end(span)
         return self._hand_out(tracks, span.final)
 
-    def finish(self, tracks: Tracks) -> list[Answer]:
-        if self._windows is not None:
-            self._note(tracks)
-        self._last = tracks
+    def finish(self, tracks: Tracks) -> list[FrameResult]:
+        self._note(tracks)
         return self._hand_out(tracks, max(tracks.logits, default=-1) + 1)
 
     def class_scores(self, tracks: Tracks) -> Tensor:
@@ -117,9 +75,9 @@ class InstanceOutput:
         return scores
 
     def scores(self, tracks: Tracks) -> Tensor:
-        """N K final scores."""
+        """N K final scores: class scores times the summed quality, over the truncated largest one plus 1 (released)."""
         scores = self.class_scores(tracks)
-        if not self._scales or not len(tracks):
+        if not len(tracks):
             return scores
         return scores * (tracks.quality / (int(tracks.quality.max()) + 1))[:, None]
 
@@ -145,15 +103,22 @@ class InstanceOutput:
             total, count = self._noted.get(entity_id, (torch.zeros_like(scores), 0))
             self._noted[entity_id] = (total + scores, count + 1)
 
-    def _hand_out(self, tracks: Tracks, stop: int) -> list[Answer]:
+    def _hand_out(self, tracks: Tracks, stop: int) -> list[FrameResult]:
         best, category = (
             self.scores(tracks).max(1) if len(tracks) else (torch.zeros(0), torch.zeros(0, dtype=torch.long))
         )
         scores = dict(zip(tracks.ids, best.tolist(), strict=True))
         names = {key: self._classes.names[index] for key, index in zip(tracks.ids, category.tolist(), strict=True)}
-        answers: list[Answer] = [
-            EntityAnswer(index, tracks.ids, scores, self._geometry, tracks.logits[index].clone(), names, scores)
-            for index in range(self._done, stop)
-        ]
+        results = [self._result(tracks, index, scores, names) for index in range(self._done, stop)]
         self._done = max(self._done, stop)
-        return answers
+        return results
+
+    def _result(self, tracks: Tracks, index: int, scores: Mapping[int, float], names: Mapping[int, str]) -> FrameResult:
+        """A mask for each entity; they may overlap, and in the label map the one with the better track wins."""
+        masks: dict[int, NDArray[np.bool_]] = {}
+        if len(tracks):
+            inside = self._geometry.from_padded(upsampled(tracks.logits[index])) > 0
+            masks = dict(zip(tracks.ids, inside.cpu().numpy(), strict=True))
+        order = sorted(masks, key=lambda entity_id: scores[entity_id])
+        labels = painted(masks, (self._geometry.height, self._geometry.width), order)
+        return FrameResult(index, labels, tracks.ids, scores, masks, names=names, track_scores=scores)

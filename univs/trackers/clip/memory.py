@@ -9,18 +9,21 @@ Shapes: N objects (rows), S slots, R prompt tokens of one frame, C channels, H' 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from univs.errors import UserError
 from univs.models.features import PromptQueries, PromptTokens, fit_width
 from univs.models.univs import UniVS
-from univs.trackers.encoded_frame import EncodedFrame
-from univs.trackers.tracker import Clip
+from univs.trackers.encoded_frame import EncodedClip, EncodedFrame
 
 NOT_YET = -1
 """First frame of an object that has not appeared."""
+
+
+InitialQuery = Literal["frame", "memory"]
+MemoryEncoding = Literal["next_clip", "own_frame"]
 
 
 class ClipMemory:
@@ -30,13 +33,12 @@ class ClipMemory:
         width: R.
         recent: how many of the last slots are kept; at least the frames of a clip.
         clip_length, clip_stride: of the loop.
-        origin: frame of the first slot; None: the earliest frame that the clip of the first `enter` could know of.
+        origin: frame of the first slot; None: the first frame whose masks may be prompts of the first clip entered.
         initial_query: from what the query of a frame starts: the tokens of its own slot ("frame", official), or of
             all that is kept ("memory").
         memory_encoding: for clips that do not overlap, with which frame's features a mask becomes tokens: with those of
             the frame at the same place in the next clip ("next_clip", official), or with its own ("own_frame").
             Overlapping clips always use the frame's own features, and do so again in each clip.
-    Raises UserError for an unknown choice.
     """
 
     def __init__(
@@ -47,13 +49,9 @@ class ClipMemory:
         clip_length: int,
         clip_stride: int,
         origin: int | None = None,
-        initial_query: str = "frame",
-        memory_encoding: str = "next_clip",
+        initial_query: InitialQuery = "frame",
+        memory_encoding: MemoryEncoding = "next_clip",
     ) -> None:
-        if initial_query not in ("frame", "memory"):
-            raise UserError(f"unknown initial_query {initial_query!r}; known: frame, memory")
-        if memory_encoding not in ("next_clip", "own_frame"):
-            raise UserError(f"unknown memory_encoding {memory_encoding!r}; known: next_clip, own_frame")
         self.width, self.recent = width, max(recent, clip_length)
         self._length, self._stride = clip_length, clip_stride
         self._own_frame = memory_encoding == "own_frame"
@@ -82,7 +80,7 @@ class ClipMemory:
         if self._recent is not None and self._first is not None:
             self._recent, self._first = (_without(t, row) for t in (self._recent, self._first))
 
-    def enter(self, model: UniVS, clip: Clip, masks: Mapping[int, Tensor]) -> None:
+    def enter(self, model: UniVS, clip: EncodedClip, masks: Mapping[int, Tensor]) -> None:
         """Make slots for a clip and fill them with what is known.
 
         Args:
@@ -106,7 +104,7 @@ class ClipMemory:
             if index < stop and (stored := masks.get(index)) is not None:
                 self._store(self._encode(model, clip.frame(index), stored), index, stop)
 
-    def leave(self, model: UniVS, clip: Clip, masks: Mapping[int, Tensor]) -> None:
+    def leave(self, model: UniVS, clip: EncodedClip, masks: Mapping[int, Tensor]) -> None:
         """Take in the answers of a clip, where it overlaps no later one and masks are encoded on their own frames."""
         if self._own_frame and self._length == self._stride:
             for frame in clip.frames:
@@ -119,7 +117,7 @@ class ClipMemory:
         fitted = fit_width(tokens, self.width)
         self._write(self._recent, [row], fitted, self._span(frame_index, None))
 
-    def queries(self, model: UniVS, clip: Clip) -> PromptQueries:
+    def queries(self, model: UniVS, clip: EncodedClip) -> PromptQueries:
         """The prompt stream of a clip that was entered."""
         assert self._recent is not None
         memory = PromptTokens.cat([self._first_tokens(), self._recent])

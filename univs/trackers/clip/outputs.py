@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from univs.trackers.answers import Answer
+from univs.results import FrameResult
 from univs.trackers.clip.tracks import Tracks
 from univs.trackers.tracker import Span
 
@@ -44,14 +44,14 @@ class Output(Protocol):
         """The first frame whose mask logits it still needs."""
         ...
 
-    def begin(self, tracks: Tracks, span: Span) -> list[Answer]:
+    def begin(self, tracks: Tracks, span: Span) -> list[FrameResult]:
         """A new clip is about to change the tracks."""
         ...
 
-    def answers(self, tracks: Tracks, span: Span) -> list[Answer]:
+    def answers(self, tracks: Tracks, span: Span) -> list[FrameResult]:
         """The clip has changed the tracks: answers of the frames that are ready, in time order."""
         ...
 
-    def finish(self, tracks: Tracks) -> list[Answer]:
+    def finish(self, tracks: Tracks) -> list[FrameResult]:
         """The video has ended: answers of all frames that are left."""
         ...

@@ -6,55 +6,50 @@ Shapes: N entities, K classes, H W pixels of the frame, h w a quarter of the pad
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.errors import UserError
 from univs.masks.geometry import Geometry
 from univs.masks.strips import input_strips, upsampled
-from univs.trackers.answers import Answer, PanopticAnswer, Segment
+from univs.results import FrameResult
 from univs.trackers.classes import Classes
 from univs.trackers.clip.outputs import Windows
 from univs.trackers.clip.tracks import Tracks
 from univs.trackers.mask_scores import quality_counts, quality_of
 from univs.trackers.tracker import Span
 
-WEIGHTS = ("probability", "logit")
+
+@dataclass(frozen=True)
+class Segment:
+    """What a number in the map stands for: a class (0-based), thing or stuff."""
+
+    number: int
+    category: int
+    is_thing: bool
 
 
 class PanopticOutput:
     """Segments that keep their numbers through the video.
 
+    Pixels go by score times mask logit (released, though a larger score makes a negative logit worse).
+
     Args:
         classes: what the entities are sorted into.
         geometry: sizes of the frames.
-        windows: frames that are assembled together (official); None: each frame by itself, as soon as it is final.
+        windows: frames that are painted together; each after the first leaves out one number (released).
         overlap: share of its pixels that a thing must win to be shown; half of that for one that was shown before.
-        weigh: what the pixels go by: score times "probability", or score times mask "logit" (official, though a larger
-            score makes a negative logit worse).
         stuff_weight: what the score of stuff is multiplied by, unless the entity was shown as a thing before.
-        skip_number: whether each window after the first leaves out one number (official).
     """
 
     def __init__(
-        self,
-        classes: Classes,
-        geometry: Geometry,
-        *,
-        windows: Windows | None = None,
-        overlap: float = 0.6,
-        weigh: str = "probability",
-        stuff_weight: float = 0.75,
-        skip_number: bool = False,
+        self, classes: Classes, geometry: Geometry, windows: Windows, overlap: float = 0.6, stuff_weight: float = 0.75
     ) -> None:
-        if weigh not in WEIGHTS:
-            raise UserError(f"unknown weight {weigh!r}: one of {', '.join(WEIGHTS)}")
         self._classes, self._geometry, self._windows = classes, geometry, windows
         self._overlap, self._stuff_weight = overlap, stuff_weight
-        self._by_logit, self._skips = weigh == "logit", skip_number
         self._done = 0  # frames handed out
         self._last_number = 0
         self._things: dict[int, int] = {}  # entity id -> number
@@ -71,27 +66,20 @@ class PanopticOutput:
         things = [Segment(number, self._category[entity], True) for entity, number in self._things.items()]
         return things + [Segment(number, category, False) for category, number in self._stuff.items()]
 
-    def begin(self, tracks: Tracks, span: Span) -> list[Answer]:
-        if self._windows is None or not self._windows.begin():
+    def begin(self, tracks: Tracks, span: Span) -> list[FrameResult]:
+        if not self._windows.begin():
             return []
-        return self._assemble(tracks, range(self._done, self._done + self._windows.length))
+        return self._window(tracks, range(self._done, self._done + self._windows.length))
 
-    def answers(self, tracks: Tracks, span: Span) -> list[Answer]:
-        if self._windows is None:
-            return [
-                a for index in range(self._done, span.final) for a in self._assemble(tracks, range(index, index + 1))
-            ]
+    def answers(self, tracks: Tracks, span: Span) -> list[FrameResult]:
         self._windows.end(span)
         return []
 
-    def finish(self, tracks: Tracks) -> list[Answer]:
-        left = range(self._done, max(tracks.logits, default=-1) + 1)
-        if self._windows is not None:
-            return self._assemble(tracks, left)
-        return [a for index in left for a in self._assemble(tracks, range(index, index + 1))]
+    def finish(self, tracks: Tracks) -> list[FrameResult]:
+        return self._window(tracks, range(self._done, max(tracks.logits, default=-1) + 1))
 
-    def _assemble(self, tracks: Tracks, frames: Sequence[int]) -> list[Answer]:
-        """Answers of frames that are assembled together."""
+    def _window(self, tracks: Tracks, frames: Sequence[int]) -> list[FrameResult]:
+        """One map of segment numbers for each of the frames, with the class of each number."""
         if not frames:
             return []
         self._done = frames[-1] + 1
@@ -100,11 +88,12 @@ class PanopticOutput:
         scores: dict[int, float] = {}
         if len(tracks):
             scores = self._paint(tracks, frames, maps)
-        infos = {segment.number: segment for segment in self.segments}
-        names = {number: self._classes.names[segment.category] for number, segment in infos.items()}
+        segments = self.segments
+        names = {segment.number: self._classes.names[segment.category] for segment in segments}
+        stuff = frozenset(segment.number for segment in segments if not segment.is_thing)
         return [
-            PanopticAnswer(index, tuple(sorted(infos)), scores, self._geometry, segments, infos, names)
-            for index, segments in zip(frames, maps, strict=True)
+            FrameResult(index, labels, tuple(sorted(names)), scores, names=names, stuff=stuff)
+            for index, labels in zip(frames, maps, strict=True)
         ]
 
     def _paint(self, tracks: Tracks, frames: Sequence[int], maps: Sequence[NDArray[np.int32]]) -> dict[int, float]:
@@ -134,7 +123,7 @@ class PanopticOutput:
 
     def _winners(self, logits: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """N H W -> H W entity that a pixel goes to (-1: nobody), and whether that entity is sure of it."""
-        weighed = scores[:, None, None] * (logits if self._by_logit else logits.sigmoid())
+        weighed = scores[:, None, None] * logits
         winner = weighed.argmax(0)
         inside = logits.gather(0, winner[None])[0] >= 0
         return winner.masked_fill((logits < 0).all(0), -1), inside
@@ -143,7 +132,7 @@ class PanopticOutput:
         self, tracks: Tracks, categories: Sequence[int], share: Tensor, shown: Sequence[int]
     ) -> NDArray[np.int32]:
         """N+1 numbers of the entities' segments, 0 for those that are not shown; the last one stands for nobody."""
-        if self._skips and self._last_number:
+        if self._last_number:
             self._last_number += 1
         numbers = np.zeros(len(tracks) + 1, np.int32)
         for row, (entity, category) in enumerate(zip(tracks.ids, categories, strict=True)):

@@ -17,13 +17,13 @@ from univs.models.text_encoder import TextEncoder, clean_text
 from univs.models.univs import UniVS
 from univs.trackers.classes import text_encoder_of
 from univs.trackers.clip.memory import NOT_YET, ClipMemory
+from univs.trackers.encoded_frame import EncodedClip
 from univs.trackers.object_prompts import ObjectPrompt
 from univs.trackers.prompt_encoding import encode_prompts, given_masks
-from univs.trackers.tracker import Clip
 
 
 class PromptStream(Protocol):
-    """Makes the prompt stream of the objects that a follower knows, one row for each."""
+    """Makes the prompt queries of the objects that a tracker knows, one row for each."""
 
     def add(self) -> None:
         """One more object, in the row behind those that exist; it may appear later."""
@@ -37,16 +37,16 @@ class PromptStream(Protocol):
         """Forget a row; the rows behind it move up."""
         ...
 
-    def ask(self, clip: Clip, masks: Mapping[int, Tensor]) -> PromptQueries:
+    def queries(self, clip: EncodedClip, masks: Mapping[int, Tensor]) -> PromptQueries:
         """The prompt stream of a clip; masks: frame index -> N H' W' bool, of the clip's frames and those before it."""
         ...
 
-    def leave(self, clip: Clip, masks: Mapping[int, Tensor]) -> None:
+    def answered(self, clip: EncodedClip, masks: Mapping[int, Tensor]) -> None:
         """The clip is answered, with these masks."""
         ...
 
 
-class VisualPromptStream:
+class VisualStream:
     """By the tokens of the masks: those given, then those predicted; and of other visual prompts on their own frame."""
 
     def __init__(self, model: UniVS, geometry: Geometry, memory: ClipMemory) -> None:
@@ -71,7 +71,7 @@ class VisualPromptStream:
         self._memory.remove(row)
         del self._appeared[row]
 
-    def ask(self, clip: Clip, masks: Mapping[int, Tensor]) -> PromptQueries:
+    def queries(self, clip: EncodedClip, masks: Mapping[int, Tensor]) -> PromptQueries:
         self._memory.enter(self._model, clip, masks)
         for row, index, prompt in self._waiting:
             said, features = {row: prompt}, clip.frame(index).features
@@ -81,17 +81,17 @@ class VisualPromptStream:
         self._waiting = []
         return self._memory.queries(self._model, clip)
 
-    def leave(self, clip: Clip, masks: Mapping[int, Tensor]) -> None:
+    def answered(self, clip: EncodedClip, masks: Mapping[int, Tensor]) -> None:
         self._memory.leave(self._model, clip, masks)
 
 
-class TextPromptStream:
+class TextStream:
     """By words alone, on every clip. What a frame makes of an expression is found once.
 
     Args:
         model: takes words.
         encoder: of the texts; None: the one that the model was trained with.
-        clean: whether expressions are cleaned as in official training (`clean_text`).
+        clean: whether expressions are cleaned as in the released training (`clean_text`).
     """
 
     def __init__(self, model: UniVS, encoder: TextEncoder | None = None, *, clean: bool = True) -> None:
@@ -104,7 +104,7 @@ class TextPromptStream:
 
     def take_in(self, row: int, frame_index: int, prompt: ObjectPrompt) -> None:
         if not prompt.texts or prompt.points or prompt.boxes or prompt.masks or prompt.scribbles:
-            raise UserError("by the official rules an expression is followed by its words alone; give words only")
+            raise UserError("clip by clip an expression is followed by its words alone; give words only")
         text = prompt.texts[-1]
         features = self._load().encode([clean_text(text) if self._clean else text])
         self._texts[row] = features.to(self._model.pixel_mean.device)
@@ -114,7 +114,7 @@ class TextPromptStream:
         del self._texts[row]
         self._frames.clear()
 
-    def ask(self, clip: Clip, masks: Mapping[int, Tensor]) -> PromptQueries:
+    def queries(self, clip: EncodedClip, masks: Mapping[int, Tensor]) -> PromptQueries:
         texts = TextFeatures.cat([text for text in self._texts if text is not None])
         self._frames = {index: asked for index, asked in self._frames.items() if index in clip.indices}
         for frame in clip.frames:
@@ -122,7 +122,7 @@ class TextPromptStream:
                 self._frames[frame.index] = self._model.text_prompts(frame.features, texts)
         return PromptQueries.over_time([self._frames[index] for index in clip.indices])
 
-    def leave(self, clip: Clip, masks: Mapping[int, Tensor]) -> None:
+    def answered(self, clip: EncodedClip, masks: Mapping[int, Tensor]) -> None:
         """Nothing: masks are no prompts here."""
 
     def _load(self) -> TextEncoder:

@@ -1,6 +1,5 @@
-"""Objects of video panoptic object segmentation that are stuff: a map of classes speaks beside their own masks.
+"""Objects that are stuff (sky, grass): wherever the learnable queries of the clip see its class, the object is as well.
 
-Sky or grass has no shape of its own; where the learnable queries of the clip see its class, the object is.
 Shapes: Q queries, K classes, n objects, T frames of the clip, H' W' padded input.
 Source: the released inference of UniVS.
 """
@@ -21,7 +20,7 @@ from univs.models.features import Prediction
 from univs.trackers.classes import Classes
 from univs.trackers.mask_scores import quality_counts, quality_of
 
-SURE = 10.0
+STUFF_LOGIT = 10.0
 """Mask logit of an object where the map says its class."""
 
 

@@ -23,13 +23,10 @@ class Tracks:
 
     Args:
         history: slots of embeddings kept.
-        dilute_late: whether the class scores of an entity are the mean over all clips of the video so far, those before
-            it was found counting as zero (official), or over its own clips.
     """
 
-    def __init__(self, history: int, *, dilute_late: bool = False) -> None:
+    def __init__(self, history: int) -> None:
         self._length = max(history, CARRIED)
-        self._dilute = dilute_late
         self._slots = 0  # clips begun
         self.ids: tuple[int, ...] = ()
         """Ids in the order in which the entities were found."""
@@ -43,7 +40,6 @@ class Tracks:
         """N H C, the newest slot last."""
         self.logits: dict[int, Tensor] = {}
         """Frame index -> N h w mask logits, summed over the clips that the frame was in."""
-        self._born: Tensor = torch.zeros(0)  # N: slots before the entity was found
         self._past = torch.zeros(0, 0)  # N K, class scores summed over all slots but the newest
         self._newest = torch.zeros(0, 0)  # N K
         self._next_id = 1
@@ -77,13 +73,12 @@ class Tracks:
         if not len(self):
             self.embeddings = slot.new_zeros(0, slots, slot.shape[-1])
             self._past = self._newest = scores.new_zeros(0, scores.shape[1])
-            self.quality = self._born = quality.new_zeros(0)
+            self.quality = quality.new_zeros(0)
         self.ids += tuple(range(self._next_id, self._next_id + count))
         self._next_id += count
         self.first_frames += [frames[0]] * count
         self.confirmed += [frames[0]] * count
         self.quality = torch.cat([self.quality, quality])
-        self._born = torch.cat([self._born, quality.new_full((count,), self._slots - 1)])
         earlier = slot.new_zeros(count, slots - 1, slot.shape[-1])
         self.embeddings = torch.cat([self.embeddings, torch.cat([earlier, slot], 1)])
         self._past = torch.cat([self._past, torch.zeros_like(scores)])
@@ -113,11 +108,8 @@ class Tracks:
             self._newest[rows] = 0.5 * self._newest[rows] + 0.5 * scores
 
     def class_scores(self) -> Tensor:
-        """N K: mean over the slots."""
-        counts = self._born.new_full((len(self),), self._slots)
-        if not self._dilute:
-            counts = counts - self._born
-        return (self._past + self._newest) / counts[:, None]
+        """N K: mean over all clips of the video so far, as released: those before an entity was found are zero."""
+        return (self._past + self._newest) / self._slots
 
     def forget_frames(self, before: int) -> None:
         """Give up the mask logits of frames that nobody needs any more."""
@@ -132,7 +124,7 @@ class Tracks:
         self.ids = self.ids[:row] + self.ids[row + 1 :]
         del self.first_frames[row], self.confirmed[row]
         keep = [index for index in range(len(self.ids) + 1) if index != row]
-        self.quality, self._born = self.quality[keep], self._born[keep]
+        self.quality = self.quality[keep]
         self.embeddings, self._past, self._newest = self.embeddings[keep], self._past[keep], self._newest[keep]
         self.logits = {index: logits[keep] for index, logits in self.logits.items()}
         return row

@@ -1,4 +1,4 @@
-"""Things found by the learnable queries and followed as if they had been shown, a frame at a time: our own rules.
+"""Things found now and then, and followed in between as if they had been shown, a frame at a time.
 
 What is found becomes a mask prompt of the frame it was found on; from then on the object is followed by prompts and
 dense memory, as any other. Shapes: N known objects, M detections, K classes, h w a quarter of the padded input, H W
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,62 +16,59 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.masks.full_size import mask_of
-from univs.masks.geometry import Geometry
 from univs.masks.suppression import mask_iou
 from univs.models.features import Prediction
 from univs.models.univs import UniVS
 from univs.models.word_answers import discover
 from univs.prompts import Mask
-from univs.trackers.answers import Answer, CompetingAnswer
-from univs.trackers.classes import Classes
+from univs.results import FrameResult
+from univs.settings import Count, CountFromZero
+from univs.trackers.classes import THINGS, Words, classes_of
 from univs.trackers.detections import Detections, Filter
-from univs.trackers.frame.tracker import FrameTracker
+from univs.trackers.encoded_frame import EncodedFrame
+from univs.trackers.frame.tracker import Followed, FrameSettings, FrameTracker
 from univs.trackers.mask_scores import assign
 from univs.trackers.object_prompts import ObjectPrompt
-from univs.trackers.tracker import Clip
+from univs.trackers.tracker import Clip, Frame, Question
 
 
 @dataclass(frozen=True)
-class FoundAnswer(Answer):
-    """Objects of one frame that were found, not shown.
-
-    names: id -> best class so far. track_scores: id -> mean score of that class.
-    """
-
-    followed: CompetingAnswer
-    names: Mapping[int, str]
-    track_scores: Mapping[int, float]
-
-    def labels(self) -> NDArray[Any]:
-        return self.followed.labels()
-
-    def masks(self) -> dict[int, NDArray[np.bool_]]:
-        return self.followed.masks()
-
-
-@dataclass(frozen=True)
-class FindRules:
+class FindSettings:
     """What counts as found.
 
-    Args:
-        interval: frames from one look to the next.
-        filter: which detections are looked at.
-        class_score: class probability times mask quality that a new object needs.
-        least_cells: cells of 4 x 4 pixels that it needs to have.
-        match: mask overlap with an object, as it was on the frame before, from which a detection is that object.
-        new_share: a new object lies with at most this share of it on objects that are known.
-        most: objects that are followed at a time.
-        lost_after: frames that an object may be out of sight, and looks that may not find it, before it is given up.
+    filter: which detections are looked at. class_score: class probability times mask quality that a new object needs.
+    least_cells: cells of 4 x 4 pixels that it needs to have. match: mask overlap with an object, as it was on the frame
+    before, from which a detection is that object. new_share: a new object lies with at most this share of it on objects
+    that are known. most: objects that are followed at a time. lost_after: frames that an object may be out of sight,
+    and looks that may not find it, before it is given up.
     """
 
-    interval: int = 5
     filter: Filter = Filter(stability=0.5, most=20, box_overlap=0.85)
-    class_score: float = 0.3
-    least_cells: int = 8
+    class_score: float = 0.12
+    least_cells: CountFromZero = 8
     match: float = 0.4
     new_share: float = 0.5
-    most: int = 20
-    lost_after: int = 15
+    most: Count = 20
+    lost_after: CountFromZero = 15
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """What counts as found, who follows it, and how many frames lie between two looks."""
+
+    words: Words = Words()
+    tracking: FrameSettings = FrameSettings()
+    find: FindSettings = FindSettings()
+    detect_interval: Count = 5
+
+
+@dataclass(frozen=True)
+class Instances:
+    """What is followed on one frame. names: id -> best class so far. track_scores: id -> mean score of that class."""
+
+    followed: Followed
+    names: dict[int, str]
+    track_scores: dict[int, float]
 
 
 class _Found:
@@ -90,20 +86,13 @@ class _Found:
 
 
 class InstanceTracker:
-    """Finds objects of some classes and follows them (`Tracker`).
+    """Finds objects of some classes and follows them (`Tracker`); only things are followed."""
 
-    Args:
-        model, geometry: of the video.
-        classes: what is looked for; only things are followed.
-        follower: who follows them; nothing was shown to it.
-        rules: what counts as found.
-    """
-
-    def __init__(
-        self, model: UniVS, geometry: Geometry, classes: Classes, follower: FrameTracker, rules: FindRules
-    ) -> None:
-        self._model, self._geometry, self._classes = model, geometry, classes
-        self._follower, self._rules = follower, rules
+    def __init__(self, model: UniVS, question: Question, settings: InstanceSettings) -> None:
+        self._model, self._geometry, self._settings = model, question.geometry, settings.find
+        self._interval = settings.detect_interval
+        self.classes = classes_of(model, question.categories or THINGS, settings.words)
+        self._tracker = FrameTracker(model, question, settings.tracking)  # to which nothing was shown
         self._found: dict[int, _Found] = {}
         self._next_id = 1
         self._masks: dict[int, Tensor] = {}  # id -> h w bool, of the frame before
@@ -111,64 +100,58 @@ class InstanceTracker:
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects that are being followed."""
-        return self._follower.object_ids
+        return self._tracker.object_ids
 
-    def answer(self, clip: Clip) -> list[Answer]:
-        """Answer the one frame of the clip."""
-        due = clip.span.start % self._rules.interval == 0
-        return [self.answer_with(clip, self.look(clip) if due else None)]
+    def answer(self, clip: Clip[Frame]) -> list[FrameResult]:
+        """A mask for each instance on the one frame of the clip."""
+        frame = EncodedFrame(clip.frames[0], self._model, self._geometry)
+        seen = self.follow(frame, self.look(frame) if frame.index % self._interval == 0 else None)
+        labels, ids = seen.followed.labels(self._geometry), seen.followed.object_ids
+        masks = {number: labels == number for number in ids}
+        result = FrameResult(
+            frame.index, labels, ids, seen.followed.scores, masks, names=seen.names, track_scores=seen.track_scores
+        )
+        return [result]
 
-    def look(self, clip: Clip) -> Prediction:
+    def look(self, frame: EncodedFrame) -> Prediction:
         """What is seen on the frame: by the word head where there is one, else by the learnable queries."""
         if self._model.word_head is not None:
-            seen, objectness = discover(self._model, clip.frames[0].features, self._classes.embeddings)
+            seen, objectness = discover(self._model, frame.features, self.classes.embeddings)
             assert seen.class_logits is not None
             believed = seen.class_logits.sigmoid() * objectness[:, None]
             return replace(seen, class_logits=torch.logit(believed, eps=1e-6))
-        inputs = [frame.inputs for frame in clip.frames]
-        return self._model.decode(inputs, learnable=True, class_embeddings=self._classes.embeddings)
+        return self._model.decode([frame.inputs], learnable=True, class_embeddings=self.classes.embeddings)
 
-    def answer_with(self, clip: Clip, seen: Prediction | None) -> FoundAnswer:
-        """Answer the frame with what the learnable queries saw on it; None: nobody looked."""
-        index = clip.span.start
+    def follow(self, frame: EncodedFrame, seen: Prediction | None) -> Instances:
+        """Go on to the next frame, with what was seen on it; None: nobody looked."""
         new = {} if seen is None else self._sort(seen)
-        prompts = {number: ObjectPrompt(masks=[Mask(number, mask)]) for number, mask in new.items()}
-        (followed,) = self._follower.answer(replace(clip, prompts={index: prompts} if prompts else {}))
-        assert isinstance(followed, CompetingAnswer)
+        shown = {number: ObjectPrompt(masks=[Mask(number, mask)]) for number, mask in new.items()}
+        followed = self._tracker.follow(frame, shown)
         best = followed.log_odds.argmax(0)
         self._masks = {number: best == row for row, number in enumerate(followed.object_ids, start=1)}
         tops = {number: self._found[number].mean.max(0) for number in followed.object_ids}
-        names = {number: self._classes.names[int(top.indices)] for number, top in tops.items()}
+        names = {number: self.classes.names[int(top.indices)] for number, top in tops.items()}
         scores = {number: float(top.values) for number, top in tops.items()}
-        answer = FoundAnswer(
-            index,
-            followed.object_ids,
-            followed.scores,
-            self._geometry,
-            followed=followed,
-            names=names,
-            track_scores=scores,
-        )
         self._give_up(followed)
-        return answer
+        return Instances(followed, names, scores)
 
-    def finish(self) -> list[Answer]:
+    def finish(self) -> list[FrameResult]:
         """Nothing is left: every frame is answered at once."""
         return []
 
     def remove(self, object_id: int) -> None:
         """Stop following an object. KeyError if it is not known."""
-        self._follower.remove(object_id)
+        self._tracker.remove(object_id)
         del self._found[object_id]
         self._masks.pop(object_id, None)
 
     def _sort(self, seen: Prediction) -> dict[int, NDArray[np.bool_]]:
         """Tell known objects from new ones: id -> H W mask of the new ones."""
-        rules, things = self._rules, self._classes.things
-        found = rules.filter(Detections.of(seen, seen.mask_logits.shape[1]))
+        settings, things = self._settings, self.classes.things
+        found = settings.filter(Detections.of(seen, seen.mask_logits.shape[1]))
         masks = self._inside(found)
         is_thing = things[found.scores.argmax(1)] if len(found) else torch.zeros(0, dtype=torch.bool)
-        good = is_thing & (masks.flatten(1).sum(1) >= rules.least_cells)
+        good = is_thing & (masks.flatten(1).sum(1) >= settings.least_cells)
         found, masks = found.take(good), masks[good]
         known = [number for number in self._masks if number in self._found]
         taken = torch.zeros(masks.shape[1:], dtype=torch.bool, device=masks.device)
@@ -176,15 +159,15 @@ class InstanceTracker:
         if known and len(found):
             before = torch.stack([self._masks[number] for number in known])
             taken = before.any(0)
-            pairs = assign(mask_iou(before, masks), rules.match)
+            pairs = assign(mask_iou(before, masks), settings.match)
         self._count_looks(known, {known[row]: found.scores[place] for row, place, _ in pairs})
         matched = {place for _, place, _ in pairs}
         new: dict[int, NDArray[np.bool_]] = {}
         for place in range(len(found)):
             mask = masks[place]
-            strong = place not in matched and float(found.best[place]) > rules.class_score
-            apart = float((mask & taken).sum() / mask.sum()) <= rules.new_share
-            if not (strong and apart and len(self._found) < rules.most):
+            strong = place not in matched and float(found.best[place]) > settings.class_score
+            apart = float((mask & taken).sum() / mask.sum()) <= settings.new_share
+            if not (strong and apart and len(self._found) < settings.most):
                 continue
             large = mask_of(found.logits[place, 0], self._geometry)
             if large.any():
@@ -211,10 +194,10 @@ class InstanceTracker:
             else:
                 state.missed += 1
 
-    def _give_up(self, answer: CompetingAnswer) -> None:
+    def _give_up(self, answer: Followed) -> None:
         """Forget who has been out of sight for long, or is no longer recognised."""
         for number in answer.object_ids:
             state = self._found[number]
             state.unseen = 0 if answer.scores[number] > 0 else state.unseen + 1
-            if max(state.unseen, state.missed) > self._rules.lost_after:
+            if max(state.unseen, state.missed) > self._settings.lost_after:
                 self.remove(number)

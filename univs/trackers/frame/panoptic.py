@@ -1,32 +1,41 @@
-"""Things that are found and followed, painted over a map of stuff, a frame at a time: our own rules for VPS."""
+"""Things that are found and followed, painted over a map of stuff, a frame at a time."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from univs.masks.geometry import Geometry
 from univs.models.univs import UniVS
-from univs.trackers.answers import Answer, PanopticAnswer, Segment
-from univs.trackers.classes import Classes
+from univs.results import FrameResult
+from univs.trackers.classes import EVERYTHING, Words
 from univs.trackers.detections import Detections
-from univs.trackers.frame.instances import InstanceTracker
+from univs.trackers.encoded_frame import EncodedFrame
+from univs.trackers.frame.instances import FindSettings, InstanceSettings, InstanceTracker
+from univs.trackers.frame.tracker import FrameSettings
 from univs.trackers.semantic import classify, name_cells
-from univs.trackers.tracker import Clip
+from univs.trackers.tracker import Clip, Frame, Question
+
+
+@dataclass(frozen=True)
+class PanopticSettings:
+    """What counts as a thing that was found, and who follows it; every frame is looked at."""
+
+    words: Words = Words()
+    tracking: FrameSettings = FrameSettings()
+    find: FindSettings = FindSettings()
 
 
 class PanopticTracker:
-    """Answers every frame with segments that keep their numbers (`Tracker`).
+    """Answers every frame with segments that keep their numbers (`Tracker`)."""
 
-    Args:
-        model: that names stuff.
-        geometry: sizes of the frames.
-        classes: things and stuff.
-        things: finds and follows the things.
-    """
-
-    def __init__(self, model: UniVS, geometry: Geometry, classes: Classes, things: InstanceTracker) -> None:
-        self._model, self._geometry, self._classes, self._things = model, geometry, classes, things
+    def __init__(self, model: UniVS, question: Question, settings: PanopticSettings) -> None:
+        question = replace(question, categories=question.categories or EVERYTHING)
+        things = InstanceSettings(settings.words, settings.tracking, settings.find)
+        self._model, self._geometry = model, question.geometry
+        self._things = InstanceTracker(model, question, things)
+        self._classes = self._things.classes
         self._numbers: dict[tuple[str, int], int] = {}
 
     @property
@@ -35,34 +44,34 @@ class PanopticTracker:
         ids = {("thing", number) for number in self._things.object_ids}
         return tuple(number for key, number in self._numbers.items() if key in ids or key[0] == "stuff")
 
-    def answer(self, clip: Clip) -> list[Answer]:
-        """Answer the one frame of the clip."""
-        seen = self._things.look(clip)
-        answer = self._things.answer_with(clip, seen)
+    def answer(self, clip: Clip[Frame]) -> list[FrameResult]:
+        """One map of segment numbers, with the class of each."""
+        frame = EncodedFrame(clip.frames[0], self._model, self._geometry)
+        seen = self._things.look(frame)
+        things = self._things.follow(frame, seen)
         if self._model.word_head is not None:
-            named = name_cells(self._model, clip.frames[0].features, self._classes, self._geometry)
+            named = name_cells(self._model, frame.features, self._classes, self._geometry)
         else:
             found = Detections.of(seen, seen.mask_logits.shape[1])
             named = classify(found.logits[:, 0], found.scores, self._geometry)
         classes = named.long() - 1
         stuff = torch.where(self._classes.things[classes], -1, classes).cpu().numpy()
-        labels = answer.labels()
+        labels = things.followed.labels(self._geometry)
         segments = np.zeros(labels.shape, np.int32)
-        infos: dict[int, Segment] = {}
+        names: dict[int, str] = {}
         scores: dict[int, float] = {}
         for category in np.unique(stuff[stuff >= 0]):
             number = self._number("stuff", int(category))
             segments[stuff == category] = number
-            infos[number], scores[number] = Segment(number, int(category), False), 1.0
-        for entity in answer.object_ids:
+            names[number], scores[number] = self._classes.names[category], 1.0
+        painted_stuff = frozenset(names)
+        for entity in things.followed.object_ids:
             number = self._number("thing", entity)
             segments[labels == entity] = number
-            category = self._classes.names.index(answer.names[entity])
-            infos[number], scores[number] = Segment(number, category, True), answer.scores[entity]
-        names = {number: self._classes.names[segment.category] for number, segment in infos.items()}
-        return [PanopticAnswer(clip.span.start, tuple(infos), scores, self._geometry, segments, infos, names)]
+            names[number], scores[number] = things.names[entity], things.followed.scores[entity]
+        return [FrameResult(frame.index, segments, tuple(names), scores, names=names, stuff=painted_stuff)]
 
-    def finish(self) -> list[Answer]:
+    def finish(self) -> list[FrameResult]:
         """Nothing is left: every frame is answered at once."""
         return []
 

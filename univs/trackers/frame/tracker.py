@@ -6,78 +6,87 @@ Shapes: N objects, H' W' padded input, Cm mask-feature channels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.errors import UserError
 from univs.masks.aggregation import soft_aggregate, to_logits
+from univs.masks.full_size import label_map, label_type
 from univs.masks.geometry import STRIDE, Geometry
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures, Prediction
 from univs.models.univs import UniVS
+from univs.results import FrameResult
 from univs.settings import Count
-from univs.trackers.answers import Answer, CompetingAnswer
+from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
 from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
 from univs.trackers.object_prompts import ObjectPrompt
 from univs.trackers.object_table import ObjectTable
 from univs.trackers.prompt_encoding import encode_prompts, given_masks, rough_maps, united_masks
-from univs.trackers.tracker import Clip
+from univs.trackers.tracker import Clip, Frame, Question
+
+
+@dataclass(frozen=True)
+class FrameSettings:
+    """How objects are remembered and asked for.
+
+    self_attention: which queries see each other in the decoder (`DecodeRequest`). token_width: prompt tokens kept of
+    one frame; None: as many as the model was made for. token_frames: of how many of the last frames the tokens of the
+    predicted masks are kept. dense_frames: entries of the dense memory, the previous frame apart. dense_interval:
+    frames from one entry to the next. confine_prompts: on the frame of a box the object lies in the box; a new object
+    that was clicked at is the connected parts of its mask that hold a click (`prompt_constraints`).
+    """
+
+    self_attention: str = "sep"
+    token_width: Count | None = None
+    token_frames: Count = 2
+    dense_frames: Count = 6
+    dense_interval: Count = 5
+    confine_prompts: bool = True
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The objects of one frame, that met in soft aggregation.
+
+    scores: object id -> confidence 0..1, 0 where it is not visible, 1 where its mask was given. log_odds: N+1 H'/4
+    W'/4, background first, objects in the order of object_ids. given: object id -> H W mask that came as a prompt on
+    this frame and is the object's answer as it is.
+    """
+
+    object_ids: tuple[int, ...]
+    scores: Mapping[int, float]
+    log_odds: Tensor
+    given: Mapping[int, NDArray[np.bool_]]
+
+    def labels(self, geometry: Geometry) -> NDArray[Any]:
+        """H W: the most likely object of each pixel; of two given masks that overlap the later one wins."""
+        decoded = [row for row, object_id in enumerate(self.object_ids, start=1) if object_id not in self.given]
+        ids = [self.object_ids[row - 1] for row in decoded]
+        labels = label_map(self.log_odds[[0, *decoded]], ids, geometry, label_type(self.object_ids))
+        for object_id, mask in self.given.items():
+            labels[mask] = object_id
+        return labels
 
 
 class FrameTracker:
-    """Follows any number of objects that come and go through one video, a frame at a time.
+    """Follows any number of objects that come and go through one video, a frame at a time (`Tracker`).
 
-    Args:
-        model: what encodes and decodes; all that is remembered lives here.
-        geometry: sizes of the frames of this video.
-        clip_length, clip_stride: of the loop; both 1 here.
-        initial_query: `memory`: the mean of everything remembered of the object.
-        memory_encoding: `own_frame`: a predicted mask is turned into tokens on the frame it belongs to.
-        self_attention: which queries see each other in the decoder (`UniVS.decode`).
-        token_width: prompt tokens kept of one frame; None: as many as the model was made for.
-        token_frames: of how many of the last frames the tokens of the predicted masks are kept.
-        dense_frames: entries of the dense memory, the previous frame apart.
-        dense_interval: frames from one entry to the next.
-        confine_prompts: on the frame of a box the object lies in the box; a new object that was clicked at is the
-            connected parts of its mask that hold a click (`confinement`).
+    All that is remembered lives here.
     """
 
-    def __init__(
-        self,
-        model: UniVS,
-        geometry: Geometry,
-        *,
-        clip_length: int = 1,
-        clip_stride: int = 1,
-        initial_query: str = "memory",
-        memory_encoding: str = "own_frame",
-        self_attention: str = "sep",
-        token_width: int | None = None,
-        token_frames: Count = 2,
-        dense_frames: Count = 6,
-        dense_interval: Count = 5,
-        confine_prompts: bool = True,
-    ) -> None:
-        for name, value, known in (
-            ("clip_length", clip_length, 1),
-            ("clip_stride", clip_stride, 1),
-            ("initial_query", initial_query, "memory"),
-            ("memory_encoding", memory_encoding, "own_frame"),
-        ):
-            if value != known:
-                raise UserError(f"{name} is {value!r}; following objects frame by frame needs {known!r}")
-        if token_frames < 0 or dense_frames < 1 or dense_interval < 1:
-            raise UserError("token_frames must be 0 or more, dense_frames and dense_interval 1 or more")
-        self.model = model
-        self.geometry = geometry
+    def __init__(self, model: UniVS, question: Question, settings: FrameSettings) -> None:
+        self.model, self.geometry, self.settings = model, question.geometry, settings
         self.objects = ObjectTable()
-        self._self_attention = self_attention
-        self._confines = confine_prompts
-        self._tokens = TokenPool(token_width or model.visual_sampler.tokens, token_frames)
-        self._dense = DensePool(Schedule(dense_frames, dense_interval)) if model.dense_memory is not None else None
+        self._tokens = TokenPool(settings.token_width or model.visual_sampler.tokens, settings.token_frames)
+        schedule = Schedule(settings.dense_frames, settings.dense_interval)
+        self._dense = DensePool(schedule) if model.dense_memory is not None else None
         self._device = model.pixel_mean.device
 
     @property
@@ -85,30 +94,36 @@ class FrameTracker:
         """The objects that are being followed."""
         return self.objects.ids
 
-    def answer(self, clip: Clip) -> list[Answer]:
-        """Answer the one frame of the clip."""
-        frame, prompts = clip.frames[0], clip.prompts.get(clip.span.start, {})
+    def answer(self, clip: Clip[Frame]) -> list[FrameResult]:
+        """One label map, of the one frame of the clip."""
+        frame = EncodedFrame(clip.frames[0], self.model, self.geometry)
+        followed = self.follow(frame, clip.prompts.get(frame.index, {}))
+        return [FrameResult(frame.index, followed.labels(self.geometry), followed.object_ids, followed.scores)]
+
+    def follow(self, frame: EncodedFrame, prompts: Mapping[int, ObjectPrompt]) -> Followed:
+        """The objects on the next frame, on which these prompts came."""
         if not prompts and not len(self.objects):
-            return [self._nobody(frame.index)]
+            height, width = (side // STRIDE for side in self.geometry.padded)
+            return Followed((), {}, torch.zeros(1, height, width), {})
         features = frame.features
-        given = united_masks(prompts)
-        shrunk = given_masks(prompts, self.geometry, self._device)
+        given = united_masks(prompts) if prompts else {}
+        shrunk = given_masks(prompts, self.geometry, self._device) if given else {}
         new = {object_id for object_id in prompts if object_id not in self.objects}
         self._take_in(features, prompts, shrunk, frame.index)
         key = frame.key
         asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
         logits = self._decode(features, key, shrunk, asked)
-        if self._confines:
+        if self.settings.confine_prompts:
             self._confine(logits, asked, new)
         log_odds = soft_aggregate(logits)
         probabilities = log_odds.softmax(0)[1:]
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
         scores.update(dict.fromkeys(given, 1.0))
-        answer = CompetingAnswer(frame.index, self.objects.ids, scores, self.geometry, log_odds, given)
-        self._remember(features, key, probabilities, answer, prompted=bool(prompts))
-        return [answer]
+        followed = Followed(self.objects.ids, scores, log_odds, given)
+        self._remember(frame, probabilities, followed, prompted=bool(prompts))
+        return followed
 
-    def finish(self) -> list[Answer]:
+    def finish(self) -> list[FrameResult]:
         """Nothing is left: every frame is answered at once."""
         return []
 
@@ -118,11 +133,6 @@ class FrameTracker:
         self._tokens.remove(row)
         if self._dense is not None:
             self._dense.remove(row)
-
-    def _nobody(self, frame_index: int) -> Answer:
-        """The answer while no object is known: there is nothing to look for."""
-        height, width = (side // STRIDE for side in self.geometry.padded)
-        return CompetingAnswer(frame_index, (), {}, self.geometry, torch.zeros(1, height, width), {})
 
     def _take_in(
         self,
@@ -160,7 +170,7 @@ class FrameTracker:
                 features,
                 prompts=queries,
                 dense=self._residual(features, key, rows, asked),
-                self_attention=self._self_attention,
+                self_attention=self.settings.self_attention,
             )
             assert isinstance(prediction, Prediction)
             logits[rows] = prediction.mask_logits[0, :, 0]
@@ -210,15 +220,7 @@ class FrameTracker:
             full[:, indices] = part
         return full
 
-    def _remember(
-        self,
-        features: ImageFeatures,
-        key: MemoryKey | None,
-        probabilities: Tensor,
-        answer: CompetingAnswer,
-        *,
-        prompted: bool,
-    ) -> None:
+    def _remember(self, frame: EncodedFrame, probabilities: Tensor, answer: Followed, *, prompted: bool) -> None:
         """Let the answer re-enter: tokens of the predicted masks, and the frame as a dense entry.
 
         An object that is not visible keeps the tokens of the frames on which it was; its dense value says where it is
@@ -228,10 +230,10 @@ class FrameTracker:
         rows = self.objects.rows(object_id for object_id in visible if object_id not in answer.given)
         if rows:
             masks = probabilities[rows].repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
-            self._tokens.write(rows, self.model.encode_masks(features, masks, answer.frame_index))
-        if key is not None and self.model.dense_memory is not None and self._dense is not None:
-            value = self.model.dense_memory.memory_value(features, probabilities[None])
-            self._dense.write(answer.frame_index, key, value, keep=bool(visible), pinned=prompted)
+            self._tokens.write(rows, self.model.encode_masks(frame.features, masks, frame.index))
+        if frame.key is not None and self.model.dense_memory is not None and self._dense is not None:
+            value = self.model.dense_memory.memory_value(frame.features, probabilities[None])
+            self._dense.write(frame.index, frame.key, value, keep=bool(visible), pinned=prompted)
 
 
 def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from univs.errors import UserError
-from univs.streaming.clip_schedule import ClipSchedule
+from univs.streaming.loop import ClipSchedule
 from univs.trackers.tracker import Span
 
 

@@ -1,0 +1,66 @@
+"""The tasks by name: what may be said, and what comes out. Who answers them, the model says (`VideoModel.trackers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from univs.errors import UserError
+from univs.prompts import Prompt
+from univs.trackers.object_prompts import ObjectPrompt, by_expression, by_object, says_something
+
+if TYPE_CHECKING:
+    from univs.trackers.tracker import Offer
+
+
+@dataclass(frozen=True)
+class Task:
+    """A question that can be put to a model.
+
+    name: as on the command line. prompts_in: the prompts of one frame -> what is said about each object; raises
+    UserError for prompts that the task cannot use. takes_categories: whether it looks for categories, and needs no
+    prompts about objects. labels: what the label maps hold: object "masks", those of "expressions" that may overlap, a
+    "semantic" map, or "panoptic" segments. trackers: way -> who answers, beside those that the model offers.
+    """
+
+    name: str
+    prompts_in: Callable[[Sequence[Prompt]], dict[int, ObjectPrompt]]
+    takes_categories: bool = False
+    labels: str = "masks"
+    trackers: Mapping[str, Offer] = field(default_factory=dict)
+
+
+def nothing_shown(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
+    """Categories say it all. UserError for prompts about single objects."""
+    if prompts:
+        raise UserError(f"a {type(prompts[0]).__name__} is about one object; this task takes categories alone")
+    return {}
+
+
+def shown_and_named(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
+    """Gather prompts by object; words are the name of a class. UserError for an object that is named and not shown."""
+    objects = by_expression(prompts)
+    for object_id, said in objects.items():
+        if said.texts and not says_something(said):
+            raise UserError(
+                f"object {object_id} has the name {said.texts[-1]!r} but is not shown; give its mask, box, points or "
+                "scribble on the same frame"
+            )
+    return objects
+
+
+VIS = Task("vis", nothing_shown, takes_categories=True)
+"""Instances: everything of the categories asked for is found, told apart and followed; masks may overlap."""
+VSS = Task("vss", nothing_shown, takes_categories=True, labels="semantic")
+"""Every pixel is given a class of the categories asked for: its number, from 1 in their order."""
+VPS = Task("vps", nothing_shown, takes_categories=True, labels="panoptic")
+"""Every pixel is given to a thing that is followed, or to a class of stuff; segments have numbers."""
+VOS = Task("vos", by_object)
+"""Objects shown by points, boxes, masks or scribbles are followed."""
+REFVOS = Task("refvos", by_expression, labels="expressions")
+"""Expressions describe objects; masks may overlap, and in the label map the later expression wins."""
+PVOS = Task("pvos", shown_and_named)
+"""Things and stuff are shown on their first frame and followed together; words are the name of a class."""
+
+TASKS: dict[str, Task] = {task.name: task for task in (VIS, VSS, VPS, VOS, REFVOS, PVOS)}
