@@ -167,6 +167,19 @@ def test_truncated_video_gives_its_frames_and_then_one_line(tmp_path: Path, name
     assert "\n" not in str(caught.value)
 
 
+def test_an_avi_that_ends_between_two_pictures_is_cut_short(tmp_path: Path) -> None:
+    encode(tmp_path / "a.avi", 60)
+    with av.open(str(tmp_path / "a.avi")) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    whole = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "a.avi").write_bytes(whole[: places[30] - 8])  # less its head of 8 bytes
+    seen = 0
+    with pytest.raises(UserError, match="is cut short: it ends at frame 30 but announces 60 frames"):
+        for _ in open_video(tmp_path / "a.avi"):
+            seen += 1
+    assert seen == 30
+
+
 @pytest.mark.parametrize("content", [b"", b"this is a text, not a film\n" * 200, bytes(range(256)) * 40])
 def test_what_is_no_video(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(content)

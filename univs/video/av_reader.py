@@ -109,10 +109,15 @@ def upright(frame: Frame, rotation: int) -> Frame:
 
 
 def _cut_short(stream: Any, path: Path, seconds: float) -> bool:
-    """Whether the container's index points past the end of the file, or a Matroska stream ends before its length."""
+    """Whether the container's index points past the end of the file, or the stream ends before its length.
+
+    Matroska says the length in a tag, AVI in its header: such files may end between two pictures.
+    """
     size = os.path.getsize(path)
     if any(entry.pos + entry.size > size for entry in stream.index_entries):
         return True
+    if stream.container.format.name == "avi" and stream.duration:
+        return float(stream.duration * stream.time_base) - seconds > 0.5
     announced = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if announced is None:
         return False
