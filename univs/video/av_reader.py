@@ -116,8 +116,8 @@ def _cut_short(stream: Any, path: Path, seconds: float) -> bool:
     size = os.path.getsize(path)
     if any(entry.pos + entry.size > size for entry in stream.index_entries):
         return True
-    if stream.container.format.name == "avi" and stream.duration:
-        return float(stream.duration * stream.time_base) - seconds > 0.5
+    if stream.container.format.name == "avi" and stream.frames and stream.average_rate:  # its duration is guessed anew
+        return float(stream.frames / stream.average_rate) - seconds > 0.5
     announced = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if announced is None:
         return False
