@@ -138,6 +138,24 @@ def test_images_are_not_answered_twice(root: Path) -> None:
         go(root, {}, {"weights": "others"})
 
 
+def test_a_detection_is_excused_where_most_of_it_is_unknown(root: Path) -> None:
+    """The crowd is 12 pixels wide: 6 of 12 columns are too few, 7 are enough."""
+    dog = box(*BOXES["dog"])
+    for columns, precision in ((6, 0.5), (7, 1.0)):
+        beside = box(4 + 12 - columns, 18, 12, 12)
+        found = {"one": [("dog", beside, 0.9), ("dog", dog, 0.7)], "two": []}
+        outcome = go(root, found, {"columns": columns})
+        assert outcome.scores is not None and outcome.scores.rows["dog"]["AP50"] == pytest.approx(precision)
+
+
+def test_other_classes_are_another_run(root: Path) -> None:
+    """With fewer images fewer names may be asked for, and then everything is answered anew."""
+    whole, part = (find_job(data(root), most, root / "out").made_from for most in (None, 1))
+    assert whole == part and whole["classes"] == ["cat", "dog"]
+    (root / "val.txt").write_text("two/0.png\n")
+    assert find_job(data(root), None, root / "out").made_from["classes"] == ["cat"]
+
+
 def test_what_is_asked_and_judged(root: Path) -> None:
     job = find_job(data(root), None, root / "out")
     assert [recording.name for recording in job.recordings] == ["one_0/000000_0", "two_1/000000_0"]

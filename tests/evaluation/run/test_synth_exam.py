@@ -9,6 +9,7 @@ from univs.data.synth.vocabulary import vocabulary
 from univs.evaluation.run.synth_exam import exam
 from univs.evaluation.run.synth_world import summarize
 from univs.formats.sample import VideoSample
+from univs.results import FrameResult
 
 
 def test_an_object_is_shown_where_it_first_covers_a_thousandth() -> None:
@@ -31,3 +32,17 @@ def test_parts_are_of_seen_and_unseen_things_and_stuff() -> None:
     assert found["parts"] == {"seen things": 75.0, "unseen things": 0.0, "stuff": 25.0}
     assert found["score"] == pytest.approx(100 / 3) and found["count"] == 3
     assert found["keys"] == {seen: 75.0, unseen: 0.0, stuff: 25.0}
+
+
+@pytest.mark.parametrize(("task", "expected"), [("vos", 0.5), ("refvos", 1 / 3)])
+def test_shown_objects_are_judged_on_the_frames_after_and_described_ones_on_all(task: str, expected: float) -> None:
+    """An answer that is right on the second of three frames alone."""
+    labels = np.zeros((3, 40, 50), np.uint8)
+    labels[:, :20] = 1
+    sample = VideoSample(np.zeros((3, 40, 50, 3), np.uint8), labels, {1: "dog"}, name="a", expressions={1: ["a dog"]})
+    asked = exam(task, sample)
+    for index in range(3):
+        answer = labels[index] if index == 1 else np.zeros_like(labels[index])
+        asked.take(FrameResult(index, answer, (1,)))
+    ((right, count),) = asked.figures().values()
+    assert (right, count) == (pytest.approx(expected), 1.0)
