@@ -81,6 +81,7 @@ def test_all_sets(knowing: None, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_where_a_set_lies(tmp_path: Path) -> None:
     (tmp_path / "Ref-DAVIS17").mkdir()
+    (tmp_path / "ovis").touch()  # a file is no set
     assert find_root("ref_davis17", {"root": str(tmp_path), "roots": {"ref_davis17": None}}) == tmp_path / "Ref-DAVIS17"
     assert find_root("ovis", {"root": None, "roots": {"ovis": "/x"}}) == Path("/x")
     for data in ({"root": None, "roots": {}}, {"root": str(tmp_path)}, {"root": str(tmp_path / "nowhere")}):

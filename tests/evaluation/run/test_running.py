@@ -28,6 +28,7 @@ from univs.evaluation.run.running import AnswerStore, run, run_video
 from univs.evaluation.run.sharding import World
 from univs.formats import Recording, read_set
 from univs.formats.answer_writer import MaskFolders
+from univs.prompts import Box, Mask
 from univs.results import FrameResult
 
 ALONE = World()
@@ -197,6 +198,16 @@ def test_all_processes_are_waited_for_before_the_answers_are_put_together(davis:
     first = answer(job, oracles("davis17", job.data), {}, Waiting(), quiet())
     assert there == [3] and first is not None
     assert answer(job, oracles("davis17", job.data), {}, Waiting(rank=1, size=2), quiet()) is None and there == [3, 3]
+
+
+def test_answers_to_other_prompts_are_others(davis: Path, tmp_path: Path) -> None:
+    job, other = (find_job("davis17", davis, None, None, tmp_path, kind) for kind in ("mask", "box"))
+    assert other.made_from == {**job.made_from, "prompt": "box"} and job.made_from["prompt"] == "mask"
+    recording = job.recordings[0]
+    mask, box = (one.benchmark.ask(recording, job.data).says(0)[0] for one in (job, other))
+    assert isinstance(mask, Mask) and isinstance(box, Box) and box.object_id == mask.object_id
+    with pytest.raises(UserError, match="vspw shows no objects, so prompt=box cannot be"):
+        find_job("vspw", export("vspw", tmp_path / "vspw"), None, None, tmp_path, "box")
 
 
 def test_answers_that_somebody_takes_away_are_missed(davis: Path, tmp_path: Path) -> None:

@@ -8,21 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation.run.oracle import export
-from univs.evaluation.run import truth
-from univs.formats import read_set
+from univs.formats import burst, coco_panoptic, read_set, ytvis
+from univs.formats.truth_files import Truth
 
 
 @pytest.mark.parametrize(
     ("name", "make", "rows", "of"),
     [
-        ("ytvis19", truth.youtube_vis, "annotations", "video_id"),
-        ("coco_panoptic", truth.coco_panoptic, "annotations", "image_id"),
-        ("burst", truth.burst, "sequences", "seq_name"),
+        ("ytvis19", ytvis.truth, "annotations", "video_id"),
+        ("coco_panoptic", coco_panoptic.truth, "annotations", "image_id"),
+        ("burst", burst.truth, "sequences", "seq_name"),
     ],
 )
-def test_rows_of_the_videos_that_were_answered(
-    name: str, make: truth.Truth, rows: str, of: str, tmp_path: Path
-) -> None:
+def test_rows_of_the_videos_that_were_answered(name: str, make: Truth, rows: str, of: str, tmp_path: Path) -> None:
     data = read_set(name, export(name, tmp_path / "data", videos=3))
     chosen = [data.recordings[1]]
     path = make(data, chosen, tmp_path / "truth")
@@ -35,7 +33,7 @@ def test_rows_of_the_videos_that_were_answered(
         assert [row["id"] for row in content["videos"]] == [chosen[0].key]
 
 
-@pytest.mark.parametrize(("name", "make"), [("ytvis19", truth.youtube_vis), ("burst", truth.burst)])
-def test_the_file_itself_where_all_were_answered(name: str, make: truth.Truth, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "make"), [("ytvis19", ytvis.truth), ("burst", burst.truth)])
+def test_the_file_itself_where_all_were_answered(name: str, make: Truth, tmp_path: Path) -> None:
     data = read_set(name, export(name, tmp_path / "data"))
     assert make(data, list(data.recordings), tmp_path / "truth") == data.file
