@@ -163,6 +163,8 @@ def test_blur_of_a_clip_is_out_of_focus_or_shaken(scripted: Script) -> None:
                 assert kernel.sum() == pytest.approx(1, abs=1e-5)
                 lengths.append(kernel.shape[0])
     assert min(lengths) >= 5 and max(lengths) <= 2 * (int(np.ceil(7.2 / 2)) + 1) + 1 and np.ptp(lengths) >= 2
+    whole = [blur_plan(scripted([0.15, 0.1], seed), 6, 400) for seed in range(10)]
+    assert all(kernel is not None for plan in whole for kernel in plan), "a shaken camera, on all frames"
     none = [k for seed in range(30) for k in blur_plan(scripted([0.15, 0.1], seed), 4, 20)]
     assert None in none, "less than two pixels is no blur"
     assert 0.3 < np.mean([k is None for s in range(20) for k in blur_plan(scripted([0.15, 0.9], s), 4, 300)]) < 0.7
@@ -188,6 +190,23 @@ def test_fog_covers_a_part_in_one_colour_and_drifts() -> None:
         add_fog(white, np.random.default_rng(seed))
         assert (white.astype(int) - frames >= 0).all(), "what was bright stays the brighter"
     assert 0.1 < np.mean(shares) < 0.8 and max(strongest) < 230 and np.mean(strongest) > 40 and np.mean(moved) > 0.8
+
+
+def test_fog_drifts_by_its_own_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to 0.4 of the frame either way, in each direction."""
+    asked: list[float] = []
+
+    def curve(rng: np.random.Generator, frames: int, change: float) -> np.ndarray:
+        asked.append(change)
+        return np.zeros(frames)
+
+    monkeypatch.setattr("univs.data.appearance.smooth_curve", curve)
+    for seed in range(200):
+        add_fog(np.zeros((4, 16, 16, 3), np.uint8), np.random.default_rng(seed))
+    drift = np.reshape(asked, (200, 3)) / (16, 16, 1)
+    assert np.abs(drift[:, :2]).max() <= 0.4 and np.abs(drift[:, 2]).max() <= 0.8
+    assert drift.std(0) == pytest.approx([0.4 / 3**0.5, 0.4 / 3**0.5, 0.8 / 3**0.5], rel=0.12)
+    assert np.abs(drift.mean(0)).max() < 0.1
 
 
 def test_how_often_clips_are_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
