@@ -19,7 +19,7 @@ setup: $(VENV)/.installed
 $(VENV)/.installed: setup.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip
-	$(BIN)/python -m pip install "torch>=2.4" torchvision
+	$(BIN)/python -m pip install "torch>=2.6" torchvision
 	$(BIN)/python -m pip install --editable ".[train,dev]"
 	touch $@
 
