@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from univs.models.dense_memory import DenseMemory
@@ -86,3 +89,17 @@ def fixed_points(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Tensor]:
 
     monkeypatch.setattr("univs.losses.set_criterion.uncertain_points", lambda logits, count: points(len(logits)))
     return points
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two photos with a mask each."""
+    for kind in ("images", "masks"):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+    for name in "ab":
+        pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+        mask = np.zeros((64, 80), np.uint8)
+        mask[16:48, 20:60] = 255
+        Image.fromarray(pixels).save(tmp_path / "photos" / "images" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "photos" / "masks" / f"{name}.png")
+    return tmp_path / "photos"

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from univs.claim import claim_folder
@@ -27,20 +25,6 @@ from univs.training.schedule import Budget
 from univs.training.word_step import WordStep
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder of two photos with a mask each."""
-    for kind in ("images", "masks"):
-        (tmp_path / "photos" / kind).mkdir(parents=True)
-    for name in "ab":
-        pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
-        mask = np.zeros((64, 80), np.uint8)
-        mask[16:48, 20:60] = 255
-        Image.fromarray(pixels).save(tmp_path / "photos" / "images" / f"{name}.png")
-        Image.fromarray(mask).save(tmp_path / "photos" / "masks" / f"{name}.png")
-    return tmp_path / "photos"
 
 
 def overrides(photos: Path, out: Path, *more: str) -> list[str]:

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from univs.cli import main
 from univs.configuration import compose
 from univs.errors import UserError
 from univs.training.stages import check_run
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """A folder of two photos with a mask each."""
-    for kind in ("images", "masks"):
-        (tmp_path / "photos" / kind).mkdir(parents=True)
-    for name in "ab":
-        pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
-        mask = np.zeros((64, 80), np.uint8)
-        mask[16:48, 20:60] = 255
-        Image.fromarray(pixels).save(tmp_path / "photos" / "images" / f"{name}.png")
-        Image.fromarray(mask).save(tmp_path / "photos" / "masks" / f"{name}.png")
-    return tmp_path / "photos"
 
 
 def wrong(*overrides: str) -> str:
