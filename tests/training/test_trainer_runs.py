@@ -1,0 +1,234 @@
+"""Runs of the trainer: resuming, stopping, saving, what is said, and several processes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.training.toy_run import CPU, Step, Toy, assert_same, batches, losses_of, options, snapshot, trainer
+from univs.errors import UserError
+from univs.terminal import plain_console
+from univs.training.checkpoint import load_checkpoint, save_checkpoint
+from univs.training.schedule import Budget
+from univs.training.trainer import Trainer, _moved
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """To the bit, from a run that was stopped in the middle of its schedule."""
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    model = Toy()
+    plain, calls = losses_of(model), itertools.count()
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(batch, kept)
+
+    (tmp_path / "parts").mkdir()
+    stopped = Trainer(model, step, batches, options(), tmp_path / "parts", CPU)
+    stopped.run()
+    resumed = trainer(tmp_path / "parts")
+    assert resumed.step_number == 3 and resumed.seconds == stopped.seconds > 0
+    assert_same(snapshot(resumed), snapshot(stopped))
+    resumed.run()
+    assert_same(snapshot(resumed), snapshot(whole))
+
+
+def test_what_a_step_draws_depends_on_the_seed_and_its_number(tmp_path: Path) -> None:
+    drawn: dict[tuple[str, int], list[float]] = {}
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        model, values = Toy(), []
+        plain = losses_of(model)
+
+        def step(batch: dict[str, Any], kept: float, plain: Step = plain, to: list[float] = values) -> Any:
+            to.append(float(torch.rand(())))
+            return plain(batch, kept)
+
+        folder = tmp_path / name
+        folder.mkdir()
+        torch.manual_seed(seed)
+        run = Trainer(model, step, batches, options(4), folder, CPU)
+        torch.rand(len(name))  # whatever else is drawn in between
+        run.run()
+        drawn[name, seed] = values
+    assert drawn["one", 3] == drawn["same", 3] and len(set(drawn["one", 3])) == 4
+    assert not set(drawn["one", 3]) & set(drawn["other", 4])
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
+def test_a_run_that_is_stopped_saves_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
+    model = Toy()
+    plain, calls = losses_of(model), itertools.count()
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        if next(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM if how == "SIGTERM" else signal.SIGINT)
+        return plain(batch, kept)
+
+    before = signal.getsignal(signal.SIGTERM)
+    run = Trainer(model, step, batches, options(100), tmp_path, CPU)
+    run.run()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert "the same command goes on from here" in capsys.readouterr().err
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 2 == run.step_number
+    assert_same(state["model"], snapshot(run)["model"])
+    assert next(calls) == 3
+
+
+def test_an_error_ends_the_run_but_what_is_learnt_is_kept(tmp_path: Path) -> None:
+    def ending(start: int) -> Iterator[dict[str, Tensor]]:
+        yield from itertools.islice(batches(start), 2)
+        raise UserError("the source broke")
+
+    model = Toy()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UserError, match="the source broke"):
+        Trainer(model, losses_of(model), ending, options(), tmp_path, CPU).run()
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 2 and signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("minutes", "seen"), [(0.0, [None, 1, 2]), (60.0, [None, None, None])])
+def test_checkpoints_on_the_way(tmp_path: Path, minutes: float, seen: list[int | None]) -> None:
+    model, found = Toy(), []
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        state = load_checkpoint(tmp_path / "last.pt")
+        found.append(None if state is None else state["step"])
+        return plain(batch, kept)
+
+    Trainer(model, step, batches, options(3, save_minutes=minutes), tmp_path, CPU).run()
+    assert found == seen
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 3
+
+
+def test_what_the_log_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first and the last step are said, with the losses as the step weighs them."""
+    run = trainer(tmp_path)
+    run.run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 6]
+    assert set(lines[0]) == {"step", "minutes", "square", "size", "gradient_norm", "data_share"}
+    model = Toy()
+    first = losses_of(model)(next(batches(0)), 0.9)
+    assert lines[0]["square"] == pytest.approx(float(first["square"].detach()))
+    assert lines[1]["minutes"] == pytest.approx(run.seconds / 60) and 0 <= lines[1]["data_share"] <= 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "step 1 (16.7%" in said and "step 6 (100.0%" in said and "0 min left" in said
+    assert any((tmp_path / "curves").iterdir())
+
+
+def test_a_line_of_the_log_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, drawn = trainer(tmp_path), []
+
+    class Curves:
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            drawn.append((name, value, step))
+
+    run.seconds, run.step_number = 120.0, 40
+    run._report(plain_console(stderr=True), Curves(), {"dice": torch.tensor(0.25), "size": torch.tensor(2.0)}, 0.25)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == "step 40 (25.0%, 3.00 s a step, 6 min left): dice 0.250 size 2.000"
+    assert drawn == [("dice", 0.25, 40), ("size", 2.0, 40)]
+    assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 40, "minutes": 2.0, "dice": 0.25, "size": 2.0}
+
+
+def test_minutes_go_on_counting_where_a_run_left_off(tmp_path: Path) -> None:
+    short = options(budget=Budget(minutes=1e-9))
+    first = trainer(tmp_path, short)
+    first.run()
+    assert first.step_number == 1, "the time of the one step is more than that"
+    again = trainer(tmp_path, short)
+    assert again.seconds == first.seconds and again.progress == 1
+    again.run()
+    assert again.step_number == 1
+    half = trainer(tmp_path, options(budget=Budget(minutes=again.seconds / 30)))
+    assert half.progress == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_model_trains_in_train_mode_and_half_precision_where_asked(tmp_path: Path, half: bool) -> None:
+    model, seen = Toy().eval(), []
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        seen.append((model.training, torch.is_autocast_enabled("cpu"), model(batch["x"]).dtype))
+        return plain(batch, kept)
+
+    precision = "bfloat16" if half else "float32"
+    Trainer(model, step, batches, options(1, precision=precision), tmp_path, CPU).run()  # type: ignore[arg-type]
+    assert seen == [(True, half, torch.bfloat16 if half else torch.float32)]
+
+
+def test_nested_tensors_of_a_batch_go_to_the_device() -> None:
+    batch = {"x": torch.ones(1), "inner": {"y": torch.ones(2)}, "texts": ["a"]}
+    moved = _moved(batch, torch.device("meta"))  # a device that is not the batch's, on every machine
+    assert moved["x"].is_meta and moved["inner"]["y"].is_meta and moved["texts"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"step": 1, "model": {"other": torch.zeros(1)}, "optimizer": {}},
+        {"step": 1},
+        {"step": 1, "model": "none"},
+    ],
+)
+def test_a_checkpoint_of_another_model_is_a_clear_error(tmp_path: Path, state: dict[str, Any]) -> None:
+    save_checkpoint(tmp_path / "last.pt", state)
+    with pytest.raises(UserError, match="another model or other trained parts") as error:
+        trainer(tmp_path)
+    assert "\n" not in str(error.value) and "choose another out=" in str(error.value)
+
+
+def test_a_checkpoint_with_other_trained_parts_is_named(tmp_path: Path) -> None:
+    trainer(tmp_path).run()
+    model = Toy()
+    model.backbone.requires_grad_(False)
+    with pytest.raises(UserError, match="other trained parts"):
+        Trainer(model, losses_of(model), batches, options(), tmp_path, CPU)
+
+
+class Wrapped(nn.Module):
+    """Stands in for DistributedDataParallel."""
+
+    def __init__(self, module: nn.Module, **named: Any) -> None:
+        super().__init__()
+        self.module, self.named = module, named
+
+    def forward(self, *given: Any) -> Any:
+        return self.module(*given)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_several_processes_goes_by_the_first_ones_clock_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", Wrapped)
+    shares = iter([0.25, 0.75, 1.0])
+
+    def broadcast(share: Tensor, source: int) -> None:
+        assert source == 0
+        share.fill_(next(shares))
+
+    monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
+    run = trainer(tmp_path, options(100))
+    assert isinstance(run.forward, Wrapped) and run.forward.named == {"find_unused_parameters": True}
+    run.run()
+    assert run.step_number == 2, "until the first process says that the budget is spent"
+    assert any(tmp_path.iterdir()) == (rank == 0)
