@@ -21,6 +21,12 @@ def tao_distractors() -> frozenset[int]:
 
 
 @cache
+def tao_common() -> frozenset[int]:
+    """Classes of COCO; all others are uncommon."""
+    return frozenset(_content()["common"])
+
+
+@cache
 def _content() -> dict[str, Any]:
     content: dict[str, Any] = json.loads(Path(__file__).with_name("tao.json").read_text(encoding="utf-8"))
     return content

@@ -13,13 +13,13 @@ from PIL import Image
 from univs.errors import UserError
 from univs.evaluation.metrics.davis import boundary_f, jaccard, measure_objects, measure_pairs, window
 from univs.evaluation.metrics.davis_scores import (
-    LabelFolders,
     score_ref_davis17,
     score_semisupervised,
     score_unsupervised,
     semisupervised,
     unsupervised,
 )
+from univs.evaluation.metrics.score_files import LabelFolders
 
 SIZE = (36, 48)
 

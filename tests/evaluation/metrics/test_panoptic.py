@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from univs.errors import UserError
-from univs.evaluation.metrics.label_pairs import read_ids, shared_pixels
+from univs.evaluation.metrics.label_pairs import shared_pixels
 from univs.evaluation.metrics.panoptic import PanopticFrame, Segment, Tubes
 from univs.evaluation.metrics.panoptic_quality import score as score_images
+from univs.evaluation.metrics.score_files import read_ids
 from univs.evaluation.metrics.stq import Meetings, measure_sequence, pooled
 from univs.evaluation.metrics.vipseg_vpq_stq import score as score_vipseg
 

@@ -34,40 +34,9 @@ from univs.evaluation.metrics.hota import (
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.evaluation.metrics.tube_precision import Matches, match, mean_known, precision_at_recalls
 from univs.masks.overlaps import areas, box_iou, intersections
-from univs.vocabularies.tao import tao_names
+from univs.vocabularies.tao import tao_common, tao_names
 
 THRESHOLDS = np.arange(0.5, 0.96, 0.05) - EPSILON
-COMMON = frozenset(
-    [4, 13, 34, 35, 36, 41, 45, 58, 60, 78, 79, 81, 91, 95, 99, 118, 126, 133, 139, 154, 174, 185, 211, 221, 229, 235]
-    + [
-        237,
-        276,
-        299,
-        347,
-        371,
-        382,
-        392,
-        428,
-        429,
-        452,
-        475,
-        480,
-        502,
-        544,
-        579,
-        621,
-        625,
-        642,
-        699,
-        714,
-        717,
-        729,
-        747,
-    ]
-    + [779, 805, 829, 852, 896, 926, 937, 961, 979, 980, 982, 993, 1001, 1018, 1038, 1057, 1091, 1097, 1099, 1115, 1117]
-    + [1122, 1132, 1135, 1144, 1155, 1162, 1215, 1229]
-)
-"""Classes of COCO by their id in TAO; all others are uncommon."""
 TOOLS = ("burstapi", "trackeval")
 
 
@@ -213,8 +182,8 @@ def tool_figures(tallies: Mapping[int, Sequence[ClassTally]], each_threshold: bo
         values = {c: precision[c].mean() if key == "AP" else shapes[c][key].mean() for c in tallies}
         parts = {
             "all": list(values.values()),
-            "common": [value for c, value in values.items() if c in COMMON],
-            "uncommon": [value for c, value in values.items() if c not in COMMON],
+            "common": [value for c, value in values.items() if c in tao_common()],
+            "uncommon": [value for c, value in values.items() if c not in tao_common()],
         }
         overall[key] = {part: 100 * float(np.mean(some)) if some else float("nan") for part, some in parts.items()}
     return {**overall, "per_class": per_class}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.label_spaces import VOID, count_classes, off_by_one
-from univs.evaluation.metrics.score_files import frame_names, need_frames, read_labels
+from univs.evaluation.metrics.score_files import frame_names, need_frames, read_pair
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.evaluation.metrics.vspw import class_figures
 from univs.vocabularies import vocabulary
@@ -40,11 +40,10 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
 
 def confusion(gt: Path, pred: Path, frame: str) -> NDArray[np.int64]:
     """Pixels of a frame by true (rows) and predicted class, 11 12. UserError for classes that there are not."""
-    truth = read_labels(gt / f"{frame}.png")
     path = pred / f"{frame}.png"
-    predicted = read_labels(path, (truth.shape[0], truth.shape[1]))
+    maps = read_pair(gt / path.name, path)
     try:
-        return count_classes(truth, predicted, CLASSES)
+        return count_classes(*maps, CLASSES)
     except ValueError as error:
         raise UserError(f"{path} holds class {error}; expected 0 to {CLASSES - 1}, or {VOID}") from error
 

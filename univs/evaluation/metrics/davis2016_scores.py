@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.davis import measure_objects, summarize
-from univs.evaluation.metrics.davis_scores import LabelFolders
-from univs.evaluation.metrics.score_files import frame_names, need_folder, need_frames, read_labels
+from univs.evaluation.metrics.davis_scores import INNER
+from univs.evaluation.metrics.score_files import LabelFolders, need_folder, read_pair
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.evaluation.metrics.temporal_stability import difference, outline_contexts
 from univs.formats.davis import sequence_names
@@ -52,10 +52,8 @@ def score_sequence(sequence: LabelFolders) -> tuple[NDArray[np.float64], NDArray
     figures, stability = np.full((2, count), np.nan), np.full(count - 1, np.nan)
     before = None
     for t in range(1, count - 1):
-        truth = sequence.read_truth(sequence.frames[t])
-        size = (truth.shape[0], truth.shape[1])
-        mask = read_labels(sequence.prediction / f"{sequence.frames[t]}.png", size) != 0
-        figures[:, t] = measure_objects(mask.astype(np.uint8), (truth != 0).astype(np.uint8), [1])[:, 0]
+        truth, mask = (labels != 0 for labels in read_pair(*sequence.files(sequence.frames[t])))
+        figures[:, t] = measure_objects(mask.astype(np.uint8), truth.astype(np.uint8), [1])[:, 0]
         contexts = outline_contexts(mask)
         if before is not None:
             stability[t - 1] = difference(before, contexts)
@@ -72,12 +70,7 @@ def find_sequences(gt: Path, pred: Path) -> list[LabelFolders]:
         raise UserError(f"{gt} holds no list of sequences; expected {' or '.join(LISTS)}")
     names = sequence_names(found[0], "DAVIS-2016")
     need_folder(pred, "SEQUENCE/*.png")
-    sequences = []
-    for name in names:
-        frames = tuple(frame_names(root / name))
-        need_frames(pred / name, frames[1:-1], root / name)
-        sequences.append(LabelFolders(name, root / name, pred / name, frames))
-    return sequences
+    return [LabelFolders.find(name, root / name, pred / name, INNER) for name in names]
 
 
 def _statistics(per_frame: NDArray[np.float64]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ indexed PNG, figures fractions; every mean over the data set weighs objects alik
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.davis import measure_objects, measure_pairs, summarize
-from univs.evaluation.metrics.score_files import Labels, frame_names, need_folder, need_frames, read_labels
+from univs.evaluation.metrics.score_files import LabelFolders, Labels, need_folder, read_labels, read_pair
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.formats.davis import sequence_names
 from univs.masks.meanings import IGNORE
@@ -24,29 +23,9 @@ from univs.masks.meanings import IGNORE
 MEASURES = ("J", "F")
 PARTS = ("Mean", "Recall", "Decay")
 MOST_PROPOSALS = 20
+INNER = slice(1, -1)
+"""Frames that are evaluated where the first and the last are not."""
 ANNOTATORS = tuple(f"anno_{number}" for number in range(4))
-
-
-@dataclass(frozen=True)
-class LabelFolders:
-    """A sequence to score: its folders of true and predicted label maps, and the names of all its frames."""
-
-    name: str
-    truth: Path
-    prediction: Path
-    frames: tuple[str, ...]
-
-    def read_truth(self, frame: str, size: tuple[int, int] | None = None) -> Labels:
-        """The true label map of a frame, H W."""
-        return read_labels(self.truth / f"{frame}.png", size)
-
-    def read_prediction(self, frame: str, size: tuple[int, int], highest: int, meaning: str) -> Labels:
-        """The predicted label map of a frame, H W; UserError for an id above `highest`, which means `meaning`."""
-        path = self.prediction / f"{frame}.png"
-        labels = read_labels(path, size)
-        if int(labels.max(initial=0)) > highest:
-            raise UserError(f"{path} holds id {labels.max()}; {self.name} has {meaning}")
-        return labels
 
 
 Figures = NDArray[np.float64]
@@ -96,12 +75,7 @@ def find_sequences(gt: Path, annotations: str, pred: Path, ends: bool) -> list[L
     root = need_folder(gt / annotations / "480p", "SEQUENCE/*.png")
     names = sequence_names(gt / "ImageSets" / "2017" / "val.txt", "DAVIS-2017")
     need_folder(pred, "SEQUENCE/*.png")
-    found = []
-    for name in names:
-        frames = tuple(frame_names(root / name))
-        need_frames(pred / name, frames if ends else frames[1:-1], root / name)
-        found.append(LabelFolders(name, root / name, pred / name, frames))
-    return found
+    return [LabelFolders.find(name, root / name, pred / name, slice(None) if ends else INNER) for name in names]
 
 
 def semisupervised(sequence: LabelFolders) -> Figures:
@@ -109,14 +83,12 @@ def semisupervised(sequence: LabelFolders) -> Figures:
 
     The true label 255 is background. Raises UserError for predicted ids beyond those of the objects.
     """
-    first = sequence.read_truth(sequence.frames[0])
-    size, count = (first.shape[0], first.shape[1]), _highest(first)
+    size, count = _first(sequence)
     objects = f"the objects 1 to {count}" if count else f"no object on its first frame, {sequence.frames[0]}"
-    frames = sequence.frames[1:-1]
+    frames = sequence.frames[INNER]
     figures = np.zeros((2, count, len(frames)))
     for t, frame in enumerate(frames):
-        truth = sequence.read_truth(frame, size)
-        prediction = sequence.read_prediction(frame, size, count, objects)
+        truth, prediction = _read(sequence, frame, size, count, objects)
         figures[..., t] = measure_objects(prediction, truth, range(1, count + 1))
     return figures
 
@@ -131,13 +103,11 @@ def unsupervised(sequence: LabelFolders) -> Figures:
     """
     from scipy.optimize import linear_sum_assignment
 
-    first = sequence.read_truth(sequence.frames[0])
-    size, count = (first.shape[0], first.shape[1]), _highest(first)
+    size, count = _first(sequence)
     figures = np.zeros((2, MOST_PROPOSALS, count, len(sequence.frames)))
     highest = 0
     for t, frame in enumerate(sequence.frames):
-        truth = sequence.read_truth(frame, size)
-        prediction = sequence.read_prediction(frame, size, MOST_PROPOSALS, f"at most {MOST_PROPOSALS} proposals")
+        truth, prediction = _read(sequence, frame, size, MOST_PROPOSALS, f"at most {MOST_PROPOSALS} proposals")
         highest = max(highest, int(prediction.max(initial=0)))
         void = truth == IGNORE
         if void.any():
@@ -180,5 +150,18 @@ def _scores(sequences: Sequence[LabelFolders], figures: Sequence[Figures]) -> Sc
     return Scores({"global": overall, "per_object": objects, "per_frame": frames}, overall, objects)
 
 
-def _highest(labels: Labels) -> int:
-    return int(labels[labels != IGNORE].max(initial=0))
+def _first(sequence: LabelFolders) -> tuple[tuple[int, int], int]:
+    """Height and width of the first true map, and its highest id."""
+    labels = read_labels(sequence.files(sequence.frames[0])[0])
+    return (labels.shape[0], labels.shape[1]), int(labels[labels != IGNORE].max(initial=0))
+
+
+def _read(
+    sequence: LabelFolders, frame: str, size: tuple[int, int], highest: int, meaning: str
+) -> tuple[Labels, Labels]:
+    """The maps of a frame, both H W; UserError for a predicted id above `highest`, which means `meaning`."""
+    true_path, path = sequence.files(frame)
+    truth, prediction = read_pair(true_path, path, size=size)
+    if int(prediction.max(initial=0)) > highest:
+        raise UserError(f"{path} holds id {prediction.max()}; {sequence.name} has {meaning}")
+    return truth, prediction

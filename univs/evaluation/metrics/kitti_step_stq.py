@@ -7,14 +7,13 @@ measure); figures are fractions.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
-from univs.evaluation.metrics.label_pairs import read_ids, shared_pixels
-from univs.evaluation.metrics.score_files import frame_names, need_folder, need_frames, video_names
+from univs.evaluation.metrics.label_pairs import shared_pixels
+from univs.evaluation.metrics.score_files import LabelFolders, need_folder, read_ids, read_pair, video_names
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.evaluation.metrics.stq import Meetings, SequenceStq, measure_sequence, pooled, stq_figures
 
@@ -23,15 +22,6 @@ THINGS = (11, 13)
 VOID = 255
 CROWD = 0
 """The instance number of true things that are not told apart."""
-
-
-class Sequence(NamedTuple):
-    """A sequence to score."""
-
-    name: str
-    truth: Path
-    prediction: Path
-    frames: tuple[str, ...]
 
 
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
@@ -47,13 +37,12 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     return Scores(stq_figures([one.name for one in sequences], measured), summary, rows)
 
 
-def read_sequence(sequence: Sequence) -> SequenceStq:
+def read_sequence(sequence: LabelFolders) -> SequenceStq:
     """The parts of STQ of one sequence. Raises UserError for broken maps and classes that there are not."""
     parts = []
     for frame in sequence.frames:
-        paths = [folder / f"{frame}.png" for folder in (sequence.truth, sequence.prediction)]
-        truth = read_ids(paths[0])
-        shared = shared_pixels(truth, read_ids(paths[1], (truth.shape[0], truth.shape[1])))
+        paths = sequence.files(frame)
+        shared = shared_pixels(*read_pair(*paths, read_ids))
         true = class_and_instance(shared.truth, paths[0])
         predicted = class_and_instance(shared.prediction, paths[1])
         parts.append((*true, *predicted, shared.pixels))
@@ -70,13 +59,8 @@ def class_and_instance(ids: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndar
     return np.where(red == VOID, CLASSES, red), green * 256 + blue
 
 
-def find_sequences(gt: Path, pred: Path) -> list[Sequence]:
+def find_sequences(gt: Path, pred: Path) -> list[LabelFolders]:
     """The sequences of the ground truth by name. Raises UserError for what is missing."""
     names = video_names(gt, "SEQUENCE/*.png")
     need_folder(pred, "SEQUENCE/*.png")
-    sequences = []
-    for name in names:
-        frames = tuple(frame_names(gt / name))
-        need_frames(pred / name, frames, gt / name)
-        sequences.append(Sequence(name, gt / name, pred / name, frames))
-    return sequences
+    return [LabelFolders.find(name, gt / name, pred / name) for name in names]

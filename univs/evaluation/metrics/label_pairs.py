@@ -1,15 +1,11 @@
-"""Ids that are stored as colours, and how many pixels the ids of two maps share."""
+"""How many pixels the ids of two maps share."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-from univs.errors import UserError
-from univs.masks.mask_files import read_codes
 
 Ids = NDArray[np.integer[Any]]
 
@@ -20,19 +16,6 @@ class SharedPixels(NamedTuple):
     truth: NDArray[np.int64]
     prediction: NDArray[np.int64]
     pixels: NDArray[np.int64]
-
-
-def read_ids(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint32]:
-    """The ids R + 256 G + 65536 B of an RGB PNG, H W.
-
-    Args:
-        size: height and width that it must have.
-    Raises UserError for a missing or broken file, one without colours, or another size.
-    """
-    ids = read_codes(path)
-    if size is not None and ids.shape != size:
-        raise UserError(f"{path} is {ids.shape[0]}x{ids.shape[1]} (height x width); expected {size[0]}x{size[1]}")
-    return ids
 
 
 def shared_pixels(truth: Ids, prediction: Ids) -> SharedPixels:

@@ -73,6 +73,10 @@ class PanopticTally:
         values = self.quality[:, chosen].mean(1) if count else np.full(3, np.nan)
         return {**dict(zip(("pq", "sq", "rq"), map(float, values), strict=True)), "n": count}
 
+    def groups(self, thing: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
+        """The means of all categories, of those that are things (C bool), and of the others."""
+        return {"All": self.means(np.ones_like(thing)), "Things": self.means(thing), "Stuff": self.means(~thing)}
+
 
 class Tubes:
     """The tubes of one video, ready to be matched over windows of any length.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
-from univs.evaluation.metrics.panoptic import VOID, Segment
+from univs.evaluation.metrics.label_pairs import shared_pixels
+from univs.evaluation.metrics.panoptic import VOID, PanopticFrame, Segment
+from univs.evaluation.metrics.score_files import read_ids, read_pair
 from univs.fields import by_id, flag, whole
 
 
@@ -61,6 +63,23 @@ def read_segments(row: Any, path: Path, categories: Categories, true: bool) -> l
                 "ground truth does not name"
             )
     return segments
+
+
+class Frame(NamedTuple):
+    """A frame to score: its maps and their listed segments; height and width, where a file says so."""
+
+    truth: Path
+    prediction: Path
+    true_segments: list[Segment]
+    predicted_segments: list[Segment]
+    size: tuple[int, int] | None = None
+
+
+def read_frame(frame: Frame) -> PanopticFrame:
+    """What counts of a frame. Raises UserError for broken maps and for predicted ids that only one file has."""
+    shared = shared_pixels(*read_pair(frame.truth, frame.prediction, read_ids, frame.size))
+    check_listed(frame.prediction, shared.prediction, frame.predicted_segments)
+    return PanopticFrame(frame.true_segments, frame.predicted_segments, shared)
 
 
 def check_listed(path: Path, numbers: NDArray[np.int64], segments: Sequence[Segment]) -> None:

@@ -8,30 +8,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
-from univs.evaluation.metrics.label_pairs import read_ids, shared_pixels
-from univs.evaluation.metrics.panoptic import PanopticFrame, PanopticTally, Segment, Tubes
-from univs.evaluation.metrics.panoptic_files import Categories, check_listed, read_categories, read_segments
+from univs.evaluation.metrics.panoptic import PanopticTally, Tubes
+from univs.evaluation.metrics.panoptic_files import Categories, Frame, read_categories, read_frame, read_segments
 from univs.evaluation.metrics.score_files import need_folder, read_json
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.fields import whole
 
 CHUNK = 64
 """Images that are scored as one job, so that no more than their sum is kept."""
-
-
-class Image(NamedTuple):
-    """An image to score: its maps and their listed segments."""
-
-    truth: Path
-    prediction: Path
-    true_segments: list[Segment]
-    predicted_segments: list[Segment]
 
 
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
@@ -41,12 +29,7 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     tally = PanopticTally.nothing(len(categories.places))
     for part in score_videos(partial(measure_images, categories=categories), chunks, workers, progress):
         tally = tally + part
-    thing = categories.is_thing
-    figures: dict[str, Any] = {
-        "All": tally.means(np.ones(len(thing), bool)),
-        "Things": tally.means(thing),
-        "Stuff": tally.means(~thing),
-    }
+    figures: dict[str, Any] = dict(tally.groups(categories.is_thing))
     pq, sq, rq = tally.quality
     figures["per_class"] = {number: {"pq": pq[k], "sq": sq[k], "rq": rq[k]} for number, k in categories.places.items()}
     summary = {
@@ -62,19 +45,15 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     return Scores(figures, summary, rows)
 
 
-def measure_images(images: list[Image], categories: Categories) -> PanopticTally:
+def measure_images(images: list[Frame], categories: Categories) -> PanopticTally:
     """The tally of some images. Raises UserError for broken maps and for predicted ids that only one file has."""
     tally = PanopticTally.nothing(len(categories.places))
     for image in images:
-        truth = read_ids(image.truth)
-        shared = shared_pixels(truth, read_ids(image.prediction, (truth.shape[0], truth.shape[1])))
-        check_listed(image.prediction, shared.prediction, image.predicted_segments)
-        frame = PanopticFrame(image.true_segments, image.predicted_segments, shared)
-        tally = tally + Tubes([frame], categories.places).tally(1)
+        tally = tally + Tubes([read_frame(image)], categories.places).tally(1)
     return tally
 
 
-def find_images(gt: Path, pred: Path) -> tuple[list[Image], Categories, dict[int, str]]:
+def find_images(gt: Path, pred: Path) -> tuple[list[Frame], Categories, dict[int, str]]:
     """The images, the categories and the names of these. Raises UserError for what is missing."""
     truth = read_json(gt, "annotations and categories in the COCO panoptic format")
     prediction = read_json(pred, "annotations in the COCO panoptic format")
@@ -89,7 +68,7 @@ def find_images(gt: Path, pred: Path) -> tuple[list[Image], Categories, dict[int
             raise UserError(f"{pred} lacks the image {number} of {gt}")
         found = predicted_rows[number]
         images.append(
-            Image(
+            Frame(
                 folders[0] / _file_name(row, gt),
                 folders[1] / _file_name(found, pred),
                 read_segments(row, gt, categories, true=True),

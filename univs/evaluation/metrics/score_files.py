@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from univs import texts
 from univs.errors import UserError
 from univs.files import folders_in, is_stray
-from univs.masks.mask_files import read_values
+from univs.masks.mask_files import read_codes, read_values
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Labels = NDArray[np.integer[Any]]
 
@@ -59,10 +63,49 @@ def read_labels(path: Path, size: tuple[int, int] | None = None) -> Labels:
         size: height and width that it must have.
     Raises UserError for a missing or broken file, colours, or another size.
     """
-    labels = read_values(path)
-    if size is not None and labels.shape != size:
-        raise UserError(f"{path} is {labels.shape[0]}x{labels.shape[1]} (height x width); expected {size[0]}x{size[1]}")
-    return labels
+    return _of_size(read_values(path), path, size)
+
+
+def read_ids(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint32]:
+    """The ids R + 256 G + 65536 B of an RGB PNG, H W, which must be of that size.
+
+    Raises UserError for a missing or broken file, one without colours, or another size.
+    """
+    return _of_size(read_codes(path), path, size)
+
+
+def read_pair(
+    truth: Path, prediction: Path, read: Callable[..., Any] = read_labels, size: tuple[int, int] | None = None
+) -> tuple[Labels, Labels]:
+    """A true and a predicted map of one size, H W, by `read_labels` or `read_ids`. Raises UserError where these do."""
+    true = read(truth, size)
+    return true, read(prediction, true.shape)
+
+
+@dataclass(frozen=True)
+class LabelFolders:
+    """A video to score: its folders of true and predicted maps, and the names of its frames."""
+
+    name: str
+    truth: Path
+    prediction: Path
+    frames: tuple[str, ...]
+
+    @classmethod
+    def find(cls, name: str, truth: Path, prediction: Path, needed: slice = slice(None), **more: Any) -> Self:
+        """All frames of the folder `truth`. Raises UserError for what is missing.
+
+        Args:
+            needed: the frames that must have been predicted.
+            more: what a kind of video has beside folders and frames.
+        """
+        frames = tuple(frame_names(truth))
+        need_frames(prediction, frames[needed], truth)
+        return cls(name, truth, prediction, frames, **more)
+
+    def files(self, frame: str) -> tuple[Path, Path]:
+        """The true and the predicted map of a frame."""
+        return self.truth / f"{frame}.png", self.prediction / f"{frame}.png"
 
 
 def frame_names(folder: Path, suffix: str = ".png") -> list[str]:
@@ -89,3 +132,9 @@ def need_frames(folder: Path, names: Iterable[str], truth: Path, suffix: str = "
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(f"{folder / (missing[0] + suffix)}{more} missing; expected the frames of {truth}")
+
+
+def _of_size(labels: Any, path: Path, size: tuple[int, int] | None) -> Any:
+    if size is not None and labels.shape != size:
+        raise UserError(f"{path} is {labels.shape[0]}x{labels.shape[1]} (height x width); expected {size[0]}x{size[1]}")
+    return labels

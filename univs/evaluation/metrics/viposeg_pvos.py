@@ -8,6 +8,7 @@ frame after the one that shows it (`Annotations`) to the end of the video. Figur
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,61 +19,26 @@ from scipy import ndimage
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.score_files import (
+    LabelFolders,
     frame_names,
     need_folder,
-    need_frames,
     read_json,
     read_labels,
+    read_pair,
     video_names,
 )
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.fields import whole
+from univs.vocabularies import vocabulary
 
 BoolMask = NDArray[np.bool_]
 Key = TypeVar("Key")
 
-THING_UNSEEN = frozenset({46, 47, 55, 61, 64, 72, 86, 95, 96, 97, 99, 100, 101, 102, 109, 116, 118})
-STUFF_UNSEEN = frozenset({5, 6, 9, 17, 20, 25, 26, 34, 38, 57, 58, 71, 81, 94, 112, 113, 120})
-THING_SEEN = frozenset(
-    {
-        2,
-        4,
-        8,
-        10,
-        41,
-        43,
-        44,
-        48,
-        49,
-        50,
-        51,
-        52,
-        54,
-        56,
-        60,
-        62,
-        63,
-        65,
-        74,
-        76,
-        77,
-        78,
-        79,
-        82,
-        83,
-        84,
-        85,
-        87,
-        88,
-        89,
-    }
-    | {90, 91, 92, 106, 107, 108, 114, 115, 117, 122, 123}
+UNSEEN = frozenset(
+    {46, 47, 55, 61, 64, 72, 86, 95, 96, 97, 99, 100, 101, 102, 109, 116, 118}
+    | {5, 6, 9, 17, 20, 25, 26, 34, 38, 57, 58, 71, 81, 94, 112, 113, 120}
 )
-STUFF_SEEN = frozenset(
-    {0, 1, 3, 7, 11, 12, 13, 14, 15, 16, 18, 19, 21, 22, 23, 24, 27, 28, 29, 30, 31, 32, 33, 35, 36, 37, 39, 40, 42, 45}
-    | {53, 59, 66, 67, 68, 69, 70, 73, 75, 80, 93, 98, 103, 104, 105, 110, 111, 119, 121}
-)
-"""Classes of VIPSeg, 0..123, by whether the training videos of VIPOSeg show them."""
+"""Classes of VIPSeg, things and stuff, that the training videos of VIPOSeg do not show."""
 OTHER_MACHINE = 98
 OTHER_MACHINE_UNSEEN = frozenset(
     "187_WUZUSD4477I 319_l1Dz12fxQzQ 320_nhKXemkIvh4 517_AWvYuplla_s 532_QmZyJuLlEec 774_devdFjIpDcc 1016_HG0AsTOxI5g "
@@ -88,14 +54,11 @@ MOST_OBJECTS = 60
 """The decay is fitted below this number of objects."""
 
 
-class Video(NamedTuple):
-    """A video to score."""
+@dataclass(frozen=True)
+class Video(LabelFolders):
+    """A video to score, with the folder of the maps that show its objects and the classes of these."""
 
-    name: str
-    truth: Path
     given: Path
-    prediction: Path
-    frames: tuple[str, ...]
     classes: dict[int, int]
 
 
@@ -147,9 +110,7 @@ def measure_video(video: Video) -> VideoTally:
     objects: list[int] = []
     given = set(frame_names(video.given))
     for frame in video.frames:
-        truth = read_labels(video.truth / f"{frame}.png")
-        size = (truth.shape[0], truth.shape[1])
-        prediction = read_labels(video.prediction / f"{frame}.png", size)
+        truth, prediction = read_pair(*video.files(frame))
         for number in objects:
             mask, boundary = mask_and_boundary_iou(prediction == number, truth == number)
             group = group_of(video.classes[number], video.name)
@@ -158,7 +119,7 @@ def measure_video(video: Video) -> VideoTally:
             crowded[len(objects)] = crowded.get(len(objects), Tally()).plus(mask, boundary)
         if frame in given:
             path = video.given / f"{frame}.png"
-            new = [int(number) for number in np.unique(read_labels(path, size)) if number]
+            new = [int(number) for number in np.unique(read_labels(path, (truth.shape[0], truth.shape[1]))) if number]
             unknown = [number for number in new if number not in video.classes]
             if unknown:
                 raise UserError(f"{path} shows object {unknown[0]}, which obj_class.json gives no class")
@@ -190,12 +151,11 @@ def boundary_band(mask: BoolMask, steps: int) -> BoolMask:
 
 def group_of(category: int, video: str) -> str | None:
     """The group of a class (in a video); None if it is in none."""
-    if category == OTHER_MACHINE:
-        return "stuff_unseen" if video in OTHER_MACHINE_UNSEEN else "stuff_seen"
-    for name, members in zip(GROUPS, (THING_SEEN, THING_UNSEEN, STUFF_SEEN, STUFF_UNSEEN), strict=True):
-        if category in members:
-            return name
-    return None
+    known = vocabulary("viposeg")
+    if not 0 <= category < len(known.names):
+        return None
+    unseen = video in OTHER_MACHINE_UNSEEN if category == OTHER_MACHINE else category in UNSEEN
+    return f"{'thing' if category in (known.things or ()) else 'stuff'}_{'unseen' if unseen else 'seen'}"
 
 
 def group_figures(videos: Sequence[Mapping[str, Tally]]) -> dict[str, float]:
@@ -232,14 +192,12 @@ def find_videos(gt: Path, pred: Path) -> list[Video]:
     names = video_names(root, "VIDEO/*.png")
     videos = []
     for name in names:
-        frames = tuple(frame_names(root / name))
-        need_frames(pred / name, frames, root / name)
-        need_folder(gt / "Annotations" / name, "the frames in which objects first appear")
         try:
             own = {int(number): whole(category) for number, category in classes[name].items()}
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{gt / 'obj_class.json'} gives no classes for {name}; expected object -> class") from error
-        videos.append(Video(name, root / name, gt / "Annotations" / name, pred / name, frames, own))
+        given = need_folder(gt / "Annotations" / name, "the frames in which objects first appear")
+        videos.append(Video.find(name, root / name, pred / name, given=given, classes=own))
     return videos
 
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from univs.errors import UserError
 from univs.evaluation.metrics.json_items import json_arrays
-from univs.evaluation.metrics.panoptic import Segment
-from univs.evaluation.metrics.panoptic_files import Categories, read_categories, read_segments
+from univs.evaluation.metrics.panoptic_files import Categories, Frame, read_categories, read_segments
 from univs.evaluation.metrics.score_files import need_folder
 from univs.evaluation.metrics.spool import Spooled, SpoolWriter
 from univs.fields import whole
@@ -18,16 +17,6 @@ from univs.texts import expecting
 TRUTH = "panoptic_gt_VIPSeg_val.json"
 HOLDS = "videos, annotations and categories in the VIPSeg format"
 FIELDS = "annotations: [video_id, annotations]"
-
-
-class Frame(NamedTuple):
-    """A frame to score: its maps and their listed segments."""
-
-    truth: Path
-    prediction: Path
-    size: tuple[int, int] | None
-    true_segments: list[Segment]
-    predicted_segments: list[Segment]
 
 
 class SpooledVideo(NamedTuple):
@@ -98,9 +87,9 @@ def read_video(video: SpooledVideo, categories: Categories) -> list[Frame]:
             Frame(
                 video.gt / "panomasksRGB" / video.name / Path(file_name).with_suffix(".png"),
                 video.pred / "pan_pred" / video.name / Path(predicted_name).with_suffix(".png"),
-                sizes.get(image),
                 read_segments(row, truth_file, categories, true=True),
                 read_segments(found[image], prediction_file, categories, true=False),
+                sizes.get(image),
             )
         )
     return frames

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from univs.evaluation.metrics.by_video import score_videos
-from univs.evaluation.metrics.label_pairs import read_ids, shared_pixels
 from univs.evaluation.metrics.panoptic import PanopticFrame, PanopticTally, Segment, Tubes
-from univs.evaluation.metrics.panoptic_files import Categories, check_listed
+from univs.evaluation.metrics.panoptic_files import Categories, read_frame
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.evaluation.metrics.stq import Meetings, SequenceStq, measure_sequence, stq_figures
-from univs.evaluation.metrics.vipseg_files import Frame, SpooledVideo, read_video, spool_videos
+from univs.evaluation.metrics.vipseg_files import SpooledVideo, read_video, spool_videos
 
 WINDOWS = (1, 2, 4, 6, 8)
 PAPER_WINDOWS = (1, 2, 4, 6)
@@ -66,14 +65,6 @@ def measure_video(video: SpooledVideo, categories: Categories) -> tuple[dict[int
     return tallies, measure_sequence(meetings(frames, classes), things, classes, CROWD, len(frames))
 
 
-def read_frame(frame: Frame) -> PanopticFrame:
-    """What counts of a frame. Raises UserError for broken maps and for predicted ids that only one file has."""
-    truth = read_ids(frame.truth, frame.size)
-    shared = shared_pixels(truth, read_ids(frame.prediction, (truth.shape[0], truth.shape[1])))
-    check_listed(frame.prediction, shared.prediction, frame.predicted_segments)
-    return PanopticFrame(frame.true_segments, frame.predicted_segments, shared)
-
-
 def meetings(frames: Sequence[PanopticFrame], classes: int) -> Meetings:
     """Classes and instances that meet; an instance is the place of the id among all that the video lists, from 0."""
     true_places: dict[int, int] = {}
@@ -91,12 +82,7 @@ def meetings(frames: Sequence[PanopticFrame], classes: int) -> Meetings:
 
 def window_figures(tally: PanopticTally, categories: Categories) -> dict[str, Any]:
     """VPQ of one length of window (percent), and what it is made of (fractions), under the names of the tool."""
-    thing = categories.is_thing
-    means = {
-        "All": tally.means(np.ones(len(thing), bool)),
-        "Things": tally.means(thing),
-        "Stuff": tally.means(~thing),
-    }
+    means = tally.groups(categories.is_thing)
     pq, sq, rq = tally.quality
     per_class = {
         number: {

@@ -18,21 +18,12 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.label_spaces import VOID, count_classes, off_by_one
-from univs.evaluation.metrics.score_files import frame_names, need_folder, need_frames, read_labels, read_lines
+from univs.evaluation.metrics.score_files import LabelFolders, need_folder, read_labels, read_lines
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 
 CLASSES = 124
 SPANS = (8, 16)
 """Lengths of the windows of video consistency, frames."""
-
-
-class Video(NamedTuple):
-    """A video to score: its folders of maps and the names of its frames."""
-
-    name: str
-    truth: Path
-    prediction: Path
-    frames: tuple[str, ...]
 
 
 class VideoFigures(NamedTuple):
@@ -105,13 +96,13 @@ def reduced(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     return np.where((labels == 0) | (labels == 255), 255, labels - 1)
 
 
-def measure_video(video: Video, raw: bool = False) -> VideoFigures:
+def measure_video(video: LabelFolders, raw: bool = False) -> VideoFigures:
     """The figures of one video. Raises UserError for broken maps and classes that there are not."""
     confusion = np.zeros((CLASSES, CLASSES + 1), np.int64)
     consistency = Consistency()
     for frame in video.frames:
-        truth = read_truth(video.truth / f"{frame}.png", raw)
-        path = video.prediction / f"{frame}.png"
+        true_path, path = video.files(frame)
+        truth = read_truth(true_path, raw)
         prediction = read_labels(path, (truth.shape[0], truth.shape[1]))
         try:
             confusion += count_classes(truth, prediction, CLASSES)
@@ -186,14 +177,9 @@ def mean(values: Sequence[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def find_videos(gt: Path, pred: Path) -> list[Video]:
+def find_videos(gt: Path, pred: Path) -> list[LabelFolders]:
     """The videos of val.txt. Raises UserError for what is missing."""
     need_folder(gt, "val.txt and data/VIDEO/mask/*.png")
     need_folder(pred, "VIDEO/*.png")
-    videos = []
-    for name in read_lines(gt / "val.txt", "names of videos"):
-        truth = gt / "data" / name / "mask"
-        frames = tuple(frame_names(truth))
-        need_frames(pred / name, frames, truth)
-        videos.append(Video(name, truth, pred / name, frames))
-    return videos
+    names = read_lines(gt / "val.txt", "names of videos")
+    return [LabelFolders.find(name, gt / "data" / name / "mask", pred / name) for name in names]

@@ -16,20 +16,23 @@ import numpy as np
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.davis import measure_objects
-from univs.evaluation.metrics.score_files import frame_names, need_folder, need_frames, read_json, read_labels
+from univs.evaluation.metrics.score_files import (
+    LabelFolders,
+    frame_names,
+    need_folder,
+    need_frames,
+    read_json,
+    read_pair,
+)
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 
 SPLITS = ("seen", "unseen")
 
 
 @dataclass(frozen=True)
-class Video:
-    """A video to score: folders of label maps, all annotated frames, and object -> its first annotated frame."""
+class Video(LabelFolders):
+    """A video to score, all its annotated frames, and object -> its first annotated frame."""
 
-    name: str
-    truth: Path
-    prediction: Path
-    frames: tuple[str, ...]
     begins: Mapping[int, str]
 
 
@@ -73,9 +76,8 @@ def score_video(video: Video) -> ObjectFigures:
         numbers = [number for number, begin in video.begins.items() if begin < frame]
         if not numbers:
             continue
-        truth = read_labels(video.truth / f"{frame}.png")
-        path = video.prediction / f"{frame}.png"
-        prediction = read_labels(path, (truth.shape[0], truth.shape[1]))
+        true_path, path = video.files(frame)
+        truth, prediction = read_pair(true_path, path)
         unknown = set(np.flatnonzero(np.bincount(prediction.reshape(-1))).tolist()) - {0, *video.begins}
         if unknown:
             known = ", ".join(map(str, sorted(video.begins)))
