@@ -8,22 +8,17 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from univs import __version__
 from univs.allocator import keep_freed_memory
-from univs.commands.argument_types import a_path, a_short_side
+from univs.commands.argument_types import Parser, a_path, a_short_side
 from univs.commands.datasets import add_arguments as add_datasets_arguments
 from univs.commands.score import add_arguments as add_score_arguments
 from univs.commands.synth import add_arguments as add_synth_arguments
 from univs.errors import UserError, lacks_memory
 from univs.settings import UnusedSetting
 from univs.terminal import prepare_streams
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +71,7 @@ def _fail(message: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="univs", description="Follow objects through videos.", allow_abbrev=False)
+    parser = Parser(prog="univs", description="Follow objects through videos.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"univs {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_segment(commands)
@@ -124,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_segment(commands: argparse._SubParsersAction[_Parser]) -> None:
+def _add_segment(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "segment",
         help="follow through a video what you point at, describe or name",

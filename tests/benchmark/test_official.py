@@ -11,7 +11,7 @@ import torch
 from tests.streaming.conftest import small_model
 from tests.trackers.clip.test_prompted import RELEASED
 from univs import benchmark
-from univs.benchmark import official
+from univs.benchmark import official, step
 from univs.errors import UserError
 from univs.models.univs import UniVS
 
@@ -30,11 +30,11 @@ def test_inner_calls_are_their_own_part_s(monkeypatch: pytest.MonkeyPatch) -> No
         model.prompt_queries(self)
         spend(1)
 
-    monkeypatch.setattr(official, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(step, "time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(UniVS, "decode", decode)
     monkeypatch.setattr(UniVS, "prompt_queries", lambda self: spend(5))
-    clock = official.PartsOfTime()
-    with clock.watching():
+    clock = step.PartsClock()
+    with clock.watching(official.PARTS):
         model.decode(None)
     assert clock.seconds["decoder"] == 3 and clock.seconds["prompt encoder"] == 5
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from rich.table import Table
 
-from univs.benchmark.arguments import Parser
-from univs.commands.argument_types import a_path
+from univs.commands.argument_types import Parser, a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_files import need_folder, read_json
 from univs.evaluation.metrics.scores import METRICS

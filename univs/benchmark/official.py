@@ -10,11 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -22,8 +20,8 @@ from rich.table import Table
 from torch import Tensor
 
 from univs.allocator import keep_freed_memory
-from univs.benchmark.arguments import Parser
-from univs.benchmark.step import moving_frames, parse_size, resident_bytes
+from univs.benchmark.step import PartsClock, moving_frames, parse_size, resident_bytes
+from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.models.features import TextFeatures
 from univs.models.precision import PRECISIONS
@@ -41,17 +39,17 @@ FLAT_AT = (20, 100, 500)
 PASSES = 7
 """Forward passes of the plain ResNet-50; their median counts."""
 
-PARTS: tuple[tuple[str, str], ...] = (
-    ("encoder", "normalize"),
-    ("encoder", "encode_image"),
-    ("prompt encoder", "encode_masks"),
-    ("prompt encoder", "encode_boxes"),
-    ("prompt encoder", "prompt_queries"),
-    ("prompt encoder", "text_prompts"),
-    ("decoder", "prepare"),
-    ("decoder", "decode"),
+PARTS: tuple[tuple[str, type, str], ...] = (
+    ("encoder", UniVS, "normalize"),
+    ("encoder", UniVS, "encode_image"),
+    ("prompt encoder", UniVS, "encode_masks"),
+    ("prompt encoder", UniVS, "encode_boxes"),
+    ("prompt encoder", UniVS, "prompt_queries"),
+    ("prompt encoder", UniVS, "text_prompts"),
+    ("decoder", UniVS, "prepare"),
+    ("decoder", UniVS, "decode"),
 )
-"""Methods of the model and the part of the time that they belong to; the rest is assembly."""
+"""What the parts of the time are: name, class, method; the rest is assembly."""
 
 CATEGORIES = {"vis": "ytvis21", "vps": "vipseg", "vss": "vspw"}
 WORDS = 12
@@ -88,34 +86,6 @@ class Run:
     peak: int
     unit: float
     followed: int
-
-
-class PartsOfTime:
-    """Sums up the time of nested calls by part; an inner call's time is the inner part's alone."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(dict.fromkeys(part for part, _ in PARTS), 0.0)
-        self._inner = 0.0
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Count the calls of the model's methods while the block runs."""
-        with ExitStack() as stack:
-            for part, name in PARTS:
-                stack.enter_context(patch.object(UniVS, name, self._timed(part, getattr(UniVS, name))))
-            yield
-
-    def _timed(self, part: str, method: Any) -> Any:
-        def timed(*arguments: Any, **options: Any) -> Any:
-            outer, self._inner = self._inner, 0.0
-            start = time.perf_counter()
-            result = method(*arguments, **options)
-            spent = time.perf_counter() - start
-            self.seconds[part] += spent - self._inner
-            self._inner = outer + spent
-            return result
-
-        return timed
 
 
 def random_model(name: str) -> UniVS:
@@ -177,10 +147,10 @@ def run(
     keep_freed_memory()
     torch.set_num_threads(threads)
     model = random_model("r50") if weights is None else load(weights)
-    clock, seconds, resident, followed = PartsOfTime(), [], [], 0
+    clock, seconds, resident, followed = PartsClock(), [], [], 0
     session = session_for(model, task, clip_length, **options)
     del model  # a session keeps what it needs
-    with session, clock.watching():
+    with session, clock.watching(PARTS):
         for index, (frame, labels) in zip(range(frames), moving_frames(*size, OBJECTS), strict=False):
             start = time.perf_counter()
             session.push(frame, first_prompts(task, labels) if index == 0 else [])

@@ -21,7 +21,7 @@ from unittest.mock import patch
 import numpy as np
 from rich.table import Table
 
-from univs.benchmark.arguments import Parser
+from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.models.weights_path import WEIGHTS, weights_path
 from univs.prompts import Box

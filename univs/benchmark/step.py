@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from univs.allocator import keep_freed_memory
-from univs.benchmark.arguments import Parser
+from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
 from univs.models.precision import PRECISIONS
@@ -60,22 +60,34 @@ class Timing:
 
 
 class PartsClock:
-    """Sums up the time spent in functions that it wraps, by the name of their part."""
+    """Sums up the time spent in functions that it wraps, by part; an inner call's time is the inner part's alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._inner = 0.0
 
     def wrap(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, with its time counted."""
         self.seconds.setdefault(part, 0.0)
 
         def timed(*arguments: Any, **options: Any) -> Any:
+            outer, self._inner = self._inner, 0.0
             start = time.perf_counter()
             result = function(*arguments, **options)
-            self.seconds[part] += time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.seconds[part] += spent - self._inner
+            self._inner = outer + spent
             return result
 
         return timed
+
+    @contextmanager
+    def watching(self, parts: Iterable[tuple[str, type, str]]) -> Iterator[None]:
+        """Count the calls of some methods, each with the name of its part, while the block runs."""
+        with ExitStack() as stack:
+            for part, owner, name in parts:
+                stack.enter_context(patch.object(owner, name, self.wrap(part, getattr(owner, name))))
+            yield
 
 
 def moving_frames(height: int, width: int, objects: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
@@ -100,15 +112,6 @@ def moving_frames(height: int, width: int, objects: int) -> Iterator[tuple[NDArr
         index += 1
 
 
-@contextmanager
-def observed(clock: PartsClock) -> Iterator[None]:
-    """Count the time of the model's parts and of the memory while the block runs."""
-    with ExitStack() as stack:
-        for part, owner, name in WATCHED:
-            stack.enter_context(patch.object(owner, name, clock.wrap(part, getattr(owner, name))))
-        yield
-
-
 def run(session: Session, height: int, width: int, objects: int) -> Iterator[float]:
     """Seconds of `Session.step` for one frame after the other; drawing the frames does not count."""
     for index, (frame, labels) in enumerate(moving_frames(height, width, objects)):
@@ -121,7 +124,7 @@ def run(session: Session, height: int, width: int, objects: int) -> Iterator[flo
 def measure(model: UniVS, task: str, height: int, width: int, objects: int, frames: int, **options: Any) -> Timing:
     """Time `frames` frames after the warm-up; the median stands for the whole, so that a busy machine disturbs less."""
     clock = PartsClock()
-    with observed(clock), Session(model, task, size=0, keep_results=False, **options) as session:
+    with clock.watching(WATCHED), Session(model, task, size=0, keep_results=False, **options) as session:
         steps = run(session, height, width, objects)
         for _ in range(WARM_UP):
             next(steps)

@@ -1,11 +1,21 @@
-"""Kinds of arguments on the command line, for argparse."""
+"""How the commands read their arguments: a parser of argparse, and kinds of arguments for it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
+from univs.errors import UserError
 from univs.settings import LARGEST_SIDE
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError."""
+        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def a_path(text: str) -> Path:
