@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
 
 Item = TypeVar("Item")
@@ -75,6 +76,16 @@ def plain_console(*, stderr: bool = False, **options: Any) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, **options)
+
+
+def plain_table(title: str, *columns: str, no_wrap: bool = False, **options: Any) -> Table:
+    """A table of rich without rows, its first column on the left and figures on the right. options: of `Table`."""
+    from rich.table import Table
+
+    table = Table(title=title, **options)
+    for column in columns:
+        table.add_column(column, justify="right" if table.columns else "left", no_wrap=no_wrap)
+    return table
 
 
 def progress_bar(on: Console, *, transient: bool = True, **options: Any) -> Progress:

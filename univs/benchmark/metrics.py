@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from univs.commands.argument_types import Parser, a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_files import need_folder, read_json
 from univs.evaluation.metrics.scores import METRICS
-from univs.terminal import plain_console
+from univs.terminal import plain_console, plain_table
 
 PATHS = {
     "davis2017_semisupervised": ("DAVIS", "results"),
@@ -42,9 +40,8 @@ def main(argv: Sequence[str]) -> int:
     sets = [name for name in PATHS if name in METRICS and name in official and (folder / name).is_dir()]
     if not sets:
         raise UserError(f"{folder} holds none of {', '.join(PATHS)}")
-    table = Table(title=f"seconds to score, {options.workers} processes, reading included", title_justify="left")
-    for column in ("", "univs", "official", "times faster"):
-        table.add_column(column, justify="right" if column else "left")
+    title = f"seconds to score, {options.workers} processes, reading included"
+    table = plain_table(title, "", "univs", "official", "times faster", title_justify="left")
     for name in sets:
         ours, theirs = measure(name, folder / name, options.workers), official_seconds(official[name])
         table.add_row(name, f"{ours:.2f}", f"{theirs:.1f}", f"{theirs / ours:.1f}")

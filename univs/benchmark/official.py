@@ -28,7 +28,7 @@ from univs.models.precision import PRECISIONS
 from univs.models.univs import UniVS
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.streaming import Session
-from univs.terminal import plain_console
+from univs.terminal import plain_console, plain_table
 from univs.vocabularies import vocabulary
 
 OBJECTS = 2
@@ -173,10 +173,8 @@ def apart(*arguments: Any, **options: Any) -> Run:
 
 def speed_table(runs: Mapping[str, Run], frames: int, clip_length: int) -> Table:
     """One column for each task: time of a frame (the mean over the video), its parts, memory."""
-    table = Table(title=f"released settings, {SIZE[0]}x{SIZE[1]}, {frames} frames, clips of {clip_length}, stride 1")
-    table.add_column("")
-    for task in runs:
-        table.add_column(task, justify="right")
+    title = f"released settings, {SIZE[0]}x{SIZE[1]}, {frames} frames, clips of {clip_length}, stride 1"
+    table = plain_table(title, "", *runs)
     columns = list(runs.values())
     mean = [sum(one.seconds) / frames for one in columns]
     table.add_row("ResNet-50 passes a frame", *(f"{m / one.unit:.1f}" for m, one in zip(mean, columns, strict=True)))
@@ -192,10 +190,7 @@ def speed_table(runs: Mapping[str, Run], frames: int, clip_length: int) -> Table
 
 def flat_table(runs: Mapping[str, Run], size: tuple[int, int], at: Sequence[int]) -> Table:
     """Resident memory and time per frame up to some frames of one video."""
-    table = Table(title=f"one video of {size[0]}x{size[1]}")
-    table.add_column("")
-    for count in at:
-        table.add_column(f"{count} frames", justify="right")
+    table = plain_table(f"one video of {size[0]}x{size[1]}", "", *(f"{count} frames" for count in at))
     for task, one in runs.items():
         table.add_row(f"{task}, resident MiB", *(f"{one.resident[count - 1] / 2**20:.0f}" for count in at))
         lately = [np.mean(one.seconds[max(0, count - 20) : count]) * 1000 for count in at]

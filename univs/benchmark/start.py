@@ -25,7 +25,7 @@ from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.models.weights_path import WEIGHTS, weights_path
 from univs.prompts import Box
-from univs.terminal import plain_console
+from univs.terminal import plain_console, plain_table
 from univs.video import VideoWriter, open_video
 
 CLIP = WEIGHTS / "clips" / "bunny.mp4"
@@ -169,9 +169,8 @@ def typical(costs: Sequence[FrameCost]) -> FrameCost:
 
 def start_table(starts: Mapping[str, Sequence[Start]], threads: int) -> Table:
     """A row for each task: seconds of the best run and the median, CPU seconds of the best."""
-    table = Table(title=f"from the command to the first frame, {threads} threads", title_justify="left")
-    for column in ("task", "seconds, best", "median", "CPU seconds"):
-        table.add_column(column, justify="left" if column == "task" else "right")
+    title = f"from the command to the first frame, {threads} threads"
+    table = plain_table(title, "task", "seconds, best", "median", "CPU seconds", title_justify="left")
     for task, runs in starts.items():
         cpu = [run.cpu for run in runs if run.cpu is not None]
         seconds = [run.seconds for run in runs]
@@ -181,9 +180,8 @@ def start_table(starts: Mapping[str, Sequence[Start]], threads: int) -> Table:
 
 def cost_table(costs: Mapping[str, FrameCost]) -> Table:
     """A row for each size: milliseconds a frame, and those of the parts."""
-    table = Table(title="vos, one object, milliseconds a frame", title_justify="left")
-    for column in ("", "decode", "resize", "model", "full-size masks", "all", "model and masks"):
-        table.add_column(column, justify="right" if column else "left")
+    columns = ("", "decode", "resize", "model", "full-size masks", "all", "model and masks")
+    table = plain_table("vos, one object, milliseconds a frame", *columns, title_justify="left")
     for name, cost in costs.items():
         parts = (cost.decode, cost.resize, cost.model, cost.masks, cost.total, cost.model + cost.masks)
         table.add_row(name, *(f"{1000 * part:.1f}" for part in parts))

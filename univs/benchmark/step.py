@@ -25,7 +25,7 @@ from univs.models.zoo import load
 from univs.prompts import Mask
 from univs.streaming import Session
 from univs.streaming.tasks import TASKS
-from univs.terminal import plain_console
+from univs.terminal import plain_console, plain_table
 from univs.trackers.frame.memory import DensePool
 from univs.trackers.frame.tracker import Followed
 
@@ -157,10 +157,8 @@ def flatness(model: UniVS, task: str, height: int, width: int, objects: int, fra
 
 def timing_table(timings: dict[tuple[tuple[int, int], int], Timing]) -> Table:
     """One column for each size and number of objects: frames a second, then the share of each part."""
-    table = Table(title="Session.step, RGB uint8 in, label map of the frame's size out")
-    table.add_column("")
-    for (height, width), objects in timings:
-        table.add_column(f"{height}x{width}\n{objects} object{'s' if objects > 1 else ''}", justify="right")
+    heads = [f"{height}x{width}\n{count} object{'s' if count > 1 else ''}" for (height, width), count in timings]
+    table = plain_table("Session.step, RGB uint8 in, label map of the frame's size out", "", *heads)
     columns = list(timings.values())
     table.add_row("frames a second", *(f"{1 / timing.total:.1f}" for timing in columns))
     table.add_row("milliseconds a frame", *(f"{1000 * timing.total:.0f}" for timing in columns), end_section=True)

@@ -9,7 +9,7 @@ Masks are boolean H x W, label maps integer H x W with 0 for background; figures
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,7 +169,7 @@ def summarize(per_frame: Sequence[float] | NDArray[np.float64]) -> Statistics:
         return Statistics(float("nan"), float("nan"), float("nan"))
     cuts = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
     first, last = values[cuts[0] : cuts[1] + 1], values[cuts[3] : cuts[4] + 1]
-    return Statistics(_mean(values), float(np.mean(values > 0.5)), _mean(first) - _mean(last))
+    return Statistics(known_mean(values), float(np.mean(values > 0.5)), known_mean(first) - known_mean(last))
 
 
 @dataclass(frozen=True)
@@ -205,39 +205,31 @@ class SemiSupervised:
 
     def __init__(self, merge: bool = False) -> None:
         self.merge = merge
-        self._objects: list[int] | None = None
-        self._figures: list[list[tuple[float, float]]] = []
+        self._objects: list[int] = []
+        self._figures: list[NDArray[np.float64]] = []  # of each frame, 2 N
 
     def update(self, prediction: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
         """Takes the next frame: two label maps (H x W). Raises ValueError if their sizes differ."""
         _check_sizes(prediction, truth)
         if self.merge:
             prediction, truth = (prediction != 0).astype(np.uint8), (truth != 0).astype(np.uint8)
-        if self._objects is None:
-            self._objects = [1] if self.merge else list(range(1, 1 + max(_ids(truth), default=0)))
-            self._figures.append([(float("nan"), float("nan"))] * len(self._objects))
-            return
-        jaccards, boundaries = measure_objects(prediction, truth, self._objects).tolist()
-        self._figures.append(list(zip(jaccards, boundaries, strict=True)))
+        if self._figures:
+            self._figures.append(measure_objects(prediction, truth, self._objects))
+        else:
+            count = 1 if self.merge else int(truth[truth != IGNORE].max(initial=0))
+            self._objects = list(range(1, count + 1))
+            self._figures.append(np.full((2, count), np.nan))
 
     def compute(self) -> dict[int, ObjectScore]:
         """Scores of the objects by id, the frame fed last left out."""
         if not self._objects:
             return {}
-        nothing = (float("nan"), float("nan"))
-        rows = self._figures[:-1] + [[nothing] * len(self._objects)] if len(self._figures) > 1 else self._figures
-        by_object = zip(self._objects, zip(*rows, strict=True), strict=True)
-        return {
-            number: ObjectScore(tuple(j for j, _ in figures), tuple(f for _, f in figures))
-            for number, figures in by_object
-        }
+        figures = np.stack([*self._figures[:-1], np.full_like(self._figures[0], np.nan)], 2)  # 2 N T
+        return {number: ObjectScore(*map(tuple, figures[:, k].tolist())) for k, number in enumerate(self._objects)}
 
 
-def _ids(labels: NDArray[np.integer]) -> Iterable[int]:
-    return [int(number) for number in np.unique(labels) if number not in (0, IGNORE)]
-
-
-def _mean(values: NDArray[np.float64]) -> float:
+def known_mean(values: NDArray[np.float64]) -> float:
+    """Mean of those that are no NaN; NaN if there is none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 

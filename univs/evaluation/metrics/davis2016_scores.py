@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
-from univs.evaluation.metrics.davis import measure_objects, summarize
+from univs.evaluation.metrics.davis import known_mean, measure_objects, summarize
 from univs.evaluation.metrics.davis_scores import INNER
 from univs.evaluation.metrics.score_files import LabelFolders, need_folder, read_pair
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
@@ -32,14 +32,14 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     measured = score_videos(score_sequence, sequences, workers, progress, [len(s.frames) for s in sequences])
     each: dict[str, dict[str, dict[str, Any]]] = {}
     for sequence, (j, f, t) in zip(sequences, measured, strict=True):
-        stability = {"mean": _known_mean(t), "per_pair": t}
+        stability = {"mean": known_mean(t), "per_pair": t}
         each[sequence.name] = {"J": _statistics(j), "F": _statistics(f), "T": stability}
     rows = {
         name: {f"{key}_{part}": part_value for key, values in figures.items() for part, part_value in _flat(values)}
         for name, figures in each.items()
     }
     keys = list(next(iter(rows.values())))
-    overall = {key: _known_mean(np.array([row[key] for row in rows.values()])) for key in keys}
+    overall = {key: known_mean(np.array([row[key] for row in rows.values()])) for key in keys}
     return Scores({"average_over_sequences": overall, "per_sequence": each}, overall, rows)
 
 
@@ -80,8 +80,3 @@ def _statistics(per_frame: NDArray[np.float64]) -> dict[str, Any]:
 
 def _flat(values: dict[str, Any]) -> Sequence[tuple[str, float]]:
     return [(part, value) for part, value in values.items() if isinstance(value, float)]
-
-
-def _known_mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

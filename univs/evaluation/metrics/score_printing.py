@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from univs.evaluation.metrics.scores import Metric, Scores
-from univs.terminal import plain_console, progress_bar
+from univs.terminal import plain_console, plain_table, progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,13 +34,8 @@ def score_with_progress(
 
 def print_table(title: str, scores: Scores) -> None:
     """One line per video, the summary below."""
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
     columns = list(dict.fromkeys(key for row in scores.rows.values() for key in row))
-    for column in columns:
-        table.add_column(column, justify="right")
+    table = plain_table(title, "", *columns, title_justify="left")
     for name, row in scores.rows.items():
         table.add_row(name, *(_number(row[column]) if column in row else "" for column in columns))
     console = plain_console()

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.evaluation.metrics.average_precision import RECALLS
-
+RECALLS = np.linspace(0, 1, 101)
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 

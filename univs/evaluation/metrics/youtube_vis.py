@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
-from univs.evaluation.metrics.average_precision import RECALLS
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.evaluation.metrics.spool import Spooled
 from univs.evaluation.metrics.tube_precision import (
+    RECALLS,
     Floats,
     Matches,
     match,

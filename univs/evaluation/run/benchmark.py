@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
-
 from univs.evaluation.metrics.scores import Scores
 from univs.evaluation.run.questions import Ask, Question
 from univs.evaluation.run.records import VideoRecord
@@ -40,33 +38,31 @@ class Figure:
         return math.nan if value == self.unknown else self.factor * value
 
 
-class Measure(Protocol):
+class Measure:
     """How the answers of a benchmark become figures, and what a person sees of them."""
 
-    def score(
-        self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: AnswerWriter
-    ) -> Scores | None:
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: Any) -> Scores | None:
         """The figures of these videos, None where the set has no ground truth of them.
 
-        folder: of the run, where what the scorer needs may be put. writer: what has written the answers.
+        folder: of the run, where what the scorer needs may be put. writer: the `AnswerWriter` of the answers.
         """
-        ...
+        raise NotImplementedError
 
     def lacking(self, data: RecordingSet) -> str:
-        """What is said where there is no ground truth."""
-        ...
+        """What is said where there is no ground truth; in sets that are asked about by their truth there is."""
+        raise AssertionError(data.name)
 
     def fields(self, scores: Scores) -> Mapping[str, Any]:
         """What summary.json says beside what it says of every benchmark."""
-        ...
+        return {}
 
-    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord], console: Console) -> None:
+    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord]) -> None:
         """Prints the table."""
-        ...
+        raise NotImplementedError
 
-    def remark(self, writer: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, writer: Any, recording: Recording, record: VideoRecord) -> str:
         """What is printed as soon as a video is done; nothing if empty."""
-        ...
+        return ""
 
 
 class OpenSessions(Protocol):

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from univs.data.named_images import NamedImages
 from univs.errors import UserError
-from univs.evaluation.metrics.average_precision import AveragePrecision
 from univs.evaluation.metrics.score_printing import print_whole
 from univs.evaluation.metrics.scores import Scores
-from univs.evaluation.run.benchmark import Benchmark, Figure
+from univs.evaluation.metrics.tube_precision import Matches, match, precision_at_recalls
+from univs.evaluation.run.benchmark import Benchmark, Figure, Measure
 from univs.evaluation.run.benchmark_run import Job, Outcome
 from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.questions import Question
@@ -36,6 +34,7 @@ from univs.masks.meanings import IGNORE
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.settings import Count, Device, NotEmpty, ShortSide, Text
+from univs.terminal import plain_console, plain_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -247,48 +246,45 @@ class ImageScorer:
         return [number for number, noun in self._sample.categories.items() if noun == name]
 
 
-class ClassPrecision:
-    """AP50 of each class, and their mean (a `benchmark.Measure`)."""
+def match_image(detections: Sequence[Sequence[Any]], objects: int) -> Matches:
+    """How the detections of one class fared on one image, by `tube_precision.match` at IoU 0.5.
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: AnswerWriter) -> Scores:
+    Args:
+        detections: score, IoU with each of the objects, and whether it counts as none if it fits no object.
+    """
+    scores = np.array([score for score, _, _ in detections], np.float64)
+    order = np.argsort(-scores, kind="stable")
+    iou = np.array([ious for _, ious, _ in detections], np.float64).reshape(len(detections), objects)
+    excused = np.array([[excused for _, _, excused in detections]], bool)
+    none = np.zeros((1, objects), bool)
+    return match(iou[order], scores[order], none, excused[:, order], none[0], np.array([0.5]))
+
+
+class ClassPrecision(Measure):
+    """AP50 of each class, and their mean."""
+
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: FigureWriter) -> Scores:
         """Over all images together."""
-        assert isinstance(writer, FigureWriter)
-        collected, objects = AveragePrecision(), dict[str, int]()
+        matches: dict[str, list[Matches]] = {}
         for figures in writer.all(recordings).values():
             for name, found in figures.items():
-                count, detections = int(found["objects"]), found["detections"]
-                objects[name] = objects.get(name, 0) + count
-                collected.update(
-                    name,
-                    np.array([score for score, _, _ in detections], np.float64),
-                    np.array([ious for _, ious, _ in detections], np.float64).reshape(len(detections), count),
-                    np.array([excused for _, _, excused in detections], bool),
-                )
-        precision = collected.compute()
-        mean = float(np.mean(list(precision.values()))) if precision else float("nan")
-        rows = {name: {"objects": objects[name], "AP50": value} for name, value in precision.items()}
+                matches.setdefault(name, []).append(match_image(found["detections"], int(found["objects"])))
+        rows = {}
+        for name, found in sorted(matches.items()):
+            if objects := int(sum(image.true[0] for image in found)):
+                rows[name] = {"objects": objects, "AP50": float(precision_at_recalls(found, (1, 1)).mean())}
+        mean = float(np.mean([row["AP50"] for row in rows.values()])) if rows else float("nan")
         return Scores({}, {"AP50": mean}, rows)
-
-    def lacking(self, data: RecordingSet) -> str:
-        """Every image has labels."""
-        raise AssertionError(data.name)
 
     def fields(self, scores: Scores) -> Mapping[str, Any]:
         """The mean, and class -> AP50; fractions."""
         return {"ap50": scores.summary["AP50"], "classes": {name: row["AP50"] for name, row in scores.rows.items()}}
 
-    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord], console: Console) -> None:
+    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord]) -> None:
         """One row per class, those of most objects first."""
-        if console.quiet:
-            return
-        table = Table(title=f"{title}, {len(records)} images")
-        for column in ("class", "objects", "AP50"):
-            table.add_column(column, justify="left" if column == "class" else "right")
+        table = plain_table(f"{title}, {len(records)} images", "class", "objects", "AP50")
         for name, row in sorted(scores.rows.items(), key=lambda item: -item[1]["objects"]):
             table.add_row(name, str(row["objects"]), f"{100 * row['AP50']:.1f}")
         print_whole(table)
-        console.print(f"AP50, mean of {len(scores.rows)} classes: {100 * scores.summary['AP50']:.1f}", highlight=False)
-
-    def remark(self, writer: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
-        """Nothing: there may be thousands of images."""
-        return ""
+        mean = f"AP50, mean of {len(scores.rows)} classes: {100 * scores.summary['AP50']:.1f}"
+        plain_console().print(mean, highlight=False)

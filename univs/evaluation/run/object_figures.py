@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
-from univs.evaluation.metrics.davis import ObjectScore, SemiSupervised
+from univs.evaluation.metrics.davis import ObjectScore, SemiSupervised, known_mean
 from univs.evaluation.metrics.score_printing import print_whole
 from univs.evaluation.metrics.scores import Scores
-from univs.evaluation.run.benchmark import Figure
+from univs.evaluation.run.benchmark import Figure, Measure
 from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.records import VideoRecord
 from univs.formats import Recording, RecordingSet
-from univs.formats.answer_writer import AnswerWriter
 from univs.results import FrameResult
+from univs.terminal import plain_table
 
 FIGURES = (Figure("J&F", "j_and_f", 1), Figure("J", "j", 1), Figure("F", "f", 1))
+MEANS = ("j", "j_recall", "j_decay", "f", "f_recall", "f_decay")
+"""Of the mean, recall and decay of J and of F."""
 
 
 class FirstMaskScorer:
@@ -47,81 +47,50 @@ class FirstMaskScorer:
         }
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Means over objects (percent), as the official tools form them."""
-
-    j_and_f: float
-    j: float
-    j_recall: float
-    j_decay: float
-    f: float
-    f_recall: float
-    f_decay: float
-
-    @classmethod
-    def of(cls, scores: Sequence[ObjectScore]) -> Summary:
-        """NaN throughout if there is no object at all."""
-        parts = [(*score.j.parts, *score.f.parts) for score in scores]
-        means = [100 * _mean([row[place] for row in parts]) for place in range(6)]
-        return cls((means[0] + means[3]) / 2, *means)
+def summarize(scores: Sequence[ObjectScore]) -> dict[str, float]:
+    """Means over objects (percent), as the official tools form them; NaN throughout if there is no object at all."""
+    parts = np.array([(*score.j.parts, *score.f.parts) for score in scores]).reshape(-1, len(MEANS))
+    means = {name: 100 * known_mean(column) for name, column in zip(MEANS, parts.T, strict=True)}
+    return {"j_and_f": (means["j"] + means["f"]) / 2, **means}
 
 
-class ObjectFigures:
-    """The measure of `video_folders` (a `benchmark.Measure`)."""
+class ObjectFigures(Measure):
+    """The measure of `video_folders`."""
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: AnswerWriter) -> Scores:
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: FigureWriter) -> Scores:
         """Averages over the objects of all sequences, not over sequences."""
-        assert isinstance(writer, FigureWriter)
         found = {name: scores_of(figures) for name, figures in writer.all(recordings).items()}
-        every = Summary.of([score for scores in found.values() for score in scores])
-        rows = {name: {"objects": len(scores), **asdict(Summary.of(scores))} for name, scores in found.items()}
-        return Scores({}, asdict(every), rows)
-
-    def lacking(self, data: RecordingSet) -> str:
-        """Every sequence has its masks."""
-        raise AssertionError(data.name)
+        every = summarize([score for scores in found.values() for score in scores])
+        rows = {name: {"objects": len(scores), **summarize(scores)} for name, scores in found.items()}
+        return Scores({}, every, rows)
 
     def fields(self, scores: Scores) -> Mapping[str, Any]:
         """The names of the sequences, and the means."""
         return {"sequences": list(scores.rows), **scores.summary}
 
-    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord], console: Console) -> None:
-        """One row per sequence, in the order given, and the means."""
-        if not console.quiet:
-            print_whole(table_of(title, scores, records))
+    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord]) -> None:
+        """One row per sequence, in the order given, and the mean over all objects."""
+        table = plain_table(title, "sequence", "objects", "frames", "J&F", "J", "F", "frames/s", no_wrap=True)
+        keys = ("j_and_f", "j", "f")
+        for record in records:
+            row = scores.rows[record.name]
+            figures = (f"{row[key]:.1f}" for key in keys)
+            table.add_row(record.name, str(row["objects"]), str(record.num_frames), *figures, f"{record.speed:.2f}")
+        table.add_section()
+        counts = sum(int(row["objects"]) for row in scores.rows.values()), sum(record.num_frames for record in records)
+        means = (f"{scores.summary[key]:.1f}" for key in keys)
+        table.add_row("mean over objects", *map(str, counts), *means, "")
+        print_whole(table)
 
-    def remark(self, writer: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
+    def remark(self, writer: FigureWriter, recording: Recording, record: VideoRecord) -> str:
         """The figure of a sequence."""
-        assert isinstance(writer, FigureWriter)
-        figure = Summary.of(scores_of(writer.read(recording) or {})).j_and_f
+        figure = summarize(scores_of(writer.read(recording) or {}))["j_and_f"]
         return f"{recording.name}: J&F {figure:.1f}, {record.speed:.2f} frames/s"
 
 
 def scores_of(figures: Mapping[str, Any]) -> list[ObjectScore]:
     """What `FirstMaskScorer.figures` has told."""
     return [ObjectScore(_from_json(each["J"]), _from_json(each["F"])) for each in figures.values()]
-
-
-def table_of(title: str, scores: Scores, records: Sequence[VideoRecord]) -> Table:
-    """One row per sequence and the mean over all objects."""
-    table = Table(title=title)
-    for heading in ("sequence", "objects", "frames", "J&F", "J", "F", "frames/s"):
-        table.add_column(heading, justify="left" if heading == "sequence" else "right", no_wrap=True)
-    keys = ("j_and_f", "j", "f")
-    for record in records:
-        row = scores.rows[record.name]
-        figures = (f"{row[key]:.1f}" for key in keys)
-        table.add_row(record.name, str(row["objects"]), str(record.num_frames), *figures, f"{record.speed:.2f}")
-    table.add_section()
-    objects, frames = sum(int(row["objects"]) for row in scores.rows.values()), sum(r.num_frames for r in records)
-    table.add_row("mean over objects", str(objects), str(frames), *(f"{scores.summary[key]:.1f}" for key in keys), "")
-    return table
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 def _to_json(values: Sequence[float]) -> list[float | None]:

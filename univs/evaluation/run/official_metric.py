@@ -6,12 +6,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
 
 from univs.evaluation.metrics.score_printing import print_table, score_with_progress
 from univs.evaluation.metrics.scores import METRICS, Scores
+from univs.evaluation.run.benchmark import Measure
 from univs.evaluation.run.records import VideoRecord
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
@@ -22,8 +20,8 @@ FEW_VIDEOS = 8
 
 
 @dataclass(frozen=True)
-class OfficialMetric:
-    """A metric of `univs score` (a `benchmark.Measure`).
+class OfficialMetric(Measure):
+    """A metric of `univs score`.
 
     name: its name there. truth: what it takes as ground truth. options: of the metric.
     """
@@ -48,15 +46,6 @@ class OfficialMetric:
         """Which ground truth is missing where."""
         return f"no ground truth for {self.name} in {data.root}"
 
-    def fields(self, scores: Scores) -> Mapping[str, Any]:
-        """Nothing: the scorer's summary and rows say it all."""
-        return {}
-
-    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord], console: Console) -> None:
+    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord]) -> None:
         """The table of `univs score`."""
-        if not console.quiet:
-            print_table(f"{title}: {METRICS[self.name].text}", scores)
-
-    def remark(self, writer: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
-        """Nothing: the figures of a video are known at the end."""
-        return ""
+        print_table(f"{title}: {METRICS[self.name].text}", scores)

@@ -21,11 +21,11 @@ from univs.files import atomic_path
 def report(outcome: Outcome, console: Console) -> None:
     """Prints the table of the scorer, the main figures and where the files lie."""
     job = outcome.job
-    if outcome.scores:
+    if outcome.scores and not console.quiet:
         made = (
             f"weights {outcome.made_under.get('weights')}, short side {outcome.made_under.get('size') or 'as stored'}"
         )
-        job.benchmark.measure.show(f"{job.title}, {made}", outcome.scores, outcome.records, console)
+        job.benchmark.measure.show(f"{job.title}, {made}", outcome.scores, outcome.records)
         main = "   ".join(f"{name} {_percent(value)}" for name, value in outcome.figures.items())
         console.print(f"{job.title}: {main}", highlight=False)
     videos = f"{len(outcome.records)} videos, {outcome.frames} frames, {_speed(outcome)} frames/s"

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from univs.data.synth import SynthVS
 from univs.data.synth.vocabulary import vocabulary
@@ -17,7 +15,7 @@ from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import print_whole
 from univs.evaluation.metrics.scores import Scores
 from univs.evaluation.metrics.tallies import Tally, mean, total
-from univs.evaluation.run.benchmark import Benchmark, Figure
+from univs.evaluation.run.benchmark import Benchmark, Figure, Measure
 from univs.evaluation.run.benchmark_run import Job, Outcome
 from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.questions import Question
@@ -28,6 +26,7 @@ from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
 from univs.formats.sample import VideoSample
 from univs.settings import Device, Is, Seed, ShortSide, Text, Within, check, settings_of
+from univs.terminal import plain_table
 
 
 def evaluate(
@@ -105,36 +104,36 @@ class DrawnClips:
         return self._last[1]
 
 
-class KeyFigures:
-    """Means over keys: objects, expressions or classes (a `benchmark.Measure`)."""
+class KeyFigures(Measure):
+    """Means over keys: objects, expressions or classes."""
 
     def __init__(self, task: str) -> None:
         self._over = EXAMS[task][1]
 
-    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: AnswerWriter) -> Scores:
+    def score(self, data: RecordingSet, recordings: Sequence[Recording], folder: Path, writer: FigureWriter) -> Scores:
         """The mean over all keys of what all clips add up to."""
-        assert isinstance(writer, FigureWriter)
         tallies = {name: tally_of(figures) for name, figures in writer.all(recordings).items()}
         every = summarize(tallies.values())
         rows = {name: {key: summarize([tally])[key] for key in ("count", "score")} for name, tally in tallies.items()}
         return Scores(every, {"score": every["score"], "count": every["count"], **every["parts"]}, rows)
 
-    def lacking(self, data: RecordingSet) -> str:
-        """The truth of every clip is known."""
-        raise AssertionError(data.name)
-
     def fields(self, scores: Scores) -> Mapping[str, Any]:
         """Score, parts and every key's own."""
         return scores.figures
 
-    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord], console: Console) -> None:
+    def show(self, title: str, scores: Scores, records: Sequence[VideoRecord]) -> None:
         """One row per clip, then the means."""
-        if not console.quiet:
-            print_whole(table_of(title, self._over, scores, records))
-
-    def remark(self, writer: AnswerWriter, recording: Recording, record: VideoRecord) -> str:
-        """Nothing: clips are short."""
-        return ""
+        table = plain_table(title, "clip", self._over, "frames", "score", "frames/s", no_wrap=True)
+        for record in records:
+            row = scores.rows[record.name]
+            figures = f"{row['score']:.1f}", f"{record.speed:.2f}"
+            table.add_row(record.name, str(row["count"]), str(record.num_frames), *figures)
+        table.add_section()
+        for name, score in scores.figures["parts"].items():
+            table.add_row(name, "", "", f"{score:.1f}", "")
+        counts = str(scores.summary["count"]), str(sum(record.num_frames for record in records))
+        table.add_row(f"mean over {self._over}", *counts, f"{scores.summary['score']:.1f}", "")
+        print_whole(table)
 
 
 def tally_of(figures: Mapping[str, Any]) -> Tally:
@@ -157,20 +156,3 @@ def summarize(tallies: Iterable[Tally]) -> dict[str, Any]:
         "parts": {name: 100 * mean(tally, keys) for name, keys in parts.items() if any(key in tally for key in keys)},
         "keys": {key: 100 * a / b for key, (a, b) in sorted(tally.items()) if b > 0},
     }
-
-
-def table_of(title: str, over: str, scores: Scores, records: Sequence[VideoRecord]) -> Table:
-    """One row per clip, then the means."""
-    table = Table(title=title)
-    for heading in ("clip", over, "frames", "score", "frames/s"):
-        table.add_column(heading, justify="left" if heading == "clip" else "right", no_wrap=True)
-    for record in records:
-        row = scores.rows[record.name]
-        figures = f"{row['score']:.1f}", f"{record.speed:.2f}"
-        table.add_row(record.name, str(row["count"]), str(record.num_frames), *figures)
-    table.add_section()
-    for name, score in scores.figures["parts"].items():
-        table.add_row(name, "", "", f"{score:.1f}", "")
-    frames = str(sum(record.num_frames for record in records))
-    table.add_row(f"mean over {over}", str(scores.summary["count"]), frames, f"{scores.summary['score']:.1f}", "")
-    return table
