@@ -179,6 +179,18 @@ def test_a_better_answer_must_be_better_so_many_times_in_a_row() -> None:
     assert [same(result.mask(1), area(LEFT)) for result in results] == [True, False, True, False, True]
 
 
+def test_an_unsure_answer_and_a_correction_end_the_row_of_better_ones() -> None:
+    """Better on 2, then unsure, or shown anew, on 4; better on 6 and 8."""
+    unsure, shown = scripted(), scripted()
+    astray(unsure)
+    astray(shown)
+    unsure.replies[4, 1] = torch.full((16, 24), -SURE)
+    texts: list[Prompt] = [Text("the 1", 4)]
+    for model, prompts in ((unsure, {0: texts}), (shown, {0: texts, 4: [Mask(4, area(RIGHT))]})):
+        results = run(model, film(10), prompts, patience=2, ask_interval=2)
+        assert [same(result.mask(4), area(LEFT)) for result in results] == [i in (0, 8) for i in range(10)]
+
+
 def test_who_starts_anew_remembers_nothing_of_what_was_followed() -> None:
     model = scripted()
     astray(model, 4)

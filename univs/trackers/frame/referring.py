@@ -153,12 +153,14 @@ class ReferringTracker:
         if described.tracker is None:
             described.tracker = self._tracker()
         mask, score = self._followed(described.tracker, object_id, frame, shown)
-        if said_to_it or reply is None or not self._is_sure(reply):
+        if said_to_it:
+            described.doubts = 0  # they were about what was followed before
+        if said_to_it or reply is None:
             return mask, score
-        lost = not mask.any()
-        better = lost or self._is_better(reply, mask, frame, described)
+        lost, sure = not mask.any(), self._is_sure(reply)
+        better = sure and (lost or self._is_better(reply, mask, frame, described))
         described.doubts = described.doubts + 1 if better else 0
-        if lost or described.doubts >= self._settings.patience:
+        if sure and (lost or described.doubts >= self._settings.patience):
             return self._start(object_id, frame, reply)
         return mask, score
 
