@@ -241,6 +241,19 @@ def test_bad_frames_and_prompts_change_nothing(model: UniVS) -> None:
     assert same(ours, follow(model, {0: masks(1)})[1:])
 
 
+@pytest.mark.parametrize("keep_results", [True, False])
+def test_a_session_that_was_closed_says_so(model: UniVS, keep_results: bool) -> None:
+    with Session(model, keep_results=keep_results) as session:
+        session.step(FRAMES[0], masks(1))
+    for use in (lambda: session.step(FRAMES[1]), lambda: session.push(FRAMES[1]), session.flush):
+        with pytest.raises(UserError, match="this session was closed; make a new one"):
+            use()
+    with pytest.raises(UserError, match="this session was closed" if keep_results else "keep_results"):
+        session.finish()
+    session.close()
+    assert session.object_ids == (1,)
+
+
 def test_impossible_sessions_say_what_would_be_right(model: UniVS) -> None:
     with pytest.raises(UserError, match="unknown task 'vox'; known: pvos, refvos, vis, vos"):
         Session(model, "vox")

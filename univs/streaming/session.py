@@ -73,6 +73,7 @@ class Session:
         self._expected: tuple[int, ...] = ()
         self._names: dict[int, str] = {}  # object id -> expression
         self._spool = TrackSpool() if keep_results else None
+        self._closed = False
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -106,6 +107,7 @@ class Session:
 
     def push(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt | Categories] = ()) -> list[FrameResult]:
         """Take in a frame as `step` does and return the results that became final, in order."""
+        self._check_open()
         check_frame(frame)
         height, width = frame.shape[:2]
         if self._loop is not None:
@@ -142,6 +144,7 @@ class Session:
 
         Where clips have one frame there are none, and the video may go on.
         """
+        self._check_open()
         return [] if self._loop is None else self._handed_out(self._loop.finish())
 
     def finish(self) -> VideoResult:
@@ -192,8 +195,13 @@ class Session:
                 self._spool.append(result)
         return results
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UserError("this session was closed; make a new one")
+
     def close(self) -> None:
-        """Delete the temporary file with the results. The session cannot be used afterwards."""
+        """Delete the temporary file with the results. The session cannot be used afterwards: UserError."""
+        self._closed = True
         if self._spool is not None:
             self._spool.close()
 
