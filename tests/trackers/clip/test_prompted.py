@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import torch
 
 from tests.streaming.conftest import moving_squares, small_model
 from univs.errors import UserError
@@ -12,7 +10,6 @@ from univs.models.univs import UniVS
 from univs.prompts import Box, Mask, Points, Prompt
 from univs.results import FrameResult
 from univs.streaming import Session, segment
-from univs.trackers.clip.pixel_competition import competed, meets, overlap
 
 FRAMES, FIRST = moving_squares(9)
 RELEASED = {
@@ -119,28 +116,6 @@ def test_memory_does_not_grow_with_the_video(model: UniVS) -> None:
                 stores = (tracker.logits, tracker.embeddings)  # type: ignore[attr-defined]
                 sizes.add((*map(len, stores), memory._recent.features.shape, len(session._loop._frames)))  # type: ignore[union-attr]
     assert len(sizes) == 1
-
-
-def test_pixels_go_to_the_object_with_the_largest_weighted_probability() -> None:
-    g = torch.Generator().manual_seed(0)
-    clip = [torch.randn(3, 4, 5, generator=g) for _ in range(2)]
-    weights = torch.tensor([0.9, 0.5, 0.7])
-    for logits, own in zip(clip, competed(clip, weights), strict=True):
-        for y, x in np.ndindex(4, 5):
-            best = max(range(3), key=lambda n: torch.sigmoid(logits[n, y, x]) * weights[n])
-            for n in range(3):
-                wins = n == best and (logits[:, y, x] > 0).any()
-                assert own[n, y, x] == (logits[n, y, x] if wins else 0)
-
-
-def test_a_small_mask_needs_less_overlap() -> None:
-    a = torch.zeros(2, 4, 4, dtype=torch.bool)
-    a[0, :2], a[1, 0, 0] = True, True
-    b = torch.zeros_like(a)
-    b[0, 1:3] = True
-    assert overlap(a, b).tolist() == pytest.approx([1 / 3, 0])
-    areas = torch.tensor([96.0**2 / 3, 96.0**2, 4 * 96.0**2])
-    assert meets(torch.full((3,), 0.1), areas, 0.15).tolist() == [True, False, False]
 
 
 def test_impossible_settings_say_what_would_be_right(model: UniVS) -> None:

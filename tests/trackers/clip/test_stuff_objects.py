@@ -17,8 +17,7 @@ from univs.prompts import Categories, Mask, Text
 from univs.results import FrameResult
 from univs.streaming import segment
 from univs.trackers.classes import Classes
-from univs.trackers.clip.pixel_competition import competed
-from univs.trackers.clip.stuff_objects import STUFF_LOGIT, StuffObjects
+from univs.trackers.clip.stuff_objects import StuffObjects
 
 FRAMES, FIRST = moving_squares(7)
 CLASSES = Categories(("block", "sky", "grass"), frozenset({0}))
@@ -34,12 +33,19 @@ def test_the_map_of_classes_equals_a_slow_one() -> None:
     geometry = Geometry.fit(61, 90, None)
     classes = Classes(("block", "sky", "grass"), torch.zeros(3, 4), torch.tensor([True, False, False]))
     stuff = StuffObjects(lambda: classes, geometry)
+    assert not stuff
+    stuff.take_in(7, "block")
+    assert not stuff  # things are none
     for object_id, name in {5: "grass", 7: "block", 9: "sky"}.items():
         stuff.take_in(object_id, name)
     assert 5 in stuff and 9 in stuff and 7 not in stuff
     stuff.take_in(9, "block")  # what is said later counts
     assert 9 not in stuff
     stuff.take_in(9, "sky")
+    stuff.remove(5)
+    stuff.remove(6)  # nothing was known of it
+    assert 5 not in stuff and bool(stuff)
+    stuff.take_in(5, "grass")
     height, width = geometry.padded
     logits = torch.randn(1, 6 + 3, 2, height // 4, width // 4, generator=g) * 3
     class_logits = torch.randn(1, 9, 3, generator=g) * 4
@@ -54,13 +60,6 @@ def test_the_map_of_classes_equals_a_slow_one() -> None:
         best = votes.argmax(0)  # type: ignore[union-attr]
         assert (seen[t][0] == (best == 2)).all() and (seen[t][2] == (best == 1)).all()
         assert not seen[t][1].any() and seen[t][0].any() and seen[t][2].any()
-
-
-def test_certain_pixels_count_as_one() -> None:
-    logits = [torch.tensor([[[9.9, 9.9]], [[-3.0, -3.0]]])]
-    certain = [torch.tensor([[[False, False]], [[True, False]]])]
-    own = competed([logits[0].masked_fill(certain[0], STUFF_LOGIT)], torch.ones(2), certain)[0]
-    assert own[:, 0].tolist() == [[0, pytest.approx(9.9)], [STUFF_LOGIT, 0]]
 
 
 def follow(model: UniVS, *names: Text, object_ids: tuple[int, ...] = (1, 2)) -> list[FrameResult]:

@@ -79,7 +79,7 @@ def test_sums_say_what_growing_lists_say() -> None:
             assert torch.allclose(tracks.logits[index], sums, atol=1e-6)
         tracks.forget_frames(start)
         assert min(tracks.logits) == start
-    assert tracks.ids == (1, 2, 3, 4, 5, 6) and tracks.first_frames == [1, 1, 4, 4, 7, 7]
+    assert tracks.ids == (1, 2, 3, 4, 5, 6)
 
 
 def test_a_removed_entity_leaves_no_trace() -> None:
@@ -90,10 +90,24 @@ def test_a_removed_entity_leaves_no_trace() -> None:
     new = (torch.rand(3, K), torch.randn(3, T, C), torch.randn(3, T, *SIZE), torch.rand(3))
     tracks.add(frames, *new)
     assert tracks.remove(2) == 1
-    assert tracks.ids == (1, 3) and len(tracks.first_frames) == len(tracks.confirmed) == 2
+    assert tracks.ids == (1, 3)
     assert torch.equal(tracks.class_scores(), new[0][[0, 2]])
+    assert torch.equal(tracks.embeddings[:, -1], new[1].mean(1)[[0, 2]])
+    assert torch.equal(tracks.quality, new[3][[0, 2]])
     assert torch.equal(tracks.logits[1], new[2][[0, 2], 1])
     with pytest.raises(KeyError):
         tracks.remove(2)
     tracks.add(frames, *(value[:1] for value in new))
     assert tracks.ids == (1, 3, 4)  # ids are never used again
+
+
+def test_as_many_slots_are_kept_as_a_new_one_is_the_mean_of() -> None:
+    tracks, looks = Tracks(1), torch.tensor([3.0, 6.0, 30.0])
+    for start, look in enumerate(looks.tolist()):
+        tracks.begin(range(start, start + 1), SIZE)
+        if not start:
+            tracks.add(range(1), torch.ones(1, K), torch.full((1, 1, C), look), torch.zeros(1, 1, *SIZE), torch.ones(1))
+        else:
+            tracks.embeddings[:, -1] = look
+    tracks.begin(range(3, 4), SIZE)
+    assert tracks.embeddings[0, :, 0].tolist() == [6, 30, 13]

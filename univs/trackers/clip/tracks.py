@@ -30,12 +30,8 @@ class Tracks:
         self._slots = 0  # clips begun
         self.ids: tuple[int, ...] = ()
         """Ids in the order in which the entities were found."""
-        self.first_frames: list[int] = []
-        """First frame of the clip that found the entity."""
         self.quality = torch.zeros(0)
         """N mask qualities, summed over the clips that confirmed the entity."""
-        self.confirmed: list[int] = []
-        """First frame of the last clip that confirmed the entity."""
         self.embeddings: Tensor = torch.zeros(0, 0, 0)
         """N H C, the newest slot last."""
         self.logits: dict[int, Tensor] = {}
@@ -76,8 +72,6 @@ class Tracks:
             self.quality = quality.new_zeros(0)
         self.ids += tuple(range(self._next_id, self._next_id + count))
         self._next_id += count
-        self.first_frames += [frames[0]] * count
-        self.confirmed += [frames[0]] * count
         self.quality = torch.cat([self.quality, quality])
         earlier = slot.new_zeros(count, slots - 1, slot.shape[-1])
         self.embeddings = torch.cat([self.embeddings, torch.cat([earlier, slot], 1)])
@@ -94,8 +88,6 @@ class Tracks:
         for place, index in enumerate(frames):
             self.logits[index][rows] += logits[:, place]
         self.quality[rows] += quality
-        for row in rows:
-            self.confirmed[row] = frames[0]
 
     def refresh_embeddings(self, rows: Sequence[int], embeddings: Tensor) -> None:
         """Average the newest slot of some entities with the mean of n T C embeddings of this clip."""
@@ -122,7 +114,6 @@ class Tracks:
             raise KeyError(entity_id)
         row = self.ids.index(entity_id)
         self.ids = self.ids[:row] + self.ids[row + 1 :]
-        del self.first_frames[row], self.confirmed[row]
         keep = [index for index in range(len(self.ids) + 1) if index != row]
         self.quality = self.quality[keep]
         self.embeddings, self._past, self._newest = self.embeddings[keep], self._past[keep], self._newest[keep]
