@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from univs.commands.extract import extract_to_folder, pick_cells
 from univs.configuration import compose
+from univs.models.features import DecodeRequest
 from univs.models.univs import UniVS
 from univs.models.zoo import build_model
 from univs.video.reader import ArrayReader
@@ -45,7 +46,7 @@ def test_tokens_become_embeddings_by_the_decoder_norm(model: UniVS, tmp_path: Pa
     extract_to_folder(model, ArrayReader([frame]), tmp_path)
     with torch.inference_mode():
         images = model.normalize(torch.from_numpy(frame).permute(2, 0, 1)[None])
-        prediction = model.decode(model.encode_image(images), learnable=True)
+        prediction = model.decode(model.encode_image(images), DecodeRequest(learnable=True))
         tokens = load_file(tmp_path / "00000.safetensors")["tokens"]
         torch.testing.assert_close(
             model.mask_decoder.norm(tokens), prediction.embeddings[0, :, 0], atol=1e-5, rtol=1e-5

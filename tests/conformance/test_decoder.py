@@ -8,19 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from univs.models import ImageFeatures, PromptTokens, UniVS
+from univs.models import DecodeRequest, ImageFeatures, PromptTokens, UniVS
 
 pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.cases("*_dec_learnable_*")
 def test_learnable_queries(case: Any, model: UniVS, features: ImageFeatures, class_embeddings: Tensor) -> None:
-    predictions = model.decode(
+    predictions = model.decode_layers(
         features,
-        clip_length=len(features.mask_features),
-        learnable=True,
-        class_embeddings=class_embeddings,
-        all_predictions=True,
+        DecodeRequest(clip_length=len(features.mask_features), learnable=True, class_embeddings=class_embeddings),
     )
     assert len(predictions) == 10
     case.check_predictions(predictions, 200)
@@ -56,15 +53,16 @@ def test_objects_given_by_prompts(
     case.check("prompt_query_pos", prompts.position[0], 1e-4)
     case.check("prompt_tokens", prompts.tokens[0, :, 0], 1e-4)
     case.check("prompt_tokens_pe", prompts.token_positions[0, :, 0], 1e-4)
-    predictions = model.decode(
+    predictions = model.decode_layers(
         features,
-        clip_length=frames,
-        prompts=prompts,
-        learnable=True,
-        class_embeddings=class_embeddings,
-        self_attention=case.setting("MODEL.UniVS.MASKDEC_SELF_ATTN_MASK_TYPE"),
-        all_predictions=True,
+        DecodeRequest(
+            prompts,
+            clip_length=frames,
+            learnable=True,
+            class_embeddings=class_embeddings,
+            self_attention=case.setting("MODEL.UniVS.MASKDEC_SELF_ATTN_MASK_TYPE"),
+        ),
     )
     case.check_predictions(predictions, 200)
-    alone = model.decode(features, clip_length=frames, prompts=prompts)  # the other stream is not read
+    alone = model.decode(features, DecodeRequest(prompts, clip_length=frames))  # the other stream is not read
     case.check("prompt_pred_masks", alone.mask_logits, 1e-3, case.FLIPPED)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from univs.models import ImageFeatures, PromptQueries, TextFeatures, UniVS
+from univs.models import DecodeRequest, ImageFeatures, PromptQueries, TextFeatures, UniVS
 from univs.models.clip_text import ClipTextEncoder, templates, tokenize
 from univs.models.official import CLASS_ROWS
 from univs.models.text_encoder import clean_text
@@ -72,15 +72,16 @@ def test_expressions(case: Any, model: UniVS, features: ImageFeatures, text: Tex
     joined = PromptQueries.over_time(single)
     assert torch.allclose(joined.tokens, prompts.tokens, atol=1e-5)
     assert torch.allclose(joined.query, prompts.query, atol=1e-5)
-    predictions = model.decode(
+    predictions = model.decode_layers(
         features,
-        clip_length=frames,
-        prompts=joined,
-        learnable=True,
-        sentences=text.sentence,
-        self_attention="sep-blocked",
-        grounding_blend="best_learnable",
-        all_predictions=True,
+        DecodeRequest(
+            clip_length=frames,
+            prompts=joined,
+            learnable=True,
+            sentences=text.sentence,
+            self_attention="sep-blocked",
+            grounding_blend="best_learnable",
+        ),
     )
     case.check_predictions(predictions, 200)
 
@@ -92,13 +93,14 @@ def test_categories(case: Any, model: UniVS, features: ImageFeatures, class_embe
     check_attention(case, model, features, names)
     prompts = model.category_prompts(features, names, len(features.mask_features))
     case.check("prompt_query_init", prompts.query[0], 1e-4)
-    predictions = model.decode(
+    predictions = model.decode_layers(
         features,
-        clip_length=len(features.mask_features),
-        prompts=prompts,
-        learnable=True,
-        class_embeddings=class_embeddings,
-        self_attention=case.setting("MODEL.UniVS.MASKDEC_SELF_ATTN_MASK_TYPE"),
-        all_predictions=True,
+        DecodeRequest(
+            prompts,
+            clip_length=len(features.mask_features),
+            learnable=True,
+            class_embeddings=class_embeddings,
+            self_attention=case.setting("MODEL.UniVS.MASKDEC_SELF_ATTN_MASK_TYPE"),
+        ),
     )
     case.check_predictions(predictions, 200)

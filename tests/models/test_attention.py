@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from univs.models.attention import (
     PromptCrossAttention,
     SeparatedSelfAttention,
 )
+from univs.models.features import SelfAttentionKind
 
 DIM, HEADS = 8, 2
 
@@ -109,8 +112,8 @@ def blocked_pairs(learnable: int, objects: int, frames: int, kind: str) -> Tenso
     return blocked
 
 
-@pytest.mark.parametrize("kind", SeparatedSelfAttention.KINDS)
-def test_separated_self_attention_equals_one_masked_attention(kind: str) -> None:
+@pytest.mark.parametrize("kind", get_args(SelfAttentionKind))
+def test_separated_self_attention_equals_one_masked_attention(kind: SelfAttentionKind) -> None:
     torch.manual_seed(0)
     layer = SeparatedSelfAttention(DIM, HEADS)
     with_random_biases(layer)

@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from univs.models import ImageFeatures, Prediction, PromptQueries, PromptTokens, UniVS, build_model
+from univs.models import (
+    DecodeRequest,
+    ImageFeatures,
+    Prediction,
+    PromptQueries,
+    PromptTokens,
+    UniVS,
+    build_model,
+)
 from univs.models.mask_decoder import shrink
 
 DIM = 32
@@ -51,24 +59,22 @@ def test_rows_are_learnable_then_prompts_and_do_not_depend_on_each_other(
     small_model: UniVS, random_features: ImageFeatures
 ) -> None:
     clip, prompts = random_features.frames(slice(0, 3)), random_prompts(2, frames=3)
-    both = small_model.decode(clip, clip_length=3, prompts=prompts, learnable=True)
+    both = small_model.decode(clip, DecodeRequest(prompts, clip_length=3, learnable=True))
     assert both.mask_logits.shape == (1, 6, 3, 16, 24) and both.embeddings.shape == (1, 6, 3, DIM)
     assert both.class_logits is None
     first = Prediction(both.mask_logits[:, :4], both.embeddings[:, :4], None)
     last = Prediction(both.mask_logits[:, 4:], both.embeddings[:, 4:], None)
-    assert same(first, small_model.decode(clip, clip_length=3, learnable=True))
-    assert same(last, small_model.decode(clip, clip_length=3, prompts=prompts))
-    with pytest.raises(ValueError, match="nothing to decode"):
-        small_model.decode(clip, clip_length=3)
+    assert same(first, small_model.decode(clip, DecodeRequest(clip_length=3, learnable=True)))
+    assert same(last, small_model.decode(clip, DecodeRequest(prompts, clip_length=3)))
 
 
 def test_learnable_masks_are_left_out_and_nothing_else_changes(
     small_model: UniVS, random_features: ImageFeatures
 ) -> None:
     clip, prompts = random_features.frames(slice(0, 3)), random_prompts(2, frames=3)
-    whole = small_model.decode(clip, clip_length=3, prompts=prompts, learnable=True, self_attention="sep-l2p")
+    whole = small_model.decode(clip, DecodeRequest(prompts, clip_length=3, learnable=True, self_attention="sep-l2p"))
     part = small_model.decode(
-        clip, clip_length=3, prompts=prompts, learnable=True, learnable_masks=False, self_attention="sep-l2p"
+        clip, DecodeRequest(prompts, clip_length=3, learnable=True, learnable_masks=False, self_attention="sep-l2p")
     )
     assert same(part, Prediction(whole.mask_logits[:, 4:], whole.embeddings, None))
 
@@ -76,39 +82,41 @@ def test_learnable_masks_are_left_out_and_nothing_else_changes(
 def test_permuting_objects_permutes_results(small_model: UniVS, random_features: ImageFeatures) -> None:
     frame, prompts, order = random_features.frames(slice(0, 1)), random_prompts(3), [2, 0, 1]
     dense = torch.randn(1, 3, 8, 16, 24)
-    out = small_model.decode(frame, prompts=prompts, dense=dense)
-    permuted = small_model.decode(frame, prompts=select(prompts, order), dense=dense[:, order])
+    out = small_model.decode(frame, DecodeRequest(prompts, dense=dense))
+    permuted = small_model.decode(frame, DecodeRequest(prompts=select(prompts, order), dense=dense[:, order]))
     assert same(Prediction(out.mask_logits[:, order], out.embeddings[:, order], None), permuted)
 
 
 def test_blocked_objects_do_not_depend_on_each_other(small_model: UniVS, random_features: ImageFeatures) -> None:
     frame, prompts = random_features.frames(slice(0, 1)), random_prompts(3)
-    out = small_model.decode(frame, prompts=prompts, self_attention="sep-blocked")
-    alone = small_model.decode(frame, prompts=select(prompts, [1]), self_attention="sep-blocked")
+    out = small_model.decode(frame, DecodeRequest(prompts, self_attention="sep-blocked"))
+    alone = small_model.decode(frame, DecodeRequest(prompts=select(prompts, [1]), self_attention="sep-blocked"))
     assert same(Prediction(out.mask_logits[:, 1:2], out.embeddings[:, 1:2], None), alone)
 
 
 def test_clips_of_a_batch_do_not_depend_on_each_other(small_model: UniVS, random_features: ImageFeatures) -> None:
     clips = [random_prompts(2, seed=1, length=5, frames=2), random_prompts(2, seed=2, length=3, frames=2)]
-    batch = small_model.decode(random_features, clip_length=2, prompts=PromptQueries.batch(clips), learnable=True)
+    batch = small_model.decode(
+        random_features, DecodeRequest(clip_length=2, prompts=PromptQueries.batch(clips), learnable=True)
+    )
     for i, prompts in enumerate(clips):
         own = random_features.frames(slice(2 * i, 2 * i + 2))
-        alone = small_model.decode(own, clip_length=2, prompts=prompts, learnable=True)
+        alone = small_model.decode(own, DecodeRequest(prompts, clip_length=2, learnable=True))
         assert same(Prediction(batch.mask_logits[i : i + 1], batch.embeddings[i : i + 1], None), alone)
 
 
 def test_dense_residual_is_added_to_the_mask_features(small_model: UniVS, random_features: ImageFeatures) -> None:
     frame, prompts = random_features.frames(slice(0, 1)), random_prompts(2)
     dense = torch.randn(1, 2, 8, 16, 24)
-    out = small_model.decode(frame, prompts=prompts, dense=dense, learnable=True)
+    out = small_model.decode(frame, DecodeRequest(prompts, dense=dense, learnable=True))
     embedding = small_model.mask_decoder.mask_embedding(out.embeddings)[:, :, 0]  # B Q' Cm
     plain = torch.einsum("bqc,bchw->bqhw", embedding[:, :4], frame.mask_features)
     summed = torch.einsum("bqc,bqchw->bqhw", embedding[:, 4:], frame.mask_features[:, None] + dense)
     assert torch.allclose(out.mask_logits[:, :, 0], torch.cat([plain, summed], 1), atol=1e-4)
     # the same residual for all objects is the same as other mask features, in the attention masks too
     shifted = replace(frame, mask_features=frame.mask_features + dense[:, 0])
-    equal = small_model.decode(frame, prompts=prompts, dense=dense[:, :1].expand(-1, 2, -1, -1, -1))
-    assert same(equal, small_model.decode(shifted, prompts=prompts))
+    equal = small_model.decode(frame, DecodeRequest(prompts, dense=dense[:, :1].expand(-1, 2, -1, -1, -1)))
+    assert same(equal, small_model.decode(shifted, DecodeRequest(prompts)))
 
 
 def test_logits_of_shrunk_features_are_shrunk_logits() -> None:
@@ -122,9 +130,9 @@ def test_logits_of_shrunk_features_are_shrunk_logits() -> None:
 
 def test_all_predictions_end_with_the_last(small_model: UniVS, random_features: ImageFeatures) -> None:
     frame, prompts = random_features.frames(slice(0, 1)), random_prompts(2)
-    every = small_model.decode(frame, prompts=prompts, all_predictions=True)
+    every = small_model.decode_layers(frame, DecodeRequest(prompts))
     assert len(every) == 4
-    assert same(every[-1], small_model.decode(frame, prompts=prompts))
+    assert same(every[-1], small_model.decode(frame, DecodeRequest(prompts)))
     # before layer 0 a prompt row is what the first ProCA made of it
     first = small_model.mask_decoder._prompt(0, prompts.query, prompts.position, prompts)
     assert torch.allclose(every[0].embeddings, small_model.mask_decoder.norm(first), atol=1e-6)
@@ -132,7 +140,7 @@ def test_all_predictions_end_with_the_last(small_model: UniVS, random_features: 
 
 def test_class_logits_are_scaled_cosines_meaned_over_time(small_model: UniVS, random_features: ImageFeatures) -> None:
     names = torch.randn(5, 12)
-    out = small_model.decode(random_features, clip_length=4, learnable=True, class_embeddings=3 * names)
+    out = small_model.decode(random_features, DecodeRequest(clip_length=4, learnable=True, class_embeddings=3 * names))
     projected = small_model.mask_decoder.class_projection(out.embeddings)  # B Q T D
     cosine = torch.stack([F.cosine_similarity(projected, name, dim=-1) for name in names], dim=-1).mean(2)
     assert out.class_logits is not None
@@ -170,7 +178,7 @@ def test_blank_tokens_take_part_only_officially(small_config: dict[str, Any], ra
         mask_decoder = {**small_config["mask_decoder"], "blank_tokens": kind}
         model = build_model({**small_config, "mask_decoder": mask_decoder}).eval()
         short, padded = (
-            model.decode(frame, prompts=model.prompt_queries(memory, initial=[tokens]))
+            model.decode(frame, DecodeRequest(prompts=model.prompt_queries(memory, initial=[tokens])))
             for memory in ([tokens], [tokens, blank])
         )
         assert same(short, padded) is equal
@@ -195,12 +203,9 @@ def test_gradient_reaches_every_parameter(small_model: UniVS) -> None:
         model.encode_boxes(features, torch.tensor([[8.0, 8, 60, 60]])),
         model.encode_points(features, torch.tensor([[[20.0, 20], [50, 50]]]), torch.tensor([[1, 0]])),
     ]
-    predictions = model.decode(
+    predictions = model.decode_layers(
         features,
-        prompts=model.prompt_queries(tokens),
-        learnable=True,
-        class_embeddings=torch.randn(3, 12),
-        all_predictions=True,
+        DecodeRequest(prompts=model.prompt_queries(tokens), learnable=True, class_embeddings=torch.randn(3, 12)),
     )
     loss = torch.stack([p.mask_logits.square().mean() for p in predictions]).sum()
     for prediction in predictions:
@@ -215,20 +220,34 @@ def test_training_works_after_inference_of_the_same_size(small_model: UniVS) -> 
     with torch.inference_mode():
         features = small_model.encode_image(small_model.normalize(frames))
         small_model.encode_masks(features, torch.ones(1, 96, 128))
-        small_model.decode(features, learnable=True)
+        small_model.decode(features, DecodeRequest(learnable=True))
     features = small_model.encode_image(small_model.normalize(frames))
     prompts = small_model.prompt_queries([small_model.encode_masks(features, torch.ones(1, 96, 128))])
-    small_model.decode(features, prompts=prompts, learnable=True).mask_logits.sum().backward()
+    small_model.decode(features, DecodeRequest(prompts, learnable=True)).mask_logits.sum().backward()
 
 
 def test_what_does_not_fit_is_an_error(small_model: UniVS, random_features: ImageFeatures) -> None:
     with pytest.raises(ValueError, match="do not divide into clips of 3"):
-        small_model.decode(random_features, clip_length=3, learnable=True)
-    with pytest.raises(ValueError, match="clips of one frame"):
-        dense = torch.zeros(2, 1, 8, 16, 24)
-        small_model.decode(random_features, clip_length=2, prompts=random_prompts(1, frames=2), dense=dense)
+        small_model.decode(random_features, DecodeRequest(clip_length=3, learnable=True))
     with pytest.raises(ValueError, match="1 objects do not divide into 4 frames"):
         small_model.encode_masks(random_features, torch.ones(1, 64, 96))
+
+
+def test_requests_that_nothing_can_answer_are_not_made() -> None:
+    prompts, dense = random_prompts(1), torch.zeros(1, 1, 8, 16, 24)
+    with pytest.raises(ValueError, match="nothing to decode"):
+        DecodeRequest(clip_length=3)
+    with pytest.raises(ValueError, match="clips of one frame"):
+        DecodeRequest(prompts, clip_length=2, dense=dense)
+    with pytest.raises(ValueError, match="unknown self attention 'some': one of sep, sep-blocked, sep-l2p, all"):
+        DecodeRequest(prompts, self_attention="some")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown grounding blend 'some': one of none, best_learnable"):
+        DecodeRequest(prompts, learnable=True, grounding_blend="some")  # type: ignore[arg-type]
+    both: dict[str, Any] = {"prompts": prompts, "learnable": True}
+    for some in ({"prompts": prompts}, {"learnable": True}, {**both, "dense": dense}):
+        with pytest.raises(ValueError, match="takes learnable queries and prompts, and no dense memory"):
+            DecodeRequest(**some, grounding_blend="best_learnable")
+    assert DecodeRequest(**both, grounding_blend="best_learnable").clip_length == 1
 
 
 def test_frames_prepared_one_by_one_decode_as_a_clip(small_model: UniVS, random_features: ImageFeatures) -> None:
@@ -237,11 +256,11 @@ def test_frames_prepared_one_by_one_decode_as_a_clip(small_model: UniVS, random_
     inputs = [small_model.prepare(random_features.frames(slice(index, index + 1))) for index in range(4)]
     for start in (0, 1):
         together = random_features.frames(slice(start, start + 3))
-        clip = small_model.decode(together, clip_length=3, prompts=prompts, learnable=True)
-        apart = small_model.decode(inputs[start : start + 3], clip_length=3, prompts=prompts, learnable=True)
+        clip = small_model.decode(together, DecodeRequest(prompts, clip_length=3, learnable=True))
+        apart = small_model.decode(inputs[start : start + 3], DecodeRequest(prompts, clip_length=3, learnable=True))
         assert same(clip, apart)
     with pytest.raises(ValueError, match="4 frames do not divide into clips of 3"):
-        small_model.decode(inputs, clip_length=3, prompts=prompts)
+        small_model.decode(inputs, DecodeRequest(prompts, clip_length=3))
 
 
 def test_pieces_decode_as_a_clip_without_gradients_and_in_another_precision(
@@ -251,7 +270,7 @@ def test_pieces_decode_as_a_clip_without_gradients_and_in_another_precision(
     for enabled in (False, True):
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             inputs = [small_model.prepare(random_features.frames(slice(index, index + 1))) for index in range(3)]
-            clip = small_model.decode(together, clip_length=3, prompts=prompts, learnable=True)
-            apart = small_model.decode(inputs, clip_length=3, prompts=prompts, learnable=True)
+            clip = small_model.decode(together, DecodeRequest(prompts, clip_length=3, learnable=True))
+            apart = small_model.decode(inputs, DecodeRequest(prompts, clip_length=3, learnable=True))
         assert apart.mask_logits.dtype == clip.mask_logits.dtype
         assert torch.allclose(clip.mask_logits.float(), apart.mask_logits.float(), atol=0.2 if enabled else 1e-5)

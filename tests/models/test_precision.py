@@ -7,6 +7,7 @@ import torch
 
 from tests.streaming.conftest import small_model
 from univs.errors import UserError
+from univs.models.features import DecodeRequest
 from univs.models.precision import with_precision
 
 
@@ -16,7 +17,7 @@ def test_bfloat16_is_near_float32_and_handed_out_as_float32() -> None:
     fast = with_precision(model, "bfloat16")
     with torch.inference_mode():
         plain, cast = model.encode_image(images), fast.encode_image(images)
-        answers = [m.decode(plain, learnable=True).mask_logits for m in (model, fast)]
+        answers = [m.decode(plain, DecodeRequest(learnable=True)).mask_logits for m in (model, fast)]
         again = model.encode_image(images)
     assert cast.mask_features.dtype == torch.float32 and answers[1].dtype == torch.float32
     for exact, near in ((plain.mask_features, cast.mask_features), answers):

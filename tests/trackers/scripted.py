@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from univs.models.dense_memory import MemoryKey, MemoryValue, Readout
-from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens, TextFeatures
+from univs.models.features import (
+    DecodeRequest,
+    ImageFeatures,
+    Prediction,
+    PromptQueries,
+    PromptTokens,
+    TextFeatures,
+)
 from univs.models.univs import UniVS
 from univs.models.word_head import STRIDE as CELL
 from univs.models.word_head import WordCells, WordHead
@@ -76,16 +83,14 @@ class Sight:
 class Asked:
     """What the decoder was asked.
 
-    frames: of the clip. learnable: whether its own queries were asked. rows: N COLOURS, what the prompt rows look like.
-    tokens: of each row, the frames that its tokens are from; () for a text. dense: 1 N COLOURS+1 h w residual.
+    frames: of the clip. rows: N COLOURS, what the prompt rows look like. tokens: of each row, the frames that its
+    tokens are from; () for a text. request: as it came; its dense residual is 1 N COLOURS+1 h w.
     """
 
     frames: tuple[int, ...]
-    learnable: bool
     rows: Tensor
     tokens: tuple[tuple[int, ...], ...]
-    dense: Tensor | None
-    options: Mapping[str, Any]
+    request: DecodeRequest
 
 
 class ScriptedModel(UniVS):
@@ -179,20 +184,15 @@ class ScriptedModel(UniVS):
     def decode(  # type: ignore[override]
         self,
         features: Any,
-        *,
-        prompts: PromptQueries | None = None,
-        learnable: bool = False,
-        learnable_masks: bool = True,
-        dense: Tensor | None = None,
-        class_embeddings: Tensor | None = None,
-        **options: Any,
+        request: DecodeRequest,
     ) -> Prediction:
         """Learnable rows first, then the prompt rows, as `UniVS.decode`."""
         seen = torch.cat([f.mask_features for f in ([features] if isinstance(features, ImageFeatures) else features)])
         frames = tuple(int(frame[-1].amax()) for frame in seen)
+        prompts, learnable, class_embeddings = request.prompts, request.learnable, request.class_embeddings
         masks, looks, classes = [], [], []
         if learnable:
-            assert class_embeddings is None or learnable_masks
+            assert class_embeddings is None or request.learnable_masks
             embeddings = torch.zeros(1, COLOURS) if class_embeddings is None else class_embeddings
             masks, looks, classes = self._sights(seen[:, :-1], frames, embeddings)
         rows = torch.zeros(0, COLOURS)
@@ -216,7 +216,7 @@ class ScriptedModel(UniVS):
                 )
                 classes.append(torch.full((1 if class_embeddings is None else len(class_embeddings),), -SURE))
         tokens = () if prompts is None else _frames_of(prompts)
-        self.asked.append(Asked(frames, learnable, rows, tokens, dense, options))
+        self.asked.append(Asked(frames, rows, tokens, request))
         logits = torch.stack(classes)[None] if class_embeddings is not None else None
         return Prediction(torch.stack(masks)[None].clone(), torch.stack(looks)[None], logits)
 

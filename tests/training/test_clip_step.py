@@ -17,6 +17,7 @@ from univs.data.clips import ClipSettings, PromptDraws, TrainingClip, collate_cl
 from univs.data.prompt_drawing import KINDS
 from univs.errors import UserError
 from univs.losses import CriterionWeights, binary_cross_entropy, dice_loss, sample_points
+from univs.models.features import DecodeRequest, ImageFeatures, Prediction
 from univs.models.univs import UniVS
 from univs.models.zoo import build_model
 from univs.training import clip_step
@@ -86,7 +87,7 @@ def one_clip(
         window = dense.local_window(keys[t], keys[t - 1], chosen.local_radius)
         read = dense.read_all(keys[t], affinity, torch.cat([value.glob for value in values], 2))
         residual = dense.residual(shots[t], dense.readout(keys[t], read, window, values[-1].local))
-        answers = model.decode(shots[t], prompts=model.prompt_queries(tokens), dense=residual, all_predictions=True)
+        answers = model.decode_layers(shots[t], DecodeRequest(prompts=model.prompt_queries(tokens), dense=residual))
 
         terms = []
         for stride, now, earlier in ((16, [t], list(range(t))), (8, [t], [t - 1])):
@@ -191,13 +192,13 @@ def test_one_clip_is_learnt_by_heart(small_model: UniVS, monkeypatch: pytest.Mon
         optimizer.step()
     joints = watch_joint(monkeypatch)
     answers: list[Any] = []
-    plain = small_model.decode
+    plain = small_model.decode_layers
 
-    def decode(*arguments: Any, **named: Any) -> Any:
-        answers.append(plain(*arguments, **named))
+    def decode(features: ImageFeatures, request: DecodeRequest) -> list[Prediction]:
+        answers.append(plain(features, request))
         return answers[-1]
 
-    monkeypatch.setattr(small_model, "decode", decode)
+    monkeypatch.setattr(small_model, "decode_layers", decode)
     with torch.no_grad():
         step(given, 1.0)
     for t, joint in enumerate(joints, 1):
@@ -269,15 +270,15 @@ def test_nothing_is_learnt_from_unknown_pixels(small_model: UniVS, monkeypatch: 
     labels[1, 32:] = 255
     given = collate_clips([make_clip(labels, (1, 2))])
     maps: list[Tensor] = []
-    plain = small_model.decode
+    plain = small_model.decode_layers
 
-    def decode(*arguments: Any, **named: Any) -> Any:
-        predictions = plain(*arguments, **named)
+    def decode(features: ImageFeatures, request: DecodeRequest) -> list[Prediction]:
+        predictions = plain(features, request)
         predictions = [replace(p, mask_logits=p.mask_logits.detach().requires_grad_()) for p in predictions]
         maps.extend(p.mask_logits for p in predictions)
         return predictions
 
-    monkeypatch.setattr(small_model, "decode", decode)
+    monkeypatch.setattr(small_model, "decode_layers", decode)
     losses = ClipStep(small_model, settings())(given, 1.0)
     for name in ("cross_entropy", "dice", "intermediate"):
         slopes = torch.autograd.grad(losses[name], maps, retain_graph=True, allow_unused=True)

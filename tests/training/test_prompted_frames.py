@@ -15,6 +15,7 @@ from univs.data.clips import stack_prompts
 from univs.data.prompt_drawing import FramePrompts, draw_prompts
 from univs.losses import CriterionWeights, binary_cross_entropy, dice_loss, sample_points
 from univs.losses.set_criterion import focal_losses
+from univs.models.features import DecodeRequest, ImageFeatures, Prediction
 from univs.models.univs import UniVS
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames, masks_of
@@ -70,13 +71,14 @@ def answers_of(model: UniVS, given: Given, f: int) -> list[Any]:
     stream.__dict__["present"] = drawn["ids"] > 0  # rows that pad are seen by no other
     some_class = torch.zeros(1, model.mask_decoder.class_projection.out_features)
     some_class[0, 0] = 1
-    return model.decode(
+    return model.decode_layers(
         features,
-        prompts=stream,
-        dense=model.dense_memory.prompt_residual(features, key, maps),
-        learnable=True,
-        class_embeddings=some_class,
-        all_predictions=True,
+        DecodeRequest(
+            prompts=stream,
+            dense=model.dense_memory.prompt_residual(features, key, maps),
+            learnable=True,
+            class_embeddings=some_class,
+        ),
     )
 
 
@@ -138,39 +140,37 @@ def test_frames_that_are_not_complete_teach_the_learnable_queries_nothing(small_
 
 
 def test_without_a_weight_the_learnable_queries_do_not_run(small_model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
-    plain = small_model.decode
+    asked: list[DecodeRequest] = []
+    plain = small_model.decode_layers
 
-    def decode(*arguments: Any, **named: Any) -> Any:
-        asked.append(named)
-        return plain(*arguments, **named)
+    def decode(features: ImageFeatures, request: DecodeRequest) -> list[Prediction]:
+        asked.append(request)
+        return plain(features, request)
 
-    monkeypatch.setattr(small_model, "decode", decode)
+    monkeypatch.setattr(small_model, "decode_layers", decode)
     given = Given(small_model)
     with torch.no_grad():
         alone = losses(small_model, given, FrameLosses(WEIGHTS, 0.3, 0.7, 0.0))
         assert set(alone) == {"prompt"} and set(losses(small_model, given)) == {"prompt", "learnable"}
-    assert [named["learnable"] for named in asked] == [False, True]
-    assert asked[0]["class_embeddings"] is None and asked[0]["prompts"].present.tolist() == [
-        [True, True],
-        [False, False],
-        [True, False],
-    ]
+    assert [request.learnable for request in asked] == [False, True]
+    assert asked[0].class_embeddings is None and asked[0].prompts is not None
+    present = asked[0].prompts.present
+    assert present is not None and present.tolist() == [[True, True], [False, False], [True, False]]
 
 
 def test_unknown_pixels_carry_no_gradient(small_model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
     """On frame 2 the last 20 columns are unknown, for prompts and learnable queries."""
     maps: list[Tensor] = []
-    plain = small_model.decode
+    plain = small_model.decode_layers
 
-    def decode(*arguments: Any, **named: Any) -> Any:
-        predictions = plain(*arguments, **named)
+    def decode(features: ImageFeatures, request: DecodeRequest) -> list[Prediction]:
+        predictions = plain(features, request)
         for prediction in predictions:
             prediction.mask_logits.retain_grad()
             maps.append(prediction.mask_logits)
         return predictions
 
-    monkeypatch.setattr(small_model, "decode", decode)
+    monkeypatch.setattr(small_model, "decode_layers", decode)
     torch.manual_seed(0)
     sum(losses(small_model, Given(small_model)).values()).backward()  # type: ignore[union-attr]
     for logits in maps:
@@ -198,14 +198,14 @@ def test_rows_that_pad_a_batch_change_nothing(small_model: UniVS, monkeypatch: p
         value = longer[name]
         longer[name] = torch.cat([value, torch.full_like(value, -1 if name == "signs" else 0)], 1)
     rows: list[Tensor] = []
-    plain = small_model.decode
+    plain = small_model.decode_layers
 
-    def decode(*arguments: Any, **named: Any) -> Any:
-        found = plain(*arguments, **named)
+    def decode(features: ImageFeatures, request: DecodeRequest) -> list[Prediction]:
+        found = plain(features, request)
         rows.append(found[-1].mask_logits)
         return found
 
-    monkeypatch.setattr(small_model, "decode", decode)
+    monkeypatch.setattr(small_model, "decode_layers", decode)
     with torch.no_grad():
         losses(small_model, given)
         given.drawn = longer

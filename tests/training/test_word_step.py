@@ -16,7 +16,7 @@ from univs.configuration import compose
 from univs.formats.sample import NO_CLASS
 from univs.models.features import TextFeatures
 from univs.models.univs import UniVS
-from univs.models.word_answers import answer_texts, discover
+from univs.models.word_answers import discover, text_request
 from univs.models.word_head import WordCells
 from univs.models.zoo import build_model, load, save
 from univs.training import word_step
@@ -129,11 +129,13 @@ def test_answers_have_a_row_for_each_text_and_object(model: UniVS) -> None:
     features = model.encode_image(model.normalize(batch()["frames"]))
     texts = [Letters().encode(["bar", "block"]), Letters().encode(["sky", "bar"])]
     key = model.dense_memory.memory_key(features)
-    (both,), scores = answer_texts(model, features, key, model.word_head(features), texts)
+    request, scores = text_request(model, features, key, model.word_head(features), texts)
+    both = model.decode(features, request)
     assert both.mask_logits.shape == (2, 2, 1, 16, 16) and scores.shape == (2, 2, 8, 8)
     second = features.frames(slice(1, 2))
     key = model.dense_memory.memory_key(second)
-    (alone,), _ = answer_texts(model, second, key, model.word_head(second), texts[1:])
+    request, _ = text_request(model, second, key, model.word_head(second), texts[1:])
+    alone = model.decode(second, request)
     torch.testing.assert_close(alone.mask_logits[0], both.mask_logits[1], atol=1e-4, rtol=1e-4)
     found, objectness = discover(model, second, Letters().encode_categories(NAMES), most=5)
     assert found.class_logits is not None and found.class_logits.shape[2] == 3

@@ -72,6 +72,7 @@ def extract(model: UniVS, clip: Sequence[Frame], size: int = 0) -> Iterator[tupl
     import torch
 
     from univs.masks.geometry import Geometry
+    from univs.models.features import DecodeRequest
 
     height, width = clip[0].shape[:2]
     geometry = Geometry.fit(height, width, size or None)
@@ -79,7 +80,7 @@ def extract(model: UniVS, clip: Sequence[Frame], size: int = 0) -> Iterator[tupl
         device = model.pixel_mean.device
         images = torch.cat([geometry.shrink_frame(frame) for frame in clip]).to(device)
         features = model.encode_image(model.normalize(images))
-        prediction = model.decode(features, clip_length=len(clip), learnable=True)
+        prediction = model.decode(features, DecodeRequest(learnable=True, clip_length=len(clip)))
         assert prediction.queries is not None
         shown = (geometry.input_height, geometry.input_width)
         maps = pick_cells(features.mask_features, shown, (height // STRIDE, width // STRIDE))

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from univs.models.features import DecodeRequest as DecodeRequest
     from univs.models.features import ImageFeatures as ImageFeatures
     from univs.models.features import Prediction as Prediction
     from univs.models.features import PromptQueries as PromptQueries
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from univs.models.zoo import build_model as build_model
 
 _HOMES = {
+    "DecodeRequest": "features",
     "ImageFeatures": "features",
     "Prediction": "features",
     "PromptQueries": "features",

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from univs.models.features import SelfAttentionKind
+
 
 class Attention(nn.Module):
     """Multi-head attention whose three input projections can be called apart, so that keys and values can be shared.
@@ -142,27 +144,28 @@ class SeparatedSelfAttention(nn.Module):
         "sep-l2p": everything; "all": everything, and the learnable queries see the prompt queries too.
     """
 
-    KINDS = ("sep", "sep-blocked", "sep-l2p", "all")
-
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.attention = Attention(dim, heads)
         self.norm = nn.LayerNorm(dim)
 
     def forward(
-        self, query: Tensor, position: Tensor, learnable: int, kind: str, present: Tensor | None = None
+        self,
+        query: Tensor,
+        position: Tensor,
+        learnable: int,
+        kind: SelfAttentionKind,
+        present: Tensor | None = None,
     ) -> Tensor:
         """Attend.
 
         Args:
             query, position: B Q T C, the first `learnable` rows are the learnable queries.
-            kind: one of `KINDS`.
+            kind: what the prompt queries see.
             present: B N bool, the prompt rows that are seen; None = all. Where none is, all are.
         Returns:
             B Q T C.
         """
-        if kind not in self.KINDS:
-            raise ValueError(f"unknown self attention {kind!r}: one of {', '.join(self.KINDS)}")
         placed = query + position
         q, k = self.attention.project_query(placed), self.attention.project_key(placed)
         v = self.attention.project_value(query)

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+SelfAttentionKind = Literal["sep", "sep-blocked", "sep-l2p", "all"]
+"""What the prompt queries see in self attention (`SeparatedSelfAttention`)."""
+GroundingBlend = Literal["none", "best_learnable"]
+"""What the mask logits of a prompt query are averaged with: nothing, or those of the learnable query most similar to
+it (official for expressions); the masks of the attention too."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,47 @@ class PromptQueries:
             None if positions[0] is None else torch.cat([padded(p) for p in positions if p is not None]),
             None if same else torch.cat([valid(clip) for clip in clips]),
         )
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """What the mask decoder is asked about B clips of T frames: which queries run, what they read, what they answer.
+
+    Raises ValueError for a request that nothing can answer.
+    """
+
+    prompts: PromptQueries | None = None
+    """The prompt stream of the B clips; None: no prompt rows."""
+    learnable: bool = False
+    """Whether the learnable queries run too."""
+    learnable_masks: bool = True
+    """Whether their masks are predicted; without, the mask logits are those of the prompt rows alone."""
+    clip_length: int = 1
+    """T."""
+    dense: Tensor | None = None
+    """B N Cm H/4 W/4, what the dense memory adds to the mask features of each prompt row: logits_n = e_n . (F + D_n).
+    For clips of one frame."""
+    class_embeddings: Tensor | None = None
+    """K D, of any length; None: no class logits."""
+    sentences: Tensor | None = None
+    """N D (or B N D), of the length the text encoder gave them; None: no grounding logits."""
+    self_attention: SelfAttentionKind = "sep"
+    grounding_blend: GroundingBlend = "none"
+    """Takes both kinds of queries, and no dense memory."""
+
+    def __post_init__(self) -> None:
+        if self.prompts is None and not self.learnable:
+            raise ValueError("nothing to decode: neither prompts nor learnable queries")
+        if self.dense is not None and self.clip_length != 1:
+            raise ValueError("the dense memory works on clips of one frame")
+        if self.self_attention not in get_args(SelfAttentionKind):
+            kinds = ", ".join(get_args(SelfAttentionKind))
+            raise ValueError(f"unknown self attention {self.self_attention!r}: one of {kinds}")
+        if self.grounding_blend not in get_args(GroundingBlend):
+            blends = ", ".join(get_args(GroundingBlend))
+            raise ValueError(f"unknown grounding blend {self.grounding_blend!r}: one of {blends}")
+        if self.grounding_blend != "none" and not (self.learnable and self.prompts is not None and self.dense is None):
+            raise ValueError("a grounding blend takes learnable queries and prompts, and no dense memory")
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from univs.models.attention import FeedForward, ImageCrossAttention, PromptCrossAttention, SeparatedSelfAttention
-from univs.models.features import ImageFeatures, Prediction, PromptQueries
+from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptQueries
 from univs.models.position import TIMES, map_embedding
-
-GROUNDING_BLENDS = ("none", "best_learnable")
-"""What the mask logits of a prompt query are averaged with: nothing, or those of the learnable query most similar to
-it (official for expressions); the masks of the attention too."""
 
 OFFICIAL_TRAINING_SCALE = 256
 
@@ -109,64 +105,44 @@ class MaskDecoder(nn.Module):
             self.grounding_temperature = nn.Parameter(torch.full((1, 1), math.log(1 / 0.07)))
 
     def forward(
-        self,
-        inputs: Sequence[DecoderInputs],
-        *,
-        clip_length: int = 1,
-        prompts: PromptQueries | None = None,
-        learnable: bool = False,
-        learnable_masks: bool = True,
-        dense: Tensor | None = None,
-        class_embeddings: Tensor | None = None,
-        sentences: Tensor | None = None,
-        self_attention: str = "sep",
-        grounding_blend: str = "none",
-        all_predictions: bool = False,
+        self, inputs: Sequence[DecoderInputs], request: DecodeRequest, *, every_layer: bool = False
     ) -> list[Prediction]:
         """Decode B clips of T frames.
 
         Args:
             inputs: of B*T frames in all, clip after clip, from `prepare`: in one piece, or in several.
-            clip_length: T.
-            prompts: the prompt stream, if any.
-            learnable: run the learnable stream.
-            learnable_masks: predict its masks too; without, the mask logits are those of the prompt rows.
-            dense: B N Cm H/4 W/4 with T = 1, what the dense memory adds to the mask features of each prompt row.
-            class_embeddings: K D, of any length; L2 normalised here.
-            sentences: N D or B N D, of the length the text encoder gave them; for grounding logits.
-            self_attention: one of `SeparatedSelfAttention.KINDS`.
-            grounding_blend: one of `GROUNDING_BLENDS`.
-            all_predictions: predict before layer 0 and after each layer, else after the last layer only.
+            request: what is asked of them.
+            every_layer: predict before layer 0 and after each layer, else after the last layer only.
         Returns:
             The predictions, the last layer's at the end.
+        Raises ValueError for frames that do not divide into clips.
         """
-        if grounding_blend not in GROUNDING_BLENDS:
-            raise ValueError(f"unknown grounding blend {grounding_blend!r}: one of {', '.join(GROUNDING_BLENDS)}")
-        if grounding_blend != "none" and not (learnable and prompts is not None and dense is None):
-            raise ValueError("a grounding blend takes learnable queries and prompts, and no dense memory")
-        clips, frames = sum(len(piece.mask_features) for piece in inputs) // clip_length, clip_length
-        blend = grounding_blend == "best_learnable"
-        count = len(self.query) if learnable else 0
+        prompts, dense, frames = request.prompts, request.dense, request.clip_length
+        total = sum(len(piece.mask_features) for piece in inputs)
+        if total % frames:
+            raise ValueError(f"{total} frames do not divide into clips of {frames}")
+        clips = total // frames
+        blend = request.grounding_blend == "best_learnable"
+        count = len(self.query) if request.learnable else 0
         small = [None] * len(self.image_attention) if dense is None else self._shrunk_dense(dense, inputs[0])
-        query, position = self._initial(clips, frames, learnable)
+        query, position = self._initial(clips, frames, request.learnable)
         if prompts is not None:
             # the first ProCA gives content and, from then on, the position of the prompt rows
             first = self._prompt(0, prompts.query, prompts.position, prompts)
             query, position = torch.cat([query, first], 1), torch.cat([position, first], 1)
-        elif not learnable:
-            raise ValueError("nothing to decode: neither prompts nor learnable queries")
 
         def predict(normed: Tensor, embedding: Tensor) -> Prediction:
-            first = 0 if learnable_masks else count
+            first = 0 if request.learnable_masks else count
             masks = self._masks(embedding[:, first:], inputs, dense, count - first)
-            classes = None if class_embeddings is None else self._classify(normed, class_embeddings)
-            grounding = None if sentences is None else self._ground(normed, sentences)
+            named, said = request.class_embeddings, request.sentences
+            classes = None if named is None else self._classify(normed, named)
+            grounding = None if said is None else self._ground(normed, said)
             return Prediction(masks, normed, classes, grounding)
 
         predictions = []
         for i in range(len(self.image_attention)):
             normed = self.norm(query)
-            if all_predictions:
+            if every_layer:
                 predictions.append(predict(normed, self._embed(normed, count, blend)))
             if prompts is not None and i > 0:
                 rows = self._prompt(i, query[:, count:], position[:, count:], prompts)
@@ -178,7 +154,7 @@ class MaskDecoder(nn.Module):
             query = self._look(i, _per_frame(query), _per_frame(position), inputs, allowed)
             query = query.unflatten(0, (clips, frames)).transpose(1, 2)
             present = None if prompts is None else prompts.present
-            query = self.self_attention[i](query, position, count, self_attention, present)
+            query = self.self_attention[i](query, position, count, request.self_attention, present)
             query = self.feed_forward[i](query)
         normed = self.norm(query)
         return [*predictions, replace(predict(normed, self._embed(normed, count, blend)), queries=query)]

@@ -2,7 +2,7 @@
 
     features = model.encode_image(model.normalize(frames))
     tokens = model.encode_masks(features, masks)            # or boxes, points
-    prediction = model.decode(features, prompts=model.prompt_queries([tokens]))
+    prediction = model.decode(features, DecodeRequest(prompts=model.prompt_queries([tokens])))
 
 Pure: no state of any video lives here. Shapes: B clips, T frames, F = B*T, H W pixels of the padded input, N objects,
 R L prompt tokens, C channels, D dimension of text embeddings, K classes.
@@ -11,7 +11,7 @@ R L prompt tokens, C channels, D dimension of text embeddings, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.backbone import Backbone
-from univs.models.features import ImageFeatures, Prediction, PromptQueries, PromptTokens, TextFeatures
+from univs.models.features import (
+    DecodeRequest,
+    ImageFeatures,
+    Prediction,
+    PromptQueries,
+    PromptTokens,
+    TextFeatures,
+)
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
 from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
@@ -185,90 +192,24 @@ class UniVS(nn.Module):
         """The prompt stream of N categories, class_embeddings N D as stored; otherwise as `text_prompts`."""
         return self._prompter().categories(self._cells(features), class_embeddings, clip_length)
 
-    @overload
-    def decode(
-        self,
-        features: ImageFeatures | Sequence[DecoderInputs],
-        *,
-        clip_length: int = 1,
-        prompts: PromptQueries | None = None,
-        learnable: bool = False,
-        learnable_masks: bool = True,
-        dense: Tensor | None = None,
-        class_embeddings: Tensor | None = None,
-        sentences: Tensor | None = None,
-        self_attention: str = "sep",
-        grounding_blend: str = "none",
-        all_predictions: Literal[False] = False,
-    ) -> Prediction: ...
-
-    @overload
-    def decode(
-        self,
-        features: ImageFeatures | Sequence[DecoderInputs],
-        *,
-        clip_length: int = 1,
-        prompts: PromptQueries | None = None,
-        learnable: bool = False,
-        learnable_masks: bool = True,
-        dense: Tensor | None = None,
-        class_embeddings: Tensor | None = None,
-        sentences: Tensor | None = None,
-        self_attention: str = "sep",
-        grounding_blend: str = "none",
-        all_predictions: Literal[True],
-    ) -> list[Prediction]: ...
-
-    def decode(
-        self,
-        features: ImageFeatures | Sequence[DecoderInputs],
-        *,
-        clip_length: int = 1,
-        prompts: PromptQueries | None = None,
-        learnable: bool = False,
-        learnable_masks: bool = True,
-        dense: Tensor | None = None,
-        class_embeddings: Tensor | None = None,
-        sentences: Tensor | None = None,
-        self_attention: str = "sep",
-        grounding_blend: str = "none",
-        all_predictions: bool = False,
-    ) -> Prediction | list[Prediction]:
-        """Decode B clips of T = `clip_length` frames.
+    def decode(self, features: ImageFeatures | Sequence[DecoderInputs], request: DecodeRequest) -> Prediction:
+        """What the last layer of the mask decoder predicts.
 
         Args:
             features: of B*T frames, clip after clip; or what `prepare` made of them, in one piece or in several.
-            prompts: prompt stream of B clips; None: no prompt rows.
-            learnable: run the learnable queries too.
-            learnable_masks: predict their masks; without, the mask logits are those of the prompt rows alone.
-            dense: B N Cm H/4 W/4 (T = 1), added to the mask features of the prompt rows: logits_n = e_n . (F + D_n).
-            class_embeddings: K D; None: no class logits.
-            sentences: N D (or B N D), as the text encoder made them; None: no grounding logits.
-            self_attention: which queries prompts may see (`SeparatedSelfAttention`).
-            grounding_blend: "none", or "best_learnable": average the mask logits of each prompt row with those of the
-                learnable row most similar to it (official for expressions; takes `learnable`).
-            all_predictions: the list of all layers' predictions (before layer 0 first) in place of the last one.
+            request: what is asked of them.
+        Raises ValueError for frames that do not divide into clips of the request's length.
         """
-        inputs = [self.prepare(features)] if isinstance(features, ImageFeatures) else features
-        count = sum(len(piece.mask_features) for piece in inputs)
-        if count % clip_length:
-            raise ValueError(f"{count} frames do not divide into clips of {clip_length}")
-        if dense is not None and clip_length != 1:
-            raise ValueError("the dense memory works on clips of one frame")
-        predictions = self.mask_decoder(
-            inputs,
-            clip_length=clip_length,
-            prompts=prompts,
-            learnable=learnable,
-            learnable_masks=learnable_masks,
-            dense=dense,
-            class_embeddings=class_embeddings,
-            sentences=sentences,
-            self_attention=self_attention,
-            grounding_blend=grounding_blend,
-            all_predictions=all_predictions,
-        )
-        return predictions if all_predictions else predictions[-1]
+        return self.mask_decoder(self._inputs(features), request)[-1]
+
+    def decode_layers(
+        self, features: ImageFeatures | Sequence[DecoderInputs], request: DecodeRequest
+    ) -> list[Prediction]:
+        """What is predicted before layer 0 and after each layer, for training; otherwise as `decode`."""
+        return self.mask_decoder(self._inputs(features), request, every_layer=True)
+
+    def _inputs(self, features: ImageFeatures | Sequence[DecoderInputs]) -> Sequence[DecoderInputs]:
+        return [self.prepare(features)] if isinstance(features, ImageFeatures) else features
 
     def _prompter(self) -> TextPrompter:
         if self.text_prompter is None:

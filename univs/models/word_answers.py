@@ -17,7 +17,7 @@ from torch import Tensor
 
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory, MemoryKey
-from univs.models.features import ImageFeatures, Prediction, PromptQueries, TextFeatures
+from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptQueries, TextFeatures
 from univs.models.prompt_maps import box_maps
 from univs.models.univs import UniVS
 from univs.models.word_head import WordCells, WordHead, propose_boxes, rough_maps
@@ -30,23 +30,16 @@ def word_parts(model: UniVS) -> tuple[WordHead, DenseMemory]:
     return model.word_head, model.dense_memory
 
 
-def answer_texts(
-    model: UniVS,
-    features: ImageFeatures,
-    key: MemoryKey,
-    cells: WordCells,
-    texts: Sequence[TextFeatures],
-    *,
-    all_predictions: bool = False,
-) -> tuple[list[Prediction], Tensor]:
-    """Masks of what expressions mean, on single frames.
+def text_request(
+    model: UniVS, features: ImageFeatures, key: MemoryKey, cells: WordCells, texts: Sequence[TextFeatures]
+) -> tuple[DecodeRequest, Tensor]:
+    """What to ask the mask decoder for the masks of what expressions mean, on single frames.
 
     Args:
         features, key, cells: of B frames.
         texts: N expressions for each frame.
-        all_predictions: of all layers, not of the last alone.
     Returns:
-        predictions with N rows (the last layer's at the end), and how well the texts fit the cells: B N H/8 W/8 logits.
+        the request, of N rows for each frame, and how well the texts fit the cells: B N H/8 W/8 logits.
     """
     head, dense = word_parts(model)
     each = [slice(b, b + 1) for b in range(len(texts))]
@@ -58,10 +51,7 @@ def answer_texts(
     )
     prompts = [model.text_prompts(features.frames(b), text) for b, text in zip(each, texts, strict=True)]
     residual = dense.prompt_residual(features, key, rough_maps(scores))
-    stream = PromptQueries.batch(prompts)
-    if all_predictions:
-        return model.decode(features, prompts=stream, dense=residual, all_predictions=True), scores
-    return [model.decode(features, prompts=stream, dense=residual)], scores
+    return DecodeRequest(PromptQueries.batch(prompts), dense=residual), scores
 
 
 @torch.no_grad()
@@ -79,7 +69,7 @@ def discover(
         N in 0..1: what the head says, or the official mask quality.
     """
     if model.word_head is None:
-        learnable = model.decode(features, learnable=True, class_embeddings=class_embeddings)
+        learnable = model.decode(features, DecodeRequest(learnable=True, class_embeddings=class_embeddings))
         inside, near = ((learnable.mask_logits[0] > level).flatten(1).sum(1) for level in (1, -1))
         return learnable, inside / near.clamp_min(1)
     head, dense = word_parts(model)
@@ -89,6 +79,6 @@ def discover(
     maps = box_maps(boxes, (height, width))[None]
     residual = dense.prompt_residual(features, dense.memory_key(features), maps)
     prompts = model.prompt_queries([model.encode_boxes(features, boxes)])
-    prediction = model.decode(features, prompts=prompts, dense=residual)
+    prediction = model.decode(features, DecodeRequest(prompts, dense=residual))
     masks = F.avg_pool2d((prediction.mask_logits[:, :, 0] > 0).float(), 2)
     return replace(prediction, class_logits=head.score_masks(cells, masks, class_embeddings)), objectness

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from univs.masks.geometry import STRIDE, Geometry
 from univs.masks.strips import input_strips
-from univs.models.features import ImageFeatures
+from univs.models.features import DecodeRequest, ImageFeatures
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.models.word_head import STRIDE as CELL
@@ -58,12 +58,9 @@ class SemanticTracker:
                 self._named(index, name_cells(self._model, frame.features, self._classes, self._geometry))
                 for index, frame in zip(final, encoded, strict=False)
             ]
-        prediction = self._model.decode(
-            [frame.inputs for frame in encoded],
-            clip_length=len(clip.frames),
-            learnable=True,
-            class_embeddings=self._classes.embeddings,
-        )
+        embeddings, length = self._classes.embeddings, len(clip.frames)
+        request = DecodeRequest(learnable=True, clip_length=length, class_embeddings=embeddings)
+        prediction = self._model.decode([frame.inputs for frame in encoded], request)
         assert prediction.class_logits is not None
         logits = prediction.mask_logits[0]
         counts = [quality_counts(strip) for frame in logits.unbind(1) for strip in strips(frame, self._geometry)]

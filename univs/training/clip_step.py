@@ -27,7 +27,7 @@ from univs.losses import (
 from univs.masks.aggregation import soft_aggregate
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import MemoryKey, MemoryValue
-from univs.models.features import ImageFeatures, Prediction, PromptTokens
+from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
 from univs.training.aim import Aim, read_aim
@@ -116,7 +116,7 @@ class ClipStep:
         self, features: ImageFeatures, tokens: list[PromptTokens], valid: Tensor, dense: Tensor
     ) -> list[Prediction]:
         prompts = replace(self.model.prompt_queries(tokens).clips(len(dense)), present=valid)
-        return self.model.decode(features, prompts=prompts, dense=dense, all_predictions=True)
+        return self.model.decode_layers(features, DecodeRequest(prompts, dense=dense))
 
     def _read(
         self, features: ImageFeatures, keys: list[MemoryKey], values: list[MemoryValue], aim: Aim, t: int

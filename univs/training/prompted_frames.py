@@ -16,7 +16,7 @@ from torch import Tensor
 from univs.losses import CriterionWeights, prompt_losses, set_losses
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import DenseMemory, MemoryKey
-from univs.models.features import ImageFeatures
+from univs.models.features import DecodeRequest, ImageFeatures
 from univs.models.univs import UniVS
 from univs.training.prompt_batch import encode_prompts
 
@@ -61,14 +61,13 @@ class PromptedFrames:
         some_class = torch.zeros(1, mask_decoder.class_projection.out_features, device=labels.device)
         some_class[:, 0] = 1
         prompts = self.model.prompt_queries([tokens]).clips(len(labels))
-        predictions = self.model.decode(
-            features,
-            prompts=replace(prompts, present=drawn["ids"] > 0),
-            dense=self.dense.prompt_residual(features, key, maps),
+        request = DecodeRequest(
+            replace(prompts, present=drawn["ids"] > 0),
             learnable=learnable,
+            dense=self.dense.prompt_residual(features, key, maps),
             class_embeddings=some_class if learnable else None,
-            all_predictions=True,
         )
+        predictions = self.model.decode_layers(features, request)
         rows = len(mask_decoder.query) if learnable else 0
         weights = settings.criterion
         logits = torch.stack([p.mask_logits for p in predictions])  # L F rows+K 1 S/4 S/4

@@ -23,7 +23,7 @@ from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures, TextFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
-from univs.models.word_answers import answer_texts, word_parts
+from univs.models.word_answers import text_request, word_parts
 from univs.models.word_head import STRIDE, WordCells, WordHead
 from univs.settings import Count, CountFromZero, Share, Weight
 from univs.training.phrases import may_mean, phrase
@@ -123,7 +123,8 @@ class WordStep:
         flat = self.encoder.encode([text for texts in asked for text in texts]).to(features.mask_features.device)
         parts = [slice(b * settings.texts, (b + 1) * settings.texts) for b in range(len(asked))]
         texts = [TextFeatures(flat.words[p], flat.word_mask[p], flat.sentence[p]) for p in parts]
-        predictions, scores = answer_texts(self.model, features, key, cells, texts, all_predictions=True)
+        request, scores = text_request(self.model, features, key, cells, texts)
+        predictions = self.model.decode_layers(features, request)
         masks = torch.stack(targets)[:, :, None]
         valid = torch.ones(masks.shape[:2], dtype=torch.bool, device=masks.device)
         unknown = (batch["objects"] == IGNORE)[:, None]

@@ -73,7 +73,7 @@ def test_what_appears_later_is_a_new_entity() -> None:
     frames = [picture(i, {1: LEFT, **({2: RIGHT} if i >= 3 else {})}) for i in range(6)]
     model = scripted()
     results = run(model, frames, detect_interval=2)
-    assert [asked.learnable for asked in model.asked] == [True, False] * 3
+    assert [asked.request.learnable for asked in model.asked] == [True, False] * 3
     assert [result.object_ids for result in results] == [(1,)] * 4 + [(1, 2)] * 2
     assert same(results[5].mask(2), area(RIGHT)) and results[5].names[2] == "dog 2"
 

@@ -243,7 +243,7 @@ def test_expressions_are_asked_of_every_clip_and_may_overlap() -> None:
     for result in results:
         assert same(result.mask(1), area(LEFT)) and same(result.mask(2), area(LEFT))
         assert set(np.unique(result.labels)) == {0, 2}
-    assert len(model.asked) == 4 and all(asked.options["grounding_blend"] == "best_learnable" for asked in model.asked)
+    assert len(model.asked) == 4 and all(asked.request.grounding_blend == "best_learnable" for asked in model.asked)
     others: list[Prompt] = [Box(1, (0, 0, 9, 9)), Points(1, [(3, 3)]), Mask(1, area(LEFT)), Scribble(1, [[(0.1, 0.1)]])]
     for other in others:
         with pytest.raises(UserError, match="followed by its words alone"):

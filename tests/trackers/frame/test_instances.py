@@ -55,7 +55,7 @@ def same(mask: NDArray[Any], wanted: NDArray[Any], differ: int = 8) -> bool:
 
 def looked(model: ScriptedModel) -> list[int]:
     """The frames on which somebody looked for something new."""
-    return [asked.frames[0] for asked in model.asked if asked.learnable]
+    return [asked.frames[0] for asked in model.asked if asked.request.learnable]
 
 
 def test_what_is_found_starts_with_its_mask_and_is_followed_under_its_number() -> None:

@@ -106,7 +106,7 @@ def test_it_looks_on_every_frame() -> None:
     model = ScriptedModel()
     frames = [world(0, cat=None), world(1), world(2)]
     results = run(model, frames)
-    assert [one.frames[0] for one in model.asked if one.learnable] == [0, 1, 2]
+    assert [one.frames[0] for one in model.asked if one.request.learnable] == [0, 1, 2]
     assert ["cat 1" in result.names.values() for result in results] == [False, True, True]
 
 

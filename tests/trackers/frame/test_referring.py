@@ -304,7 +304,7 @@ def test_a_text_is_read_as_a_rough_entry() -> None:
     """Where the words fit is where the object is said to be."""
     model = scripted()
     run(model, film(1), {0: [Text("the 1")]})
-    (dense,) = (one.dense for one in model.asked)
+    (dense,) = (one.request.dense for one in model.asked)
     assert dense is not None and dense[0, 0, 1].min() == 1
     assert dense[0, 0, 0, 3:5, 3:5].min() > 0.99 and dense[0, 0, 0, 8:].max() < 0.01
 

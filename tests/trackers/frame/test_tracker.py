@@ -153,7 +153,7 @@ def test_what_is_new_reads_its_own_prompt_and_what_is_known_the_memory() -> None
         1: [Box(2, (32, 40, 64, 56)), Points(2, [(60, 42)], [False]), Points(1, [(14, 14)])],
     }
     run(model, frames, prompts)
-    one, two = (asked.dense for asked in model.asked if asked.frames in ((1,), (2,)))
+    one, two = (asked.request.dense for asked in model.asked if asked.frames in ((1,), (2,)))
     assert one is not None and two is not None and one.shape == (1, 2, 7, 16, 24)
     known, fresh = one[0]
     assert known[1].max() == 0 and fresh[1].min() == 1  # asked for again, the known one reads the memory all the same
@@ -171,7 +171,7 @@ def test_what_is_new_reads_its_own_prompt_and_what_is_known_the_memory() -> None
 def test_strokes_and_clicks_are_rough_entries_too() -> None:
     model, frames = ScriptedModel(), film(1)
     run(model, frames, {0: [Scribble(1, [[(0.1, 0.28), (0.2, 0.28)]]), Points(2, [(50, 50)])]})
-    dense = model.asked[0].dense
+    dense = model.asked[0].request.dense
     assert dense is not None
     assert dense[0, 0, 0, 4, 2:5].min() == 1 and dense[0, 0, 0].sum() <= 6
     y, x = torch.meshgrid(4 * torch.arange(16) + 2, 4 * torch.arange(24) + 2, indexing="ij")
@@ -215,14 +215,15 @@ def test_prompts_alone_carry_an_object_where_there_is_no_dense_memory() -> None:
     assert all(
         same(r.labels == label, f[..., 0] == label) for f, r in zip(frames, results, strict=True) for label in (1, 2)
     )
-    assert all(asked.dense is None for asked in model.asked)
+    assert all(asked.request.dense is None for asked in model.asked)
 
 
 def test_the_decoder_is_asked_as_the_options_say() -> None:
     for name in ("sep", "sep-blocked"):
         model, frames = ScriptedModel(), film(2)
         run(model, frames, {0: shown(frames[0], 1)}, self_attention=name)
-        assert model.asked[0].options["self_attention"] == name and not model.asked[0].learnable
+        request = model.asked[0].request
+        assert request.self_attention == name and not request.learnable
 
 
 @pytest.mark.parametrize("options", [{"initial_query": "frame"}, {"memory_encoding": "next_clip"}, {"clip_length": 3}])

@@ -76,7 +76,7 @@ def test_whoever_is_decoded_reads_what_is_its_own() -> None:
         torch.testing.assert_close(
             values[0, place], torch.nn.functional.avg_pool2d(there[None], 16).flatten(), atol=0.05, rtol=0
         )
-    dense = model.asked[-1].dense
+    dense = model.asked[-1].request.dense
     assert dense is not None and dense[0, 0, 2, 2:6, 2:6].max() < 1e-3 and dense[0, 0, 2, 12:14, 8:16].min() > 0.9
 
 

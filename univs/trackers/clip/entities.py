@@ -16,7 +16,7 @@ from torch import Tensor
 from univs.masks.geometry import Geometry
 from univs.masks.strips import input_strips, resettled, upsampled
 from univs.masks.suppression import mask_iou
-from univs.models.features import Prediction
+from univs.models.features import DecodeRequest, Prediction, SelfAttentionKind
 from univs.models.univs import UniVS
 from univs.results import FrameResult
 from univs.settings import Count
@@ -36,8 +36,8 @@ class EntitySettings:
     """How detections become entities, and which predictions are believed.
 
     clips: which frames are decoded together. self_attention: which queries see each other in the decoder
-    (`UniVS.decode`). token_width, token_frames: prompt tokens of one frame, and of how many of the last frames they are
-    kept. detect_interval: frames from one detection to the next. class_score: of a detection that becomes an entity
+    (`DecodeRequest`). token_width, token_frames: prompt tokens of one frame, and of how many of the last frames they
+    are kept. detect_interval: frames from one detection to the next. class_score: of a detection that becomes an entity
     while nothing is known, at least `least_score`; later `later_factor` times as much is asked. match: similarity of a
     detection and an entity from which they are one; beyond `strong_factor` times that the detection's masks are
     believed, and below it may be new. new_overlap: a new entity overlaps each known one by less than this in every
@@ -47,7 +47,7 @@ class EntitySettings:
     """
 
     clips: Clips = Clips(5, 1)
-    self_attention: str = "sep"
+    self_attention: SelfAttentionKind = "sep"
     token_width: Count = 128
     token_frames: Count = 5
     detect_interval: Count = 1
@@ -196,14 +196,14 @@ class EntityTracker:
         if len(self.tracks):
             self._memory.enter(self._model, clip, StoredMasks(self.tracks))
             prompts = self._memory.queries(self._model, clip)
-        return self._model.decode(
-            [frame.inputs for frame in clip.frames],
-            clip_length=len(clip.frames),
-            prompts=prompts,
+        request = DecodeRequest(
+            prompts,
             learnable=learnable,
+            clip_length=len(clip.frames),
             class_embeddings=self._classes.embeddings if learnable else None,
             self_attention=self._settings.self_attention,
         )
+        return self._model.decode([frame.inputs for frame in clip.frames], request)
 
     def _at_input(self, logits: Tensor) -> Iterator[Tensor]:
         """n T h w -> every frame at the input, without padding, piece by piece: n rows W."""

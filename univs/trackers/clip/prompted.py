@@ -18,6 +18,7 @@ from torch import Tensor
 
 from univs.masks.full_size import painted
 from univs.masks.strips import upsampled
+from univs.models.features import DecodeRequest, GroundingBlend, SelfAttentionKind
 from univs.models.univs import UniVS
 from univs.results import FrameResult
 from univs.trackers.clip.memory import NOT_YET
@@ -40,7 +41,7 @@ class ClipSettings:
     is believed. compete: whether objects own their pixels alone; they may overlap otherwise. keep_share: share of its
     area that an object must keep in the competition; it is dropped for the clip otherwise. given_overlap: overlap with
     a given mask from which the first prediction is believed; less for small masks. self_attention, grounding_blend: of
-    the decoder (`UniVS.decode`).
+    the decoder (`DecodeRequest`).
     """
 
     clips: Clips = Clips(5, 1)
@@ -48,8 +49,8 @@ class ClipSettings:
     compete: bool = True
     keep_share: float = 0.25
     given_overlap: float = 0.15
-    self_attention: str = "sep"
-    grounding_blend: str = "none"
+    self_attention: SelfAttentionKind = "sep"
+    grounding_blend: GroundingBlend = "none"
 
 
 @dataclass(frozen=True)
@@ -204,16 +205,16 @@ class ClipTracker:
     def _decode(self, clip: EncodedClip) -> ClipPrediction:
         """Decode the clip; only the rows of the objects where nobody reads the others."""
         stuff = self._stuff or None  # if any object is stuff
-        prediction = self.model.decode(
-            [frame.inputs for frame in clip.frames],
-            clip_length=len(clip.frames),
-            prompts=self.stream.queries(clip, self._masks()),
+        request = DecodeRequest(
+            self.stream.queries(clip, self._masks()),
             learnable=self._learnable or stuff is not None,
             learnable_masks=stuff is not None,
+            clip_length=len(clip.frames),
             class_embeddings=None if stuff is None else stuff.classes.embeddings,
             self_attention=self.settings.self_attention,
             grounding_blend=self.settings.grounding_blend,
         )
+        prediction = self.model.decode([frame.inputs for frame in clip.frames], request)
         count = len(self.objects)
         logits = [upsampled(frame) for frame in prediction.mask_logits[0, -count:].unbind(1)]
         height, width = self.geometry.input_height, self.geometry.input_width

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from univs.masks.full_size import mask_of
 from univs.masks.suppression import mask_iou
-from univs.models.features import Prediction
+from univs.models.features import DecodeRequest, Prediction
 from univs.models.univs import UniVS
 from univs.models.word_answers import discover
 from univs.prompts import Mask
@@ -120,7 +120,8 @@ class InstanceTracker:
             assert seen.class_logits is not None
             believed = seen.class_logits.sigmoid() * objectness[:, None]
             return replace(seen, class_logits=torch.logit(believed, eps=1e-6))
-        return self._model.decode([frame.inputs], learnable=True, class_embeddings=self.classes.embeddings)
+        request = DecodeRequest(learnable=True, class_embeddings=self.classes.embeddings)
+        return self._model.decode([frame.inputs], request)
 
     def follow(self, frame: EncodedFrame, seen: Prediction | None) -> Instances:
         """Go on to the next frame, with what was seen on it; None: nobody looked."""

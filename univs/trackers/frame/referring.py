@@ -21,7 +21,7 @@ from univs.masks.full_size import mask_of, painted
 from univs.models.features import TextFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
-from univs.models.word_answers import answer_texts, word_parts
+from univs.models.word_answers import text_request, word_parts
 from univs.prompts import Mask
 from univs.results import FrameResult
 from univs.settings import Count, CountFromZero
@@ -130,8 +130,8 @@ class ReferringTracker:
         cells = head(frame.features)
         assert frame.key is not None
         texts = TextFeatures.cat([self._described[object_id].text for object_id in object_ids])
-        predictions, _ = answer_texts(self._model, frame.features, frame.key, cells, [texts])
-        logits = predictions[-1].mask_logits[0, :, 0]
+        request, _ = text_request(self._model, frame.features, frame.key, cells, [texts])
+        logits = self._model.decode(frame.features, request).mask_logits[0, :, 0]
         masks = self._inside(logits)
         fits = head.score_masks(cells, F.avg_pool2d(masks[None].float(), 2), texts.sentence)[0].sigmoid()
         sizes = masks.sum((1, 2)).tolist()

@@ -19,7 +19,7 @@ from univs.masks.aggregation import soft_aggregate, to_logits
 from univs.masks.full_size import label_map, label_type
 from univs.masks.geometry import STRIDE, Geometry
 from univs.models.dense_memory import MemoryKey
-from univs.models.features import ImageFeatures, Prediction
+from univs.models.features import DecodeRequest, ImageFeatures, SelfAttentionKind
 from univs.models.univs import UniVS
 from univs.results import FrameResult
 from univs.settings import Count
@@ -43,7 +43,7 @@ class FrameSettings:
     that was clicked at is the connected parts of its mask that hold a click (`prompt_constraints`).
     """
 
-    self_attention: str = "sep"
+    self_attention: SelfAttentionKind = "sep"
     token_width: Count | None = None
     token_frames: Count = 2
     dense_frames: Count = 6
@@ -166,14 +166,9 @@ class FrameTracker:
         rows = [row for row, object_id in enumerate(self.objects.ids) if object_id not in given]
         if rows:
             queries = self.model.prompt_queries([self._tokens.tokens(rows)])
-            prediction = self.model.decode(
-                features,
-                prompts=queries,
-                dense=self._residual(features, key, rows, asked),
-                self_attention=self.settings.self_attention,
-            )
-            assert isinstance(prediction, Prediction)
-            logits[rows] = prediction.mask_logits[0, :, 0]
+            residual = self._residual(features, key, rows, asked)
+            request = DecodeRequest(queries, dense=residual, self_attention=self.settings.self_attention)
+            logits[rows] = self.model.decode(features, request).mask_logits[0, :, 0]
         below, right = self.geometry.cells
         logits[:, below:] = logits[:, :, right:] = NOBODY
         return logits
