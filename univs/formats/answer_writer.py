@@ -24,12 +24,12 @@ Take = Callable[[FrameResult], None]
 
 
 class AnswerWriter(Protocol):
-    """A layout of answers below a folder; nothing but the current video is in memory."""
+    """A layout of answers below a folder; nothing but the current video is in memory.
 
-    @property
-    def pred(self) -> Path:
-        """What the scorer takes as predictions."""
-        ...
+    pred: what the scorer takes as predictions.
+    """
+
+    pred: Path
 
     def writing(self, recording: Recording) -> AbstractContextManager[Take]:
         """Takes the answers of a video in the order of its frames; they appear once the block ends without an error."""
@@ -41,7 +41,7 @@ class AnswerWriter(Protocol):
 
     def finish(self, recordings: Sequence[Recording]) -> None:
         """Writes the files that hold all videos, where there are any; all videos have been answered."""
-        ...
+        return
 
 
 @contextmanager
@@ -102,7 +102,22 @@ class Parts:
         return inside(self._folder, f"{recording.name}.jsonl")
 
 
-class VideoFolders:
+class JsonAnswers(AnswerWriter):
+    """Answers that all are in FOLDER/NAME in the end, a JSON with a list between two pieces of text."""
+
+    def __init__(self, folder: Path, name: str, before: str = "", after: str = "") -> None:
+        self.pred = self._file = folder / name
+        self._around = before, after
+        self._parts = Parts(folder.with_name("parts"))
+
+    def has(self, recording: Recording) -> bool:
+        return self._parts.has(recording)
+
+    def finish(self, recordings: Sequence[Recording]) -> None:
+        self._parts.assemble(recordings, self._file, *self._around)
+
+
+class VideoFolders(AnswerWriter):
     """A folder of files for each video, which appears when the video has been answered."""
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
@@ -119,9 +134,6 @@ class VideoFolders:
 
     def has(self, recording: Recording) -> bool:
         return (self.pred / recording.name).is_dir()
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        """Every file is of one video."""
 
 
 class MaskFolders(VideoFolders):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from univs.errors import UserError
-from univs.formats.answer_writer import Parts, Take
+from univs.formats.answer_writer import JsonAnswers, Take
 from univs.formats.borrowed_names import borrow
 from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_json
 from univs.formats.label_maps import video_name
@@ -206,14 +206,12 @@ def first_masks(frames: Iterable[dict[str, dict[str, Any]]]) -> list[dict[str, d
     return kept
 
 
-class GivenTracks:
+class GivenTracks(JsonAnswers):
     """Answers as results.json: sequences with the masks of given tracks on the annotated frames."""
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
-        self.pred = folder / "results.json"
-        self._split = data.split
+        super().__init__(folder, "results.json", f'{{"split": "{data.split}", "sequences": ', "}\n")
         self._numbers = {name: number for number, name in data.classes.items()}
-        self._parts = Parts(folder.with_name("parts"))
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
@@ -230,12 +228,6 @@ class GivenTracks:
         yield take
         classes = {str(number): self._numbers[recording.categories[number]] for number in sorted(recording.shown)}
         self._parts.write(recording, [{**sequence, "track_category_ids": classes, "segmentations": found}])
-
-    def has(self, recording: Recording) -> bool:
-        return self._parts.has(recording)
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        self._parts.assemble(recordings, self.pred, f'{{"split": "{self._split}", "sequences": ', "}\n")
 
 
 def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from univs.errors import UserError
 from univs.formats.answer_writer import VideoFolders, frame_file
 from univs.formats.borrowed_names import borrow_segments
 from univs.formats.class_names import ClassNames
+from univs.formats.label_maps import recording_of
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.masks.mask_files import read_values
@@ -62,16 +62,8 @@ class ClassCodes:
 
     def recording(self, name: str, frames: tuple[Path, ...], files: Mapping[int, Path]) -> Recording:
         """A video (or image) whose frames have these label maps, by their place, ascending."""
-        return Recording(
-            name,
-            frames,
-            tuple(files),
-            partial(self.read, files),
-            tuple(files.values()),
-            categories=self.categories,
-            stuff=self.stuff,
-            complete=True,
-        )
+        named = {"categories": self.categories, "stuff": self.stuff}
+        return recording_of(name, frames, files, self.read, **named, complete=True)
 
     def of(self, sample: VideoSample) -> np.ndarray:
         """T H W uint8: a clip as the set stores it, classes borrowed (see `borrow_segments`).

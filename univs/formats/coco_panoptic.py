@@ -8,19 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from univs.formats.answer_writer import Parts, Take, frame_file
+from univs.formats.answer_writer import Take, frame_file
 from univs.formats.files import expecting, first_file, first_folder, inside, read_json, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
+    OurSegments,
+    PanopticAnswers,
     Segment,
-    SegmentLists,
     categories_to_write,
-    labels_of,
-    names_of,
-    number_segments,
     pixels_of,
     read_keys,
-    relabel,
     segments_of,
     segments_to_write,
     things_in,
@@ -76,27 +73,23 @@ def read(root: Path, split: str) -> RecordingSet:
 
 def make_recording(photo: MappedPhoto, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
     """The recording of a photo."""
-    ids = number_segments(photo.segments)
-    categories, stuff = names_of(photo.segments, ids, names)
-    path = inside(maps, photo.map)
+    segments, path = OurSegments.of(photo.segments, names), inside(maps, photo.map)
     return Recording(
         name=Path(photo.file).with_suffix("").as_posix(),
         frames=(inside(folder, photo.file),),
         annotated=(0,),
-        labels=partial(label_photo, path=path, size=photo.size, ids=ids, stuff=frozenset(stuff)),
+        labels=partial(label_photo, path=path, size=photo.size, segments=segments),
         label_files=(path,),
         key=photo.key,
-        categories=categories,
-        stuff=stuff,
+        categories=segments.categories,
+        stuff=segments.stuff,
         complete=True,
     )
 
 
-def label_photo(
-    index: int, *, path: Path, size: tuple[int, int], ids: dict[int, int], stuff: frozenset[int]
-) -> FrameLabels:
+def label_photo(index: int, *, path: Path, size: tuple[int, int], segments: OurSegments) -> FrameLabels:
     """The labels of a photo. Raises UserError for a map that cannot be read or does not fit."""
-    return labels_of(relabel(read_keys(path, size), ids), stuff)
+    return segments.labels(read_keys(path, size))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
@@ -117,33 +110,27 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     write_json(root / FILE.format(split), content)
 
 
-class PanopticImages:
+class PanopticImages(PanopticAnswers):
     """Answers as pred/FRAME.png and pred.json beside it."""
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
-        self.pred = folder / "pred.json"
-        self._segments = SegmentLists(data)
+        super().__init__(folder, data)
         self._images = folder / "pred"
-        self._parts = Parts(folder.with_name("parts"))
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
         entries: list[dict[str, Any]] = []
 
         def take(result: FrameResult) -> None:
-            name = frame_file(recording, result.frame_index)
-            write_keys(self._images / name, result.labels)
-            listed = self._segments.listed(recording, pixels_of(result.labels), result.names)
-            entries.append({"image_id": recording.key, "file_name": name, "segments_info": listed})
+            write_keys(self._images / frame_file(recording, result.frame_index), result.labels)
+            pixels = pixels_of(result.labels)
+            entries.append(self.listed(recording, result.frame_index, recording.key, pixels, result.names))
 
         yield take
         self._parts.write(recording, entries)
 
     def has(self, recording: Recording) -> bool:
-        return self._parts.has(recording) and (self._images / frame_file(recording, 0)).is_file()
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        self._parts.assemble(recordings, self.pred, '{"annotations": ', "}\n")
+        return super().has(recording) and (self._images / frame_file(recording, 0)).is_file()
 
 
 def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:

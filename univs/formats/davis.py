@@ -33,6 +33,7 @@ from univs.formats.label_maps import (
     read_ids,
     read_objects,
     read_one_object,
+    recording_of,
     subfolders,
     video_name,
     write_frames,
@@ -111,12 +112,10 @@ def _recording(
         return Recording(name, frames)
     kind = DIALECTS[dialect]
     files = label_files(frames, inside(masks, name), what)
-    labels = partial(read_one_object if kind.one_object else read_ids, files)
+    read_labels = read_one_object if kind.one_object else read_ids
     first = min(files)
-    shown = dict.fromkeys(object_ids(labels(first).objects), first) if kind.given else {}
-    return Recording(
-        name, frames, tuple(files), labels, tuple(files.values()), categories=dict(categories), shown=shown
-    )
+    shown = dict.fromkeys(object_ids(read_labels(files, first).objects), first) if kind.given else {}
+    return recording_of(name, frames, files, read_labels, categories=dict(categories), shown=shown)
 
 
 def resolution_folder(folder: Path) -> Path:
@@ -157,14 +156,7 @@ def _own_recording(name: str, images: Path, masks: Path, complete: bool) -> Reco
     frames = list_frames(images, f"sequence {name}")
     labelled = label_files(frames, masks, f"sequence {name}")
     files = dict(enumerate(labelled.values()))
-    return Recording(
-        name,
-        tuple(frames[place] for place in labelled),
-        tuple(files),
-        partial(read_objects, files),
-        tuple(files.values()),
-        complete=complete,
-    )
+    return recording_of(name, tuple(frames[place] for place in labelled), files, read_objects, complete=complete)
 
 
 def list_file(root: Path, split: str, kind: Dialect, what: str) -> Path:

@@ -25,11 +25,9 @@ def read_json(path: Path, what: str, keys: Sequence[str] = ()) -> Any:
     return content
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding="utf-8")
+def write_json(path: Path, content: Any, **options: Any) -> None:
+    """Writes a JSON file whole or not at all; folders are made. options: of `json.dumps`."""
+    _write_text(path, json.dumps(content, **options))
 
 
 def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
@@ -50,9 +48,13 @@ def read_lines(path: Path, what: str) -> list[str]:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Writes a text file of one entry a line, whole or not at all; folders are made."""
+    _write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def inside(root: Path, relative: str) -> Path:

@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from univs.errors import UserError
-from univs.formats.answer_writer import Take
+from univs.formats.answer_writer import AnswerWriter, Take
 from univs.formats.borrowed_names import borrow
 from univs.formats.class_names import ClassNames
 from univs.formats.files import first_folder, inside, list_frames, read_lines, write_lines
-from univs.formats.label_maps import frame_stems, label_files, object_ids, write_frames
+from univs.formats.label_maps import frame_stems, label_files, object_ids, recording_of, write_frames
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import number_objects, paint
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
@@ -86,8 +86,7 @@ def _recording(images: Path, labels: Path | None, what: str, name: str) -> Recor
     numbers = _numbers({int(number): int(pixels[number]) for number in np.flatnonzero(pixels) if number})
     table = np.zeros(REGION + 1, np.uint8)
     table[[*numbers]] = [*numbers.values()]
-    read_labels = partial(_look_up, files, table)
-    return Recording(name, frames, tuple(files), read_labels, tuple(files.values()), categories=_categories(numbers))
+    return recording_of(name, frames, files, partial(_look_up, table), categories=_categories(numbers))
 
 
 def _from_text(frames: tuple[Path, ...], path: Path, name: str, what: str) -> Recording:
@@ -121,7 +120,7 @@ def _categories(numbers: Mapping[int, int]) -> dict[int, str]:
     return {own: CLASSES[number // 1000] for number, own in numbers.items() if own != IGNORE}
 
 
-def _look_up(files: Mapping[int, Path], table: np.ndarray, frame: int) -> FrameLabels:
+def _look_up(table: np.ndarray, files: Mapping[int, Path], frame: int) -> FrameLabels:
     return FrameLabels(table[read_instances(files[frame])])
 
 
@@ -212,7 +211,7 @@ def _write_labels(sample: VideoSample, root: Path, name: str, stems: list[str]) 
         write_lines(root / folder / f"{name}.txt", lines)
 
 
-class TrackLines:
+class TrackLines(AnswerWriter):
     """Answers as data/SEQUENCE.txt, lines whose masks do not overlap."""
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
@@ -231,9 +230,6 @@ class TrackLines:
 
     def has(self, recording: Recording) -> bool:
         return self._path(recording).is_file()
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        """Every file is of one video."""
 
     def _lines(self, recording: Recording, spool: TrackSpool) -> list[str]:
         """Frame by frame; instance k of class c has the id 1000 c + k."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +13,9 @@ from univs.errors import UserError
 from univs.files import folders_in
 from univs.formats.files import files_by_stem, require_folder
 from univs.formats.label_pixels import read_indices, read_labels
-from univs.formats.recording import FrameLabels
+from univs.formats.recording import FrameLabels, Recording
 from univs.formats.sample import IGNORE, VideoSample
-from univs.masks.mask_files import is_mask, read_marked
+from univs.masks.mask_files import is_mask, read_marked, write_labels
 from univs.video.pictures import write_picture
 
 
@@ -33,6 +35,17 @@ def label_files(frames: Sequence[Path], folder: Path, what: str, *, all_listed: 
     if not found:
         raise UserError(f"{what}: no label map in {folder} is of a frame in {frames[0].parent}")
     return dict(sorted(found.items()))
+
+
+def recording_of(
+    name: str,
+    frames: tuple[Path, ...],
+    files: Mapping[int, Path],
+    read: Callable[[Mapping[int, Path], int], FrameLabels],
+    **more: Any,
+) -> Recording:
+    """A video (or image) with label maps, frame -> file, ascending; `read` reads that of a frame."""
+    return Recording(name, frames, tuple(files), partial(read, files), tuple(files.values()), **more)
 
 
 def subfolders(folder: Path, what: str) -> tuple[str, ...]:
@@ -69,6 +82,23 @@ def write_frames(folder: Path, sample: VideoSample, stems: Iterable[str], suffix
     """Writes the frames of a clip as FOLDER/STEM.jpg (or .png)."""
     for stem, frame in zip(stems, sample.frames, strict=True):
         write_picture(folder / f"{stem}{suffix}", frame)
+
+
+def write_maps(folder: Path, stems: Iterable[str], labels: Iterable[np.ndarray]) -> None:
+    """Writes the label maps of frames as FOLDER/STEM.png."""
+    for stem, frame in zip(stems, labels, strict=True):
+        write_labels(folder / f"{stem}.png", frame)
+
+
+def write_first_labels(folder: Path, stems: Sequence[str], labels: Sequence[np.ndarray], always: bool = False) -> None:
+    """Writes FOLDER/STEM.png of the frames on which objects first appear, with these objects alone; of the first frame
+    in any case if `always`."""
+    known: set[int] = set()
+    for stem, frame in zip(stems, labels, strict=True):
+        new = [number for number in object_ids(frame) if number not in known]
+        known.update(new)
+        if new or (always and stem == stems[0]):
+            write_labels(folder / f"{stem}.png", np.where(np.isin(frame, new), frame, 0).astype(np.uint8))
 
 
 def frame_stems(count: int, digits: int = 5, step: int = 1) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.fields import flag, whole
+from univs.formats.answer_writer import JsonAnswers, frame_file
 from univs.formats.class_names import ClassNames
 from univs.formats.painting import box_of, number_objects
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
@@ -43,39 +45,43 @@ def segments_of(row: Mapping[str, Any], things: frozenset[int], names: Mapping[i
     return found
 
 
-def number_segments(segments: Iterable[Segment]) -> dict[int, int]:
-    """Id of the file -> our id: things from 1, then stuff, each in the order given; 255 as `number_objects` says.
+@dataclass(frozen=True)
+class OurSegments:
+    """The segments of a photo or a video under our ids.
 
-    A segment that is given several times (on several frames) has its place by the first, and the sum of their pixels.
+    ids: id of the file -> ours: things from 1, then stuff, each in the order given; 255 as `number_objects` says.
+    categories, stuff: our ids -> names, of things and of stuff, ascending.
     """
-    first: dict[int, Segment] = {}
-    for one in segments:
-        known = first.get(one.key)
-        first[one.key] = one if known is None else known._replace(area=known.area + one.area)
-    ordered = sorted(first.values(), key=lambda one: not one.thing)
-    ids = number_objects([one.area for one in ordered], [one.crowd for one in ordered])
-    return {one.key: number for one, number in zip(ordered, ids, strict=True)}
 
+    ids: Mapping[int, int]
+    categories: dict[int, str]
+    stuff: dict[int, str]
 
-def names_of(
-    segments: Iterable[Segment], ids: Mapping[int, int], names: Mapping[int, str]
-) -> tuple[dict[int, str], dict[int, str]]:
-    """Our ids -> names, of things and of stuff, ascending."""
-    found: tuple[dict[int, str], dict[int, str]] = ({}, {})
-    for one in segments:
-        if ids[one.key] != IGNORE:
-            found[0 if one.thing else 1].setdefault(ids[one.key], names[one.category])
-    return dict(sorted(found[0].items())), dict(sorted(found[1].items()))
+    @classmethod
+    def of(cls, segments: Iterable[Segment], names: Mapping[int, str]) -> OurSegments:
+        """A segment that is given several times (on several frames) has its place by the first, and the sum of their
+        pixels. names: of the classes."""
+        first: dict[int, Segment] = {}
+        for one in segments:
+            known = first.get(one.key)
+            first[one.key] = one if known is None else known._replace(area=known.area + one.area)
+        ordered = sorted(first.values(), key=lambda one: not one.thing)
+        numbers = number_objects([one.area for one in ordered], [one.crowd for one in ordered])
+        named = [(number, one) for number, one in zip(numbers, ordered, strict=True) if number != IGNORE]
+        return cls(
+            {one.key: number for one, number in zip(ordered, numbers, strict=True)},
+            {number: names[one.category] for number, one in named if one.thing},
+            {number: names[one.category] for number, one in named if not one.thing},
+        )
 
-
-def relabel(keys: np.ndarray, ids: Mapping[int, int]) -> np.ndarray:
-    """Ids of a file, H W -> ours, H W uint8; 255 where an id is not listed (void)."""
-    if not ids:
-        return np.full(keys.shape, IGNORE, np.uint8)
-    known = np.array(sorted(ids), np.int64)
-    ours = np.array([ids[key] for key in known.tolist()], np.uint8)
-    places = np.searchsorted(known, keys).clip(max=len(known) - 1)
-    return np.where(known[places] == keys, ours[places], np.uint8(IGNORE))
+    def labels(self, keys: np.ndarray, listed: Collection[int] | None = None) -> FrameLabels:
+        """The labels of a frame by the ids of its file, H W; 255 where an id is void, or not one of those listed."""
+        known = np.array(sorted(self.ids if listed is None else listed), np.int64)
+        if not len(known):
+            return labels_of(np.full(keys.shape, IGNORE, np.uint8), ())
+        ours = np.array([self.ids[key] for key in known.tolist()], np.uint8)
+        places = np.searchsorted(known, keys).clip(max=len(known) - 1)
+        return labels_of(np.where(known[places] == keys, ours[places], np.uint8(IGNORE)), self.stuff)
 
 
 def labels_of(panoptic: np.ndarray, stuff: Iterable[int]) -> FrameLabels:
@@ -134,16 +140,27 @@ def things_in(content: Mapping[str, Any] | Sequence[Any]) -> tuple[dict[int, str
     return names, frozenset(int(row["id"]) for row in rows if row["isthing"])
 
 
-class SegmentLists:
-    """What the JSON of answers says about the segments of a frame."""
+class PanopticAnswers(JsonAnswers):
+    """Answers as PNG of colours and pred.json, which lists the segments of each."""
 
-    def __init__(self, data: RecordingSet) -> None:
+    def __init__(self, folder: Path, data: RecordingSet) -> None:
+        super().__init__(folder, "pred.json", '{"annotations": ', "}\n")
         self._names, self._things = ClassNames.of(data), data.things
 
-    def listed(self, recording: Recording, pixels: Mapping[int, int], names: Mapping[int, str]) -> list[dict[str, Any]]:
-        """One entry per segment. UserError for a segment of a class that was not asked for."""
+    def listed(
+        self,
+        recording: Recording,
+        index: int,
+        image: int | str | None,
+        pixels: Mapping[int, int],
+        names: Mapping[int, str],
+    ) -> dict[str, Any]:
+        """The entry of a frame, `image`. UserError for a segment of a class that was not asked for.
+
+        pixels: how many each of its segments has. names: of the segments.
+        """
         ids = {number: self._names.id_of(names[number], recording.name) for number in pixels}
-        return [
+        segments = [
             {
                 "id": number,
                 "category_id": ids[number],
@@ -153,6 +170,7 @@ class SegmentLists:
             }
             for number, area in pixels.items()
         ]
+        return {"file_name": frame_file(recording, index), "image_id": image, "segments_info": segments}
 
 
 def pixels_of(labels: np.ndarray) -> dict[int, int]:

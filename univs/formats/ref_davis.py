@@ -7,7 +7,7 @@ sentence from the first frame and one from the whole video: these are the four a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
@@ -18,9 +18,9 @@ import numpy as np
 
 from univs.errors import UserError
 from univs.formats import davis
-from univs.formats.answer_writer import Take, atomic_folders, frame_file, mask_of
+from univs.formats.answer_writer import AnswerWriter, Take, atomic_folders, frame_file, mask_of
 from univs.formats.files import expecting, first_folder, inside, list_frames, read_json, require_folder, write_lines
-from univs.formats.label_maps import label_files, read_ids, video_name
+from univs.formats.label_maps import label_files, read_ids, recording_of, video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Expression, Recording, RecordingSet
 from univs.formats.sample import VideoSample
@@ -133,10 +133,7 @@ def _recording(images: Path, masks: Path, what: str, item: Item) -> Recording:
     name, expressions, nouns = item
     frames = list_frames(inside(images, name), what)
     files = label_files(frames, inside(masks, name), what)
-    labels = partial(read_ids, files)
-    return Recording(
-        name, frames, tuple(files), labels, tuple(files.values()), categories=nouns, expressions=expressions
-    )
+    return recording_of(name, frames, files, read_ids, categories=nouns, expressions=expressions)
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
@@ -165,7 +162,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         write_lines(path, [line for line in kept if line.split(maxsplit=1)[0] not in own] + said)
 
 
-class AnnotatorFolders:
+class AnnotatorFolders(AnswerWriter):
     """Answers as ANNOTATOR/VIDEO/FRAME.png, indexed by expression, for expressions whose keys are ANNOTATOR/EXPRESSION.
 
     An annotator's expressions are numbered from 1 in their order. Where masks overlap the more certain one wins.
@@ -191,9 +188,6 @@ class AnnotatorFolders:
 
     def has(self, recording: Recording) -> bool:
         return all((self.pred / name / recording.name).is_dir() for name in spoken_by(recording))
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        """Every file is of one video."""
 
 
 def spoken_by(recording: Recording) -> dict[str, list[int]]:

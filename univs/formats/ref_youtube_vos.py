@@ -20,15 +20,16 @@ from univs.formats.label_maps import (
     frame_stems,
     label_files,
     read_ids,
+    recording_of,
     video_name,
     write_frames,
+    write_maps,
 )
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import MOST_OBJECTS, paint
 from univs.formats.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.truth_files import link
-from univs.masks.mask_files import write_labels
 from univs.masks.rle import own_size
 from univs.results import FrameResult, encode_rle
 from univs.video.pictures import write_picture
@@ -121,10 +122,7 @@ def _recording(
     if not masks.is_dir() and split != "train":
         return Recording(name, frames, categories=nouns, expressions=expressions)
     files = label_files(frames, masks, what, all_listed=False)
-    labels = partial(read_ids, files)
-    return Recording(
-        name, frames, tuple(files), labels, tuple(files.values()), categories=nouns, expressions=expressions
-    )
+    return recording_of(name, frames, files, read_ids, categories=nouns, expressions=expressions)
 
 
 def _draw(tubes: Tubes, what: str, frame: int) -> FrameLabels:
@@ -153,8 +151,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
             str(key): {"exp": text, "obj_id": str(number)} for key, (number, text) in enumerate(said)
         }
         if split == "train":
-            for stem, labels in zip(stems, sample.labels, strict=True):
-                write_labels(home / "Annotations" / name / f"{stem}.png", labels)
+            write_maps(home / "Annotations" / name, stems, sample.labels)
             nouns = {str(number): {"category": noun} for number, noun in sorted(sample.categories.items())}
             objects[name] = {"objects": nouns}
         else:

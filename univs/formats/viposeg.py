@@ -19,16 +19,18 @@ from univs.formats.label_maps import (
     frame_stems,
     label_files,
     object_ids,
+    recording_of,
     subfolders,
     video_name,
+    write_first_labels,
     write_frames,
+    write_maps,
 )
 from univs.formats.label_pixels import read_indices
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.truth_files import link
-from univs.masks.mask_files import write_labels
 from univs.vocabularies.vocabulary import vocabulary
 
 CLASS_FILE = "obj_class.json"
@@ -65,12 +67,11 @@ def _recording(home: Path, followed: bool, what: str, item: tuple[str, Mapping[i
     for number, kind in classes.items():
         if not 0 <= kind < len(known.names):
             raise UserError(f"{home / CLASS_FILE}: object {number} of {name} is of class {kind}; expected 0 to 123")
-    return Recording(
+    return recording_of(
         name,
         frames,
-        tuple(files),
-        partial(read_segments, files),
-        tuple(files.values()),
+        files,
+        read_segments,
         categories={number: known.names[kind] for number, kind in classes.items() if kind in things},
         stuff={number: known.names[kind] for number, kind in classes.items() if kind not in things},
         shown=shown,
@@ -101,17 +102,13 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
         name, stems = video_name(sample, place), frame_stems(len(sample.frames), DIGITS)
         write_frames(home / "JPEGImages" / name, sample, stems)
         seen: dict[int, list[str]] = {}
-        for stem, panoptic in zip(stems, sample.panoptic, strict=True):
-            labels = np.where(panoptic == IGNORE, 0, panoptic).astype(np.uint8)
-            new = [number for number in object_ids(labels) if number not in seen]
+        every = [np.where(panoptic == IGNORE, 0, panoptic).astype(np.uint8) for panoptic in sample.panoptic]
+        for stem, labels in zip(stems, every, strict=True):
             for number in object_ids(labels):
                 seen.setdefault(number, []).append(stem)
-            write_labels(
-                home / ("Annotations" if split == "train" else "Annotations_gt") / name / f"{stem}.png", labels
-            )
-            if split != "train" and new:
-                shown = np.where(np.isin(labels, new), labels, 0).astype(np.uint8)
-                write_labels(home / "Annotations" / name / f"{stem}.png", shown)
+        write_maps(home / ("Annotations" if split == "train" else "Annotations_gt") / name, stems, every)
+        if split != "train":
+            write_first_labels(home / "Annotations" / name, stems, every)
         own = borrow_segments(sample, dict(enumerate(known.names)), known.things or frozenset())
         classes[name] = {str(number): own[number] for number in sorted(seen)}
         frames_of[name] = {"objects": {str(number): {"frames": seen[number]} for number in sorted(seen)}}

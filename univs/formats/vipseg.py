@@ -12,20 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from univs.formats.answer_writer import Parts, Take, atomic_folders, frame_file
+from univs.formats.answer_writer import Take, atomic_folders, frame_file
 from univs.formats.files import expecting, first_folder, inside, read_json, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
+    OurSegments,
+    PanopticAnswers,
     Segment,
-    SegmentLists,
     categories_to_write,
-    labels_of,
-    names_of,
-    number_segments,
     pixels_of,
     read_keys,
-    relabel,
     segments_of,
     segments_to_write,
     things_in,
@@ -113,29 +110,25 @@ def make_converted(video: Video, *, folder: Path, maps: Path, names: dict[int, s
     if not video.annotated:
         return Recording(video.name, frames, key=video.name)
     every = [segment for frame in video.frames for segment in frame.segments]
-    ids = number_segments(every)
-    categories, stuff = names_of(every, ids, names)
+    segments = OurSegments.of(every, names)
     files = tuple(inside(maps, f"{video.name}/{Path(frame.map).with_suffix('.png')}") for frame in video.frames)
     return Recording(
         name=video.name,
         frames=frames,
         annotated=tuple(range(len(frames))),
-        labels=partial(label_converted, frames=video.frames, files=files, ids=ids, stuff=frozenset(stuff)),
+        labels=partial(label_converted, frames=video.frames, files=files, segments=segments),
         label_files=files,
         key=video.name,
-        categories=categories,
-        stuff=stuff,
+        categories=segments.categories,
+        stuff=segments.stuff,
         complete=True,
     )
 
 
-def label_converted(
-    index: int, *, frames: list[Frame], files: tuple[Path, ...], ids: dict[int, int], stuff: frozenset[int]
-) -> FrameLabels:
+def label_converted(index: int, *, frames: list[Frame], files: tuple[Path, ...], segments: OurSegments) -> FrameLabels:
     """The labels of a frame. Raises UserError for a map that cannot be read or does not fit."""
     frame = frames[index]
-    listed = {segment.key: ids[segment.key] for segment in frame.segments}
-    return labels_of(relabel(read_keys(files[index], frame.size), listed), stuff)
+    return segments.labels(read_keys(files[index], frame.size), {segment.key for segment in frame.segments})
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
@@ -160,13 +153,12 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
     write_json(root / FILE.format(split), {"videos": videos, "annotations": annotations, "categories": categories})
 
 
-class PanopticVideos:
+class PanopticVideos(PanopticAnswers):
     """Answers as pan_pred/VIDEO/FRAME.png and pred.json."""
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
+        super().__init__(folder, data)
         self.pred = folder
-        self._segments = SegmentLists(data)
-        self._parts = Parts(folder.with_name("parts"))
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
@@ -181,21 +173,13 @@ class PanopticVideos:
 
             yield take
         annotations = [
-            {
-                "file_name": frame_file(recording, index),
-                "image_id": recording.frames[index].stem,
-                "segments_info": self._segments.listed(recording, pixels, names),
-            }
-            for index, pixels in frames
+            self.listed(recording, index, recording.frames[index].stem, pixels, names) for index, pixels in frames
         ]
         video = recording.name if recording.key is None else recording.key
         self._parts.write(recording, [{"video_id": video, "annotations": annotations}])
 
     def has(self, recording: Recording) -> bool:
-        return self._parts.has(recording) and (self.pred / "pan_pred" / recording.name).is_dir()
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        self._parts.assemble(recordings, self.pred / "pred.json", '{"annotations": ', "}\n")
+        return super().has(recording) and (self.pred / "pan_pred" / recording.name).is_dir()
 
 
 def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:

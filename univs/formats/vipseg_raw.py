@@ -16,7 +16,7 @@ from univs.errors import UserError
 from univs.formats.files import expecting, first_file, inside, list_frames, read_json, read_lines
 from univs.formats.label_maps import label_files
 from univs.formats.lazy import LazyRecordings
-from univs.formats.panoptic_png import Segment, labels_of, names_of, number_segments, relabel, things_in
+from univs.formats.panoptic_png import OurSegments, Segment, things_in
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.masks.mask_files import read_values
 from univs.vocabularies.vocabulary import vocabulary
@@ -90,15 +90,13 @@ class RawVideo:
         return found
 
     @cached_property
-    def numbered(self) -> tuple[dict[int, int], tuple[dict[int, str], dict[int, str]]]:
-        """Value -> our id; names of our ids, of things and of stuff."""
-        ids = number_segments(self.segments)
-        return ids, names_of(self.segments, ids, self.names)
+    def numbered(self) -> OurSegments:
+        """The same under our ids."""
+        return OurSegments.of(self.segments, self.names)
 
     def labels(self, index: int) -> FrameLabels:
         """The labels of a frame."""
-        ids, (_, stuff) = self.numbered
-        return labels_of(relabel(read_values(self.files[index]), ids), stuff)
+        return self.numbered.labels(read_values(self.files[index]))
 
 
 class RawNames(Mapping[int, str]):
@@ -107,11 +105,15 @@ class RawNames(Mapping[int, str]):
     def __init__(self, video: RawVideo, part: int) -> None:
         self._video, self._part = video, part
 
+    @property
+    def _names(self) -> dict[int, str]:
+        return (self._video.numbered.categories, self._video.numbered.stuff)[self._part]
+
     def __getitem__(self, number: int) -> str:
-        return self._video.numbered[1][self._part][number]
+        return self._names[number]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._video.numbered[1][self._part])
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._video.numbered[1][self._part])
+        return len(self._names)

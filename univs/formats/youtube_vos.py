@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from univs.errors import UserError
 from univs.formats.files import expecting, inside, list_frames, read_json, require_folder, write_json
 from univs.formats.label_maps import (
@@ -20,14 +18,16 @@ from univs.formats.label_maps import (
     label_files,
     object_ids,
     read_ids,
+    recording_of,
     video_name,
+    write_first_labels,
     write_frames,
+    write_maps,
 )
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.truth_files import link
-from univs.masks.mask_files import write_labels
 
 EVERY = 5
 """Distance of annotated frames."""
@@ -72,16 +72,8 @@ def _recording(root: Path, split: str, what: str, video: tuple[str, Mapping[str,
             raise UserError(
                 f"{what}: no label map of frame {begins[number]} of {name}, on which {number} first appears"
             )
-    return Recording(
-        name,
-        frames,
-        tuple(files),
-        partial(read_ids, files),
-        tuple(files.values()),
-        categories=nouns,
-        shown=shown,
-        wanted=None if frames is asked else tuple(places[frame.stem] for frame in asked),
-    )
+    wanted = None if frames is asked else tuple(places[frame.stem] for frame in asked)
+    return recording_of(name, frames, files, read_ids, categories=nouns, shown=shown, wanted=wanted)
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str, *, name: str) -> None:
@@ -94,18 +86,9 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, name: str) 
     for place, sample in enumerate(samples):
         video, stems = video_name(sample, place), frame_stems(len(sample.frames), step=EVERY)
         write_frames(home / "JPEGImages" / video, sample, stems)
-        new, known = {}, set()
-        for stem, labels in zip(stems, sample.labels, strict=True):
-            new[stem] = [number for number in object_ids(labels) if number not in known]
-            known.update(new[stem])
-        for stem, labels in zip(stems, sample.labels, strict=True):
-            if split == "train":
-                write_labels(home / "Annotations" / video / f"{stem}.png", labels)
-                continue
-            write_labels(home / "Annotations_gt" / video / f"{stem}.png", labels)
-            if new[stem] or stem == stems[0]:
-                given = np.where(np.isin(labels, new[stem]), labels, 0).astype(np.uint8)
-                write_labels(home / "Annotations" / video / f"{stem}.png", given)
+        write_maps(home / ("Annotations" if split == "train" else "Annotations_gt") / video, stems, sample.labels)
+        if split != "train":
+            write_first_labels(home / "Annotations" / video, stems, list(sample.labels), always=True)
         videos[video] = {"objects": _objects(sample, stems)}
     write_json(home / "meta.json", {"videos": videos})
     if split != "train":

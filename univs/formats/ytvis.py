@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from univs.fields import flag, whole
-from univs.formats.answer_writer import Parts, Take
+from univs.formats.answer_writer import JsonAnswers, Take
 from univs.formats.class_names import ClassNames
 from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_json
 from univs.formats.label_maps import video_name
@@ -182,25 +182,18 @@ def tube_of(masks: np.ndarray, style: Style) -> dict[str, list[Any]]:
     }
 
 
-class Tracks:
+class Tracks(JsonAnswers):
     """Answers as results.json: a list of video_id, category_id, score and a mask per frame."""
 
     def __init__(self, folder: Path, data: RecordingSet) -> None:
-        self.pred = folder / "results.json"
+        super().__init__(folder, "results.json")
         self._names = ClassNames.of(data)
-        self._parts = Parts(folder.with_name("parts"))
 
     @contextmanager
     def writing(self, recording: Recording) -> Iterator[Take]:
         with TrackSpool() as spool:
             yield spool.append
             self._parts.write(recording, self._entries(recording, spool))
-
-    def has(self, recording: Recording) -> bool:
-        return self._parts.has(recording)
-
-    def finish(self, recordings: Sequence[Recording]) -> None:
-        self._parts.assemble(recordings, self.pred)
 
     def _entries(self, recording: Recording, spool: TrackSpool) -> Iterator[dict[str, Any]]:
         for track in spool.tracks():

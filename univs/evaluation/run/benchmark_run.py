@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +19,9 @@ from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.running import AnswerStore, NewSession, run
 from univs.evaluation.run.sharding import World, deal
 from univs.evaluation.run.table import BENCHMARKS
-from univs.files import atomic_path
 from univs.formats import SETS, Recording, RecordingSet, read_set
 from univs.formats.checking import need_whole
+from univs.formats.files import write_json
 from univs.terminal import progress_bar
 
 
@@ -194,5 +193,4 @@ def write_summary(outcome: Outcome) -> None:
         **(plain(outcome.job.benchmark.measure.fields(scores)) if scores else {}),
         "submission": str(outcome.submission) if outcome.submission else None,
     }
-    with atomic_path(outcome.job.folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
+    write_json(outcome.job.folder / "summary.json", content, indent=1, allow_nan=False)

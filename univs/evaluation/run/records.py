@@ -9,21 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from univs.files import atomic_path
+from univs.formats.files import write_json
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 """What reading a record may raise: there is no such file, it is no record, or of something else."""
 
 
-def write_record(path: Path, settings: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Writes plain values as JSON with the settings they were made under, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"settings": settings, **content}, indent=1))
-
-
 def read_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What `write_record` wrote. Raises one of BROKEN if there is nothing that was made under these settings."""
+    """A record in plain values. Raises one of BROKEN if there is none that was made under these settings."""
     content: dict[str, Any] = json.loads(path.read_text())
     if content["settings"] != settings:
         raise ValueError("made under other settings")
@@ -54,7 +47,7 @@ class VideoRecord:
 
     def write(self, path: Path, settings: Mapping[str, Any]) -> None:
         """Writes the record with the settings it was made under, whole or not at all."""
-        write_record(path, settings, asdict(self))
+        write_json(path, {"settings": settings, **asdict(self)}, indent=1)
 
     @classmethod
     def read(cls, path: Path, settings: Mapping[str, Any]) -> VideoRecord | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +15,7 @@ from univs.evaluation.metrics.score_printing import plain, print_whole
 from univs.evaluation.run.benchmark_run import Job, Outcome
 from univs.evaluation.run.records import of_other_runs
 from univs.evaluation.run.table import BENCHMARKS
-from univs.files import atomic_path
+from univs.formats.files import write_json
 
 
 def report(outcome: Outcome, console: Console) -> None:
@@ -58,19 +58,17 @@ def print_all(
             table.add_row(name, task, "-", "", str(jobs[name]))
     if not console.quiet:
         print_whole(table)
-    with atomic_path(folder / "all.json") as temporary:
-        temporary.write_text(json_of(jobs, done), encoding="utf-8")
+    write_json(folder / "all.json", json_of(jobs, done), indent=1, allow_nan=False)
 
 
-def json_of(jobs: Mapping[str, Job | str], done: Mapping[str, Outcome]) -> str:
-    """The one table as JSON: benchmark -> figures in percent, note."""
-    rows = {
+def json_of(jobs: Mapping[str, Job | str], done: Mapping[str, Outcome]) -> dict[str, Any]:
+    """The one table in values that JSON has: benchmark -> figures in percent, note."""
+    return {
         name: {"figures": plain(done[name].figures), "note": _note(done[name])}
         if name in done
         else {"figures": {}, "note": job}
         for name, job in jobs.items()
     }
-    return json.dumps(rows, indent=1, allow_nan=False)
 
 
 def _note(outcome: Outcome) -> str:
