@@ -8,7 +8,7 @@ from torch import Tensor
 
 from univs.errors import UserError
 from univs.models.position import map_embedding, point_embedding
-from univs.models.visual_sampler import SampledMap, VisualSampler, spread_cells
+from univs.models.visual_sampler import SampledMap, VisualSampler, extreme_cells, spread_cells
 
 DIM = 8
 
@@ -129,6 +129,53 @@ def test_official_boxes_are_moved_by_one_cell(source: SampledMap) -> None:
     assert cells_of(tokens.features[0]) == {(1, 2), (1, 3), (2, 2), (2, 3)}
 
 
+def test_extreme_cells_are_the_outermost_ones() -> None:
+    """Against all cells sorted; a lopsided shape, whose four are distinct, and single cells."""
+    inside = torch.zeros(6, 9, dtype=torch.bool)
+    for y, x in [(4, 1), (3, 1), (1, 4), (1, 3), (2, 7), (4, 7), (5, 5), (5, 2), (3, 3)]:
+        inside[y, x] = True
+    cells = inside.nonzero().tolist()
+    want = [
+        min(cells, key=lambda c: (c[1], c[0])),
+        min(cells, key=lambda c: (c[0], c[1])),
+        min(cells, key=lambda c: (-c[1], c[0])),
+        min(cells, key=lambda c: (-c[0], c[1])),
+    ]
+    assert want == [[3, 1], [1, 3], [2, 7], [5, 2]]
+    assert extreme_cells(inside).tolist() == [y * 9 + x for y, x in want]
+    alone = torch.zeros(6, 9, dtype=torch.bool)
+    alone[2, 5] = True
+    assert extreme_cells(alone).tolist() == [23] * 4
+
+
+@pytest.mark.parametrize("draws", [None, FirstDraws()])
+def test_extreme_cells_come_first_where_there_are_enough(source: SampledMap, draws: FirstDraws | None) -> None:
+    masks = torch.zeros(2, 64, 96)
+    masks[0, 8:40, 16:72] = 1  # rows 1..4, columns 2..8
+    masks[1, :8, :40] = 1  # five cells for six tokens
+    plain = sampler(cells="official").encode_masks(source, masks, draws)
+    tokens = sampler(cells="official").encode_masks(source, masks, draws, extremes=True)
+    assert tokens.features[0, :4, :2].round().int().tolist() == [[1, 2], [1, 2], [1, 8], [4, 2]]
+    assert torch.equal(tokens.features[0, 4:], plain.features[0, 4:])
+    assert torch.equal(tokens.features[1], plain.features[1])
+    boxes = torch.tensor([[8.0, 0, 64, 24]])  # moved by one: rows 1..3, columns 2..8
+    of_box = sampler(cells="official").encode_boxes(source, boxes, draws, extremes=True)
+    assert of_box.features[0, :4, :2].round().int().tolist() == [[1, 2], [1, 2], [1, 8], [3, 2]]
+
+
+def test_moved_boxes_give_cells_and_the_box_itself_its_middle(source: SampledMap) -> None:
+    boxes, moved = (
+        torch.tensor([[8.0, 8, 24, 24], [30, 30, 31, 31]]),
+        torch.tensor([[40.0, 8, 56, 16], [29, 30, 30, 31]]),
+    )
+    tokens = sampler().encode_boxes(source, boxes, moved=moved)
+    assert cells_of(tokens.features[0]) == {(1, 5), (1, 6)}
+    # no centre of a cell in it: the middle of the box, not of the moved one
+    assert torch.allclose(tokens.features[1, 0, :2], torch.tensor([30.5 / 8 - 0.5, 30.5 / 8 - 0.5]), atol=1e-5)
+    gone = sampler().encode_boxes(source, torch.zeros(1, 4), moved=moved[:1])
+    assert not gone.valid.any()
+
+
 def test_a_box_between_the_centres_reads_its_middle(source: SampledMap) -> None:
     tokens = sampler().encode_boxes(source, torch.tensor([[21.0, 30, 25, 34]]))
     assert torch.allclose(tokens.features[0, 0, :2], torch.tensor([32 / 8 - 0.5, 23 / 8 - 0.5]), atol=1e-5)
@@ -150,6 +197,17 @@ def test_official_points_repeat_one_feature(source: SampledMap) -> None:
     assert tokens.features.shape == (2, 6, DIM) and tokens.valid.all()
     single = sampler().encode_points(source, torch.tensor([[[20.0, 30.0]], [[44.0, 4.0]]]), torch.ones(2, 1))
     assert torch.equal(tokens.features, single.features.expand(-1, 6, -1))
+
+
+def test_another_number_of_tokens(source: SampledMap) -> None:
+    boxes, points = torch.tensor([[8.0, 8, 60, 60]]), torch.tensor([[[20.0, 30.0]]])
+    masks = torch.ones(1, 64, 96)
+    for found in (
+        sampler().encode_masks(source, masks, tokens=9),
+        sampler().encode_boxes(source, boxes, tokens=9),
+        sampler(points="repeat").encode_points(source, points, torch.ones(1, 1), 9),
+    ):
+        assert found.features.shape == (1, 9, DIM) and found.valid.tolist() == [[True] * 9]
 
 
 def test_negative_points_need_a_learned_sign(source: SampledMap) -> None:

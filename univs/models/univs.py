@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.backbone import Backbone
+from univs.models.draws import Draws
 from univs.models.features import (
     DecodeRequest,
     ImageFeatures,
@@ -33,7 +34,7 @@ from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.position import time_embedding
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
-from univs.models.visual_sampler import Draws, SampledMap, VisualSampler
+from univs.models.visual_sampler import SampledMap, VisualSampler
 from univs.models.word_head import WordHead
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class UniVS(nn.Module):
         frame_index: int = 0,
         draws: Draws | None = None,
         tokens: int | None = None,
+        extremes: bool = False,
     ) -> PromptTokens:
         """Tokens of masks or rasterised scribbles on one frame, or on F frames (N/F on each, frame by frame).
 
@@ -126,27 +128,45 @@ class UniVS(nn.Module):
             frame_index: the frame's index in the video.
             draws: random choices; by default the choice is fixed and well spread.
             tokens: R; None: as many as the model was made for.
+            extremes: the outermost cells are among them.
         """
-        return self.visual_sampler.encode_masks(self._sampled_map(features, frame_index), masks, draws, tokens)
+        source = self._sampled_map(features, frame_index)
+        return self.visual_sampler.encode_masks(source, masks, draws, tokens, extremes=extremes)
 
     def encode_boxes(
-        self, features: ImageFeatures, boxes: Tensor, frame_index: int = 0, draws: Draws | None = None
+        self,
+        features: ImageFeatures,
+        boxes: Tensor,
+        frame_index: int = 0,
+        draws: Draws | None = None,
+        tokens: int | None = None,
+        moved: Tensor | None = None,
+        extremes: bool = False,
     ) -> PromptTokens:
-        """Tokens of boxes N 4 (xyxy in pixels of the padded input) on one frame; arguments as in `encode_masks`."""
-        return self.visual_sampler.encode_boxes(self._sampled_map(features, frame_index), boxes, draws)
+        """Tokens of boxes N 4 (xyxy in pixels of the padded input) on one frame; arguments as in `encode_masks`.
+
+        `moved` N 4: boxes whose cells are read in place of theirs.
+        """
+        source = self._sampled_map(features, frame_index)
+        return self.visual_sampler.encode_boxes(source, boxes, draws, tokens, moved=moved, extremes=extremes)
 
     def encode_points(
-        self, features: ImageFeatures, points: Tensor, labels: Tensor, frame_index: int = 0
+        self,
+        features: ImageFeatures,
+        points: Tensor,
+        labels: Tensor,
+        frame_index: int = 0,
+        tokens: int | None = None,
     ) -> PromptTokens:
         """Tokens of points on one frame.
 
         Args:
-            features, frame_index: as in `encode_masks`.
+            features, frame_index: as in `encode_masks`; so is tokens, where the model repeats points.
             points: N P 2, (x, y) in pixels of the padded input; pixel centres lie at .5.
             labels: N P, 1 positive, 0 negative, -1 padding. Raises UserError for a negative point where the model has
                 no sign embedding (official weights).
         """
-        return self.visual_sampler.encode_points(self._sampled_map(features, frame_index), points, labels)
+        return self.visual_sampler.encode_points(self._sampled_map(features, frame_index), points, labels, tokens)
 
     def prepare(self, features: ImageFeatures) -> DecoderInputs:
         """What the mask decoder reads of F frames: for frames that are decoded more than once."""

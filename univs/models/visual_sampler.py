@@ -9,30 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.models.draws import Draws
 from univs.models.features import PromptTokens
 from univs.models.position import band_embedding, bands, map_embedding, point_embedding
 
 STRIDE = 8
 """Stride of the map that prompts are sampled from."""
-
-
-class Draws(Protocol):
-    """Where random choices come from; without one the sampler makes a fixed, well-spread choice."""
-
-    def permutation(self, length: int) -> Tensor:
-        """A permutation of 0..length-1."""
-        ...
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Numbers in 0..1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -121,9 +109,18 @@ class VisualSampler(nn.Module):
         self.place = nn.Linear(4 * position_bands, dim, bias=False) if position_bands else None
 
     def encode_masks(
-        self, source: SampledMap, masks: Tensor, draws: Draws | None = None, tokens: int | None = None
+        self,
+        source: SampledMap,
+        masks: Tensor,
+        draws: Draws | None = None,
+        tokens: int | None = None,
+        *,
+        extremes: bool = False,
     ) -> PromptTokens:
-        """Tokens inside each mask (or scribble): N H W, bool or 0..1; R is `tokens`, or the sampler's own number."""
+        """Tokens inside each mask (or scribble): N H W, bool or 0..1; R is `tokens`, or the sampler's own number.
+
+        With `extremes`, the first tokens of a mask of R cells or more are those of its `extreme_cells`.
+        """
         tokens = tokens or self.tokens
         with torch.no_grad():
             masks = masks.float()
@@ -135,7 +132,7 @@ class VisualSampler(nn.Module):
                 shrunk = masks[:, ::STRIDE, ::STRIDE]
                 threshold = shrunk.amax().clamp(max=0.5)
             inside = shrunk >= threshold
-            samples = self._inside(source, inside, draws, tokens)
+            samples = self._inside(source, inside, draws, tokens, extremes)
             blank = ~inside.flatten(1).any(1) & present
             # only where small masks may vanish ("official"): a binary mask's mean feature is zero then
             if self.cells == "official" and blank.any():
@@ -155,15 +152,29 @@ class VisualSampler(nn.Module):
             features = features + self.kind_embedding[0]
         return _tokens(features, samples.positions, present[:, None].expand(-1, tokens))
 
-    def encode_boxes(self, source: SampledMap, boxes: Tensor, draws: Draws | None = None) -> PromptTokens:
-        """Tokens inside each box: N 4, xyxy in pixels; a box of zero width or height is an absent object."""
+    def encode_boxes(
+        self,
+        source: SampledMap,
+        boxes: Tensor,
+        draws: Draws | None = None,
+        tokens: int | None = None,
+        *,
+        moved: Tensor | None = None,
+        extremes: bool = False,
+    ) -> PromptTokens:
+        """Tokens inside each box: N 4, xyxy in pixels; a box of zero width or height is an absent object.
+
+        Cells are those of `moved` (N 4), boxes as inaccurate as a person's, where given; `tokens` and `extremes` as for
+        masks.
+        """
+        tokens = tokens or self.tokens
         with torch.no_grad():
             height, width = source.size
             scale = STRIDE * boxes.new_tensor([width, height, width, height])
             unit = (boxes / scale).float()
             present = (unit[:, 2:] > unit[:, :2]).all(1)
-            inside = self._cells_in_box(unit, height, width)
-            cells = self._inside(source, inside, draws, self.tokens)
+            inside = self._cells_in_box(unit if moved is None else (moved / scale).float(), height, width)
+            cells = self._inside(source, inside, draws, tokens, extremes)
             blank = ~inside.flatten(1).any(1)[:, None, None]
             centre = source.at_points(points_in_boxes(unit, draws)[:, None], self.position_bands)
             samples = Samples(
@@ -174,10 +185,15 @@ class VisualSampler(nn.Module):
         features = self._placed(samples)
         if self.kind_embedding is not None:
             features = features + self.kind_embedding[1]
-        return _tokens(features, samples.positions, present[:, None].expand(-1, self.tokens))
+        return _tokens(features, samples.positions, present[:, None].expand(-1, tokens))
 
-    def encode_points(self, source: SampledMap, points: Tensor, labels: Tensor) -> PromptTokens:
-        """Tokens at points N P 2, (x, y) in pixels, with labels N P: 1 positive, 0 negative, -1 padding."""
+    def encode_points(
+        self, source: SampledMap, points: Tensor, labels: Tensor, tokens: int | None = None
+    ) -> PromptTokens:
+        """Tokens at points N P 2, (x, y) in pixels, with labels N P: 1 positive, 0 negative, -1 padding.
+
+        Where points are repeated, to `tokens`, or to the sampler's own number.
+        """
         if self.sign_embedding is None and bool((labels == 0).any()):
             raise UserError("negative points need a model that has learned them; this one takes positive points only")
         with torch.no_grad():
@@ -186,7 +202,9 @@ class VisualSampler(nn.Module):
             valid = (labels >= 0) & ((unit >= 0) & (unit <= 1)).all(-1)
             if self.points == "repeat":  # valid points first, then cyclic
                 order = (~valid).to(torch.uint8).argsort(dim=1, stable=True)
-                turn = torch.arange(self.tokens, device=points.device) % valid.sum(1, keepdim=True).clamp_min(1)
+                turn = torch.arange(tokens or self.tokens, device=points.device) % valid.sum(1, keepdim=True).clamp_min(
+                    1
+                )
                 chosen = order.gather(1, turn)
                 unit = unit.gather(1, chosen[..., None].expand(-1, -1, 2))
                 valid, labels = valid.gather(1, chosen), labels.gather(1, chosen)
@@ -213,18 +231,38 @@ class VisualSampler(nn.Module):
             in_y = (y + 0.5 >= boxes[:, 1:2]) & (y + 0.5 <= boxes[:, 3:])
         return in_y[:, :, None] & in_x[:, None, :]
 
-    def _inside(self, source: SampledMap, inside: Tensor, draws: Draws | None, tokens: int) -> Samples:
+    def _inside(self, source: SampledMap, inside: Tensor, draws: Draws | None, tokens: int, extremes: bool) -> Samples:
         """R of the inside cells (N h w) of each object; any cells where there are none."""
-        if draws is None:
-            return source.at_cells(spread_cells(inside, tokens), self.position_bands)
-        chosen = inside.new_zeros(len(inside), tokens, dtype=torch.long)
-        for row, flat in zip(chosen, inside.flatten(1), strict=True):
-            cells = flat.nonzero()[:, 0]
-            if len(cells) >= tokens:
-                row[:] = cells[draws.permutation(len(cells))[:tokens].to(cells.device)]
-            elif len(cells):
-                row[:] = cells[torch.arange(tokens, device=cells.device) % len(cells)]
+        chosen = spread_cells(inside, tokens) if draws is None else drawn_cells(inside, tokens, draws)
+        if extremes:
+            for row, cells in zip(chosen, inside, strict=True):
+                if cells.sum() >= tokens:
+                    row[:4] = extreme_cells(cells)
         return source.at_cells(chosen, self.position_bands)
+
+
+def drawn_cells(inside: Tensor, count: int, draws: Draws) -> Tensor:
+    """`count` flat indices of the inside cells (N h w bool) at random, N x count; of fewer, all of them in turn."""
+    chosen = inside.new_zeros(len(inside), count, dtype=torch.long)
+    for row, flat in zip(chosen, inside.flatten(1), strict=True):
+        cells = flat.nonzero()[:, 0]
+        if len(cells) >= count:
+            row[:] = cells[draws.permutation(len(cells))[:count].to(cells.device)]
+        elif len(cells):
+            row[:] = cells[torch.arange(count, device=cells.device) % len(cells)]
+    return chosen
+
+
+def extreme_cells(inside: Tensor) -> Tensor:
+    """Flat indices (4) of the outermost inside cells (h w bool, not empty), to the left, above, to the right and below.
+
+    Of several in a column the uppermost one, of several in a row the leftmost one.
+    """
+    columns, rows = inside.any(0).nonzero()[:, 0], inside.any(1).nonzero()[:, 0]
+    width = inside.shape[1]
+    left, right = (inside[:, x].nonzero()[0, 0] * width + x for x in (columns[0], columns[-1]))
+    top, bottom = (y * width + inside[y].nonzero()[0, 0] for y in (rows[0], rows[-1]))
+    return torch.stack([left, top, right, bottom])
 
 
 def spread_cells(inside: Tensor, count: int) -> Tensor:
