@@ -9,6 +9,7 @@ import torch
 
 from univs.losses import sample_points, uncertain_points
 from univs.losses.point_sampling import beside_unknown
+from univs.models.draws import TorchDraws
 
 
 def slow_sample(image: torch.Tensor, x: float, y: float) -> float:
@@ -47,7 +48,7 @@ def test_a_single_channel_stays_a_channel() -> None:
 def test_half_of_the_points_lie_where_the_mask_is_least_certain() -> None:
     logits = torch.full((1, 32, 32), 9.0)
     logits[:, :, :4] = 0.1  # an uncertain strip: an eighth of the map
-    points = uncertain_points(logits, 400, generator=torch.Generator().manual_seed(1))
+    points = uncertain_points(logits, 400, draws=TorchDraws(torch.Generator().manual_seed(1)))
     share = (points[0, :, 0] < 4.5 / 32).float().mean()
     assert points.shape == (1, 400, 2)
     assert 0.4 < float(share) < 0.6  # 3 * 1/8 of the count come from the strip, and 1/8 of the fresh half
@@ -56,7 +57,7 @@ def test_half_of_the_points_lie_where_the_mask_is_least_certain() -> None:
 def test_uncertain_points_are_the_least_certain_of_those_drawn_and_fresh_ones() -> None:
     """Drawn again from the same numbers and sorted by hand; certainty is the distance from 0 on either side."""
     logits = torch.randn(2, 9, 11, generator=torch.Generator().manual_seed(0), requires_grad=True) * 4
-    got = uncertain_points(logits, 8, 2.5, 0.75, torch.Generator().manual_seed(7))
+    got = uncertain_points(logits, 8, 2.5, 0.75, TorchDraws(torch.Generator().manual_seed(7)))
     generator = torch.Generator().manual_seed(7)
     drawn, fresh = torch.rand(2, 20, 2, generator=generator), torch.rand(2, 2, 2, generator=generator)
     assert not got.requires_grad
@@ -71,7 +72,7 @@ def test_uncertain_points_are_the_least_certain_of_those_drawn_and_fresh_ones() 
 def test_three_times_as_many_points_compete_for_half_of_the_places() -> None:
     """What the defaults are: by numbers drawn anew as above."""
     logits = torch.arange(64.0).view(1, 8, 8)
-    got = uncertain_points(logits, 10, generator=torch.Generator().manual_seed(3))
+    got = uncertain_points(logits, 10, draws=TorchDraws(torch.Generator().manual_seed(3)))
     generator = torch.Generator().manual_seed(3)
     drawn, fresh = torch.rand(1, 30, 2, generator=generator), torch.rand(1, 5, 2, generator=generator)
     assert torch.equal(got[0, 5:], fresh[0])

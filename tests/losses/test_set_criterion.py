@@ -16,7 +16,9 @@ def grid(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     """1 P 2: in place of points drawn at random, the same 5 x 5 for all rows."""
     at = (torch.arange(5) + 0.5) / 5
     points = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).view(1, 25, 2)
-    monkeypatch.setattr(set_criterion, "uncertain_points", lambda logits, count: points.expand(len(logits), -1, -1))
+    monkeypatch.setattr(
+        set_criterion, "uncertain_points", lambda logits, count, draws: points.expand(len(logits), -1, -1)
+    )
     return points
 
 
@@ -44,7 +46,7 @@ def test_focal_loss_by_hand() -> None:
 def test_points_are_those_where_the_prediction_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def uncertain(logits: torch.Tensor, count: int) -> torch.Tensor:
+    def uncertain(logits: torch.Tensor, count: int, draws: None) -> torch.Tensor:
         asked.append((logits, count))
         return torch.full((len(logits), count, 2), 0.5)
 

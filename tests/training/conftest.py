@@ -87,7 +87,7 @@ def fixed_points(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Tensor]:
     def points(rows: int) -> Tensor:
         return grid.expand(rows, -1, -1)
 
-    monkeypatch.setattr("univs.losses.set_criterion.uncertain_points", lambda logits, count: points(len(logits)))
+    monkeypatch.setattr("univs.losses.set_criterion.uncertain_points", lambda logits, count, draws: points(len(logits)))
     return points
 
 

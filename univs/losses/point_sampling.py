@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.models.draws import Draws
+
 
 def sample_points(maps: Tensor, points: Tensor) -> Tensor:
     """Bilinear values of maps at points.
@@ -34,7 +36,7 @@ def uncertain_points(
     count: int,
     oversample: float = 3.0,
     importance: float = 0.5,
-    generator: torch.Generator | None = None,
+    draws: Draws | None = None,
 ) -> Tensor:
     """Points to supervise: the least certain of many uniform ones, and fresh uniform ones.
 
@@ -43,15 +45,23 @@ def uncertain_points(
         count: points per mask.
         oversample: how many uniform points compete, as a multiple of `count`.
         importance: share of the least certain ones.
+        draws: uniform numbers N (oversample * count) 2, then N (count - least certain ones) 2; None: those of torch.
     Returns:
         N count 2 in [0, 1], without gradient.
     """
     rows, device = logits.shape[0], logits.device
     with torch.no_grad():
-        drawn = torch.rand(rows, int(count * oversample), 2, generator=generator, device=device)
+        drawn = random_points(rows, int(count * oversample), device, draws)
         certainty = sample_points(logits, drawn).abs()
         kept = int(importance * count)
         best = certainty.topk(kept, dim=1, largest=False).indices
         chosen = drawn.gather(1, best.unsqueeze(-1).expand(-1, -1, 2))
-        fresh = torch.rand(rows, count - kept, 2, generator=generator, device=device)
+        fresh = random_points(rows, count - kept, device, draws)
         return torch.cat([chosen, fresh], dim=1)
+
+
+def random_points(rows: int, count: int, device: torch.device, draws: Draws | None) -> Tensor:
+    """Uniform points in [0, 1]: `rows` x `count` x 2, from `draws` or from torch's own generator of the device."""
+    if draws is None:
+        return torch.rand(rows, count, 2, device=device)
+    return draws.uniform(rows, count, 2).to(device)

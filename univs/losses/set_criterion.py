@@ -14,7 +14,8 @@ from torch import Tensor
 
 from univs.losses.masks import binary_cross_entropy, dice_loss
 from univs.losses.matcher import match
-from univs.losses.point_sampling import beside_unknown, sample_points, uncertain_points
+from univs.losses.point_sampling import beside_unknown, random_points, sample_points, uncertain_points
+from univs.models.draws import Draws
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,72 @@ def focal_losses(logits: Tensor, targets: Tensor, alpha: float = 0.5, gamma: flo
     return alpha * (1 - right) ** gamma * cross_entropy
 
 
+def class_losses(class_logits: Tensor, clip: Tensor, query: Tensor, names: Tensor) -> Tensor:
+    """Focal loss of all queries and classes, and soft-max cross-entropy of the queries that answer for an object.
+
+    Args:
+        class_logits: L B Q K.
+        clip, query, names: of M queries that answer for an object: which of the L*B clips, query, class of the object.
+    Returns:
+        L, normalised by the pairs of a prediction. A clip weighs as many as it has pairs; where no clip of a prediction
+        has any, all count.
+    """
+    layers, clips = class_logits.shape[:2]
+    scores, layer = class_logits.flatten(0, 1), clip // clips
+    hot = torch.zeros_like(scores)
+    hot[clip, query, names] = 1
+    apart = focal_losses(scores, hot).flatten(1).sum(1).unflatten(0, (layers, clips))
+    matched = scores.new_zeros(layers * clips).index_add(0, clip, scores.new_ones(len(clip))).view_as(apart)
+    total = matched.sum(1)
+    alone, some = total[:, None] == 0, total.clamp_min(1)
+    focal = torch.where(alone, apart, torch.where(matched > 0, apart, 0) / some[:, None]).sum(1)
+    choice = F.cross_entropy(scores[clip, query].float(), names, reduction="none")
+    return focal + choice.new_zeros(layers).index_add(0, layer, choice) / some
+
+
+def matched_mask_losses(
+    mask_logits: Tensor,
+    targets: Tensor,
+    pairs: tuple[Tensor, Tensor, Tensor],
+    objects: Tensor | int,
+    points: int,
+    unknown: Tensor | None = None,
+    draws: Draws | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Mask losses of queries that answer for an object.
+
+    Args:
+        mask_logits: L B Q T h w; targets: B G T H W in 0..1.
+        pairs: indices into the L*B clips, queries and objects (`match`).
+        objects: how many the batch has.
+        draws: of `uncertain_points`, for all pairs and frames at once.
+    Returns:
+        cross-entropy and dice, L each, normalised by objects and frames.
+    """
+    layers, clips, _, frames = mask_logits.shape[:4]
+    clip, query, chosen = pairs
+    if not len(clip):
+        nothing = mask_logits.flatten(1).sum(1) * 0
+        return nothing, nothing
+    layer, of_batch = clip // clips, clip % clips
+    rows, wanted = mask_logits.flatten(0, 1)[clip, query].flatten(0, 1), targets[of_batch, chosen].flatten(0, 1)
+    beside = None if unknown is None else unknown[of_batch].flatten(0, 1)
+    zeros = rows.new_zeros(layers, dtype=torch.float32)
+    cross_entropy, dice = (
+        zeros.index_add(0, layer, values.float().unflatten(0, (-1, frames)).sum(1)) / (objects * frames)
+        for values in point_mask_losses(rows, wanted, points, beside, draws)
+    )
+    return cross_entropy, dice
+
+
 def point_mask_losses(
-    logits: Tensor, targets: Tensor, points: int, unknown: Tensor | None = None
+    logits: Tensor, targets: Tensor, points: int, unknown: Tensor | None = None, draws: Draws | None = None
 ) -> tuple[Tensor, Tensor]:
     """Mask losses of rows at uncertain points: R h w logits, R H W targets -> cross-entropy and dice, R each.
 
     Points beside a pixel of `unknown` (R H W bool) weigh nothing.
     """
-    where = uncertain_points(logits, points)
+    where = uncertain_points(logits, points, draws=draws)
     predicted = sample_points(logits, where)
     with torch.no_grad():
         wanted = sample_points(targets.to(predicted.dtype), where)
@@ -67,39 +126,19 @@ def set_losses(
     Returns:
         unweighted `mask`, `dice` (normalised by objects and frames) and `class` (0 without categories), L each.
     """
-    layers, clips, count, frames = mask_logits.shape[:4]
-    many, masks = mask_logits.flatten(0, 1), targets.repeat(layers, 1, 1, 1, 1)
-    there = present.repeat(layers, 1)
+    layers, clips = mask_logits.shape[:2]
+    many, there = mask_logits.flatten(0, 1), present.repeat(layers, 1)
     scores = None if class_logits is None else class_logits.flatten(0, 1)
     names = None if labels is None else labels.repeat(layers, 1)
-    shared = torch.rand(len(many), weights.points, 2, device=many.device)
+    shared = random_points(len(many), weights.points, many.device, None)
     hidden = None if unknown is None else unknown.repeat(layers, 1, 1, 1)
-    clip, query, chosen = match(many, masks, there, shared, scores, names, hidden)
-    layer = clip // clips
-
-    def per_layer(values: Tensor) -> Tensor:
-        return values.new_zeros(layers).index_add(0, layer, values)
-
-    zero = mask_logits.flatten(1).sum(1) * 0
+    pairs = match(many, targets.repeat(layers, 1, 1, 1, 1), there, shared, scores, names, hidden)
     objects = present.sum().clamp_min(1)
-    losses = {"mask": zero, "dice": zero, "class": zero}
-    if len(clip):
-        rows, wanted = many[clip, query].flatten(0, 1), masks[clip, chosen].flatten(0, 1)
-        beside = None if hidden is None else hidden[clip].flatten(0, 1)
-        found = point_mask_losses(rows, wanted, weights.points, beside)
-        for name, values in zip(("mask", "dice"), found, strict=True):
-            losses[name] = per_layer(values.float().unflatten(0, (-1, frames)).sum(1)) / (objects * frames)
-    if scores is not None and names is not None:
-        hot = torch.zeros_like(scores)
-        hot[clip, query, names[clip, chosen]] = 1
-        apart = focal_losses(scores, hot).unflatten(0, (layers, clips)).flatten(2).sum(2)
-        matched = present.sum(1).clamp_max(count)
-        # a clip weighs as many as it has pairs; where no clip has any, all count
-        total = matched.sum()
-        losses["class"] = torch.where(total > 0, torch.where(matched > 0, apart, 0) / total.clamp_min(1), apart).sum(1)
-        if len(clip):
-            choice = F.cross_entropy(scores[clip, query].float(), names[clip, chosen], reduction="none")
-            losses["class"] = losses["class"] + per_layer(choice) / total.clamp_min(1)
+    mask, dice = matched_mask_losses(mask_logits, targets, pairs, objects, weights.points, unknown)
+    losses = {"mask": mask, "dice": dice, "class": mask_logits.flatten(1).sum(1) * 0}
+    if class_logits is not None and labels is not None:
+        clip, query, chosen = pairs
+        losses["class"] = class_losses(class_logits, clip, query, labels[clip % clips, chosen])
     return losses
 
 

@@ -1,0 +1,196 @@
+"""What a batch of clips costs in the official training of UniVS: all terms of all predictions (UniVS, section 3.4).
+
+Learnable queries answer for the object that each prediction matches them with, prompt queries for what they were
+prompted with; both are held to masks and classes, and to embeddings by which objects are told apart over time.
+
+Shapes: L predictions (before the first layer and after each), B clips, T frames, Q learnable and N prompt queries,
+G objects of a clip (padded), K classes of the data set, M pairs, C channels, P points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from univs.losses.matcher import match
+from univs.losses.point_sampling import random_points
+from univs.losses.reidentification import reidentification_losses
+from univs.losses.segments import segment_loss
+from univs.losses.set_criterion import class_losses, matched_mask_losses
+from univs.models.draws import Draws
+from univs.models.features import Prediction
+
+Pairs = tuple[Tensor, Tensor, Tensor]
+"""Clips, queries and objects of M pairs, as `match` gives them."""
+
+TERMS = ("class", "mask", "dice", "reid", "reid_aux", "reid_l2p", "reid_l2p_aux")
+
+
+@dataclass(frozen=True)
+class ClipTargets:
+    """What B clips show."""
+
+    masks: Tensor
+    """B G T H W, 0 or 1, of the padded input; zero for padding."""
+    present: Tensor
+    """B G bool, False for padding."""
+    ids: Tensor
+    """B G T: who the object is; -1 on frames where it is not seen, and for padding."""
+    labels: Tensor | None
+    """B G class indices, any where padded; None where the data set has no categories."""
+
+
+@dataclass(frozen=True)
+class PromptTargets:
+    """What the prompt queries of B clips are to answer."""
+
+    masks: Tensor
+    """B N T H W, 0 or 1."""
+    ids: Tensor
+    """B N: what a prompt was given for, among the prompts of its clip; -1: nothing answers to it."""
+    seen: Tensor
+    """B N T: as `ClipTargets.ids`, whom the prompt asks for."""
+    labels: Tensor | None
+    """B N class indices, any where `ids` is -1; None where there are no categories."""
+    segments: Tensor | None = None
+    """B T H W, the prompt that a pixel belongs to, -1 for none: of category prompts, which exclude each other."""
+
+
+def match_predictions(
+    predictions: Sequence[Prediction], learnable: int, targets: ClipTargets, points: int, draws: Draws
+) -> list[Pairs]:
+    """Each prediction's learnable queries (the first `learnable` rows) matched to the objects at P points of a clip."""
+    found = []
+    for prediction in predictions:
+        masks, scores = prediction.mask_logits[:, :learnable], prediction.class_logits
+        where = torch.cat([random_points(1, points, masks.device, draws) for _ in masks])
+        scores = None if scores is None or targets.labels is None else scores[:, :learnable]
+        found.append(match(masks, targets.masks, targets.present, where, scores, targets.labels))
+    return found
+
+
+def clip_losses(
+    predictions: Sequence[Prediction],
+    pairs: Sequence[Pairs],
+    learnable: int,
+    targets: ClipTargets,
+    prompts: PromptTargets | None,
+    points: int,
+    draws: Draws,
+) -> dict[str, Tensor]:
+    """Unweighted losses.
+
+    Args:
+        predictions: L, with class logits of the data set's classes where it has any.
+        pairs: of each prediction (`match_predictions`).
+        learnable: Q; the rows that follow are those of the prompts.
+        prompts: None for a batch without.
+        points: P of a mask and frame.
+        draws: of the points, and of the columns that embeddings are compared in.
+    Returns:
+        `TERMS`, L each. What both groups of queries have is the mean of both. Without prompts there is no `reid_l2p`.
+    """
+    ours = [
+        _learnable_losses(prediction, learnable, matched, targets, prompts, points, draws)
+        for prediction, matched in zip(predictions, pairs, strict=True)
+    ]
+    theirs = []
+    if prompts is not None:
+        theirs = [_prompt_losses(prediction, learnable, prompts, points, draws) for prediction in predictions]
+    losses = {name: torch.stack([terms[name] for terms in ours]) for name in ours[0]}
+    for name in theirs[0] if theirs else ():
+        losses[name] = (losses[name] + torch.stack([terms[name] for terms in theirs])) / 2
+    return losses
+
+
+def _learnable_losses(
+    prediction: Prediction,
+    learnable: int,
+    pairs: Pairs,
+    targets: ClipTargets,
+    prompts: PromptTargets | None,
+    points: int,
+    draws: Draws,
+) -> dict[str, Tensor]:
+    clip, query, chosen = pairs
+    masks, rows = prediction.mask_logits[:, :learnable], prediction.embeddings[clip, query]
+    objects = targets.present.sum().clamp_min(1)
+    mask, dice = matched_mask_losses(masks[None], targets.masks, pairs, objects, points, draws=draws)
+    labels = None if targets.labels is None else targets.labels[clip, chosen]
+    losses = {"mask": mask[0], "dice": dice[0]}
+    losses["class"] = _class_loss(prediction, slice(0, learnable), clip, query, labels)
+    ids = targets.ids[clip, chosen]
+    group = _seen(rows, clip, ids)
+    losses["reid"], losses["reid_aux"] = reidentification_losses(group[0], group[0], _same(group, group), draws)
+    if prompts is None:
+        return losses
+    embeddings = prediction.embeddings[:, learnable:]
+    if prompts.segments is None:
+        of_prompts = _seen(embeddings.flatten(0, 1), _clips(prompts.ids), prompts.seen.flatten(0, 1))
+        found = reidentification_losses(group[0], of_prompts[0], _same(group, of_prompts), draws)
+    else:
+        assert labels is not None and prompts.labels is not None
+        there = prompts.ids >= 0
+        group = _all_frames(rows, clip, labels)
+        of_prompts = _all_frames(embeddings[there], there.nonzero()[:, 0], prompts.labels[there])
+        contrast, _ = reidentification_losses(group[0], of_prompts[0], _same(group, of_prompts), draws)
+        found = contrast, contrast * 0
+    losses["reid_l2p"], losses["reid_l2p_aux"] = found
+    return losses
+
+
+def _prompt_losses(
+    prediction: Prediction, learnable: int, prompts: PromptTargets, points: int, draws: Draws
+) -> dict[str, Tensor]:
+    masks, embeddings = prediction.mask_logits[:, learnable:], prediction.embeddings[:, learnable:]
+    there = prompts.ids >= 0
+    clip, query = there.nonzero().unbind(1)
+    mask, dice = matched_mask_losses(
+        masks[None], prompts.masks, (clip, query, query), there.numel(), points, draws=draws
+    )
+    losses = {"mask": mask[0], "dice": dice[0]}
+    labels = None if prompts.labels is None else prompts.labels[there]
+    losses["class"] = _class_loss(prediction, slice(learnable, None), clip, query, labels)
+    if prompts.segments is not None:
+        frames = masks.transpose(1, 2).flatten(0, 1)
+        losses["mask"] = losses["mask"] + segment_loss(frames, prompts.segments.flatten(0, 1), points, draws)
+    group = _all_frames(embeddings[there], clip, prompts.ids[there])
+    losses["reid"], losses["reid_aux"] = reidentification_losses(group[0], group[0], _same(group, group), draws)
+    return losses
+
+
+def _class_loss(prediction: Prediction, rows: slice, clip: Tensor, query: Tensor, labels: Tensor | None) -> Tensor:
+    """`class_losses` of one prediction, 0 without categories."""
+    scores = prediction.class_logits
+    if scores is None or labels is None:
+        return prediction.mask_logits.sum() * 0
+    return class_losses(scores[None, :, rows], clip, query, labels)[0]
+
+
+Group = tuple[Tensor, Tensor, Tensor]
+"""Embeddings R C, clip and identity of R (query, frame) pairs."""
+
+
+def _all_frames(rows: Tensor, clip: Tensor, identity: Tensor) -> Group:
+    """Queries M T C of one clip and identity each, frame by frame."""
+    frames = rows.shape[1]
+    return rows.flatten(0, 1), clip.repeat_interleave(frames), identity.repeat_interleave(frames)
+
+
+def _seen(rows: Tensor, clip: Tensor, ids: Tensor) -> Group:
+    """Queries M T C of one clip each, on the frames where their ids M T are not -1."""
+    there = ids >= 0
+    return rows[there], clip[:, None].expand_as(ids)[there], ids[there]
+
+
+def _clips(rows: Tensor) -> Tensor:
+    """B N -> B*N: the clip of each row."""
+    return torch.arange(len(rows), device=rows.device).repeat_interleave(rows.shape[1])
+
+
+def _same(rows: Group, columns: Group) -> Tensor:
+    """R M bool: whether row and column are of one clip and identity."""
+    return (rows[1][:, None] == columns[1]) & (rows[2][:, None] == columns[2])
