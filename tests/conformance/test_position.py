@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from univs.models.position import map_embedding, point_embedding, time_embedding
+from univs.models.position import map_embedding, point_embedding
+from univs.models.visual_sampler import time_embedding
 
 pytestmark = pytest.mark.conformance
 CPU = torch.device("cpu")

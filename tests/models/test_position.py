@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
-from univs.models.position import map_embedding, point_embedding, sine, time_embedding
+from univs.models.position import map_embedding, point_embedding, sine
 
 CPU = torch.device("cpu")
 
@@ -33,18 +32,6 @@ def test_points_take_y_first_and_no_offset() -> None:
     embedding = point_embedding(torch.tensor([[0.25, 0.75]]), 8)
     expected = torch.tensor([slow_sine(1.5 * math.pi, 4) + slow_sine(0.5 * math.pi, 4)])
     assert torch.allclose(embedding, expected, atol=1e-5)
-
-
-def test_time_embedding_kinds() -> None:
-    fixed = time_embedding([5, 9], 8, "fixed", CPU)
-    arbitrary = time_embedding([5, 9], 8, "arbitrary", CPU)
-    for place, (row, index) in enumerate(zip(arbitrary, (5, 9), strict=True)):
-        assert torch.allclose(row, torch.tensor(slow_sine(index / 128 * 2 * math.pi, 8)), atol=1e-5)
-        expected = slow_sine((place + 1) / (2 + 1e-6) * 2 * math.pi, 8)
-        assert torch.allclose(fixed[place], torch.tensor(expected), atol=1e-5)
-    assert not time_embedding([5, 9], 8, "none", CPU).any()
-    with pytest.raises(ValueError, match="none, fixed, arbitrary"):
-        time_embedding([0], 8, "never", CPU)
 
 
 def test_sine_keeps_the_shape_of_its_input() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from univs.errors import UserError
 from univs.models.position import map_embedding, point_embedding
-from univs.models.visual_sampler import SampledMap, VisualSampler, extreme_cells, spread_cells
+from univs.models.visual_sampler import SampledMap, VisualSampler, extreme_cells, spread_cells, time_embedding
 
 DIM = 8
 
@@ -241,3 +242,20 @@ def test_unknown_options_are_named() -> None:
         sampler(cells="some")
     with pytest.raises(ValueError, match="tokens or repeat"):
         sampler(points="some")
+
+
+def test_time_embedding_kinds() -> None:
+    def slow_sine(value: float) -> list[float]:
+        phases = [value / 10000 ** (2 * k / 8) for k in range(4)]
+        return [wave(phase) for phase in phases for wave in (math.sin, math.cos)]
+
+    cpu = torch.device("cpu")
+    fixed = time_embedding([5, 9], 8, "fixed", cpu)
+    arbitrary = time_embedding([5, 9], 8, "arbitrary", cpu)
+    for place, (row, index) in enumerate(zip(arbitrary, (5, 9), strict=True)):
+        assert torch.allclose(row, torch.tensor(slow_sine(index / 128 * 2 * math.pi)), atol=1e-5)
+        expected = slow_sine((place + 1) / (2 + 1e-6) * 2 * math.pi)
+        assert torch.allclose(fixed[place], torch.tensor(expected), atol=1e-5)
+    assert not time_embedding([5, 9], 8, "none", cpu).any()
+    with pytest.raises(ValueError, match="none, fixed, arbitrary"):
+        time_embedding([0], 8, "never", cpu)

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from univs.errors import UserError
-from univs.models.backbone import Backbone, lite0_imagenet, load_lite0_imagenet
+from univs.models.backbone import Backbone
 from univs.models.word_head import WordHead
+from univs.training.imagenet_weights import lite0_imagenet, load_lite0_imagenet
 from univs.training.imagenet_words import OTHER_PARTS, class_names, meanings, start_from_imagenet
 
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from univs.models.attention import FeedForward, ImageCrossAttention, PromptCrossAttention, SeparatedSelfAttention
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptQueries
-from univs.models.position import TIMES, map_embedding
+from univs.models.position import map_embedding
+from univs.models.visual_sampler import TIMES
 
 OFFICIAL_TRAINING_SCALE = 256
 

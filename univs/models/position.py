@@ -1,20 +1,16 @@
-"""Sine position embeddings in x, y and (added on top) time.
+"""Position embeddings in x and y: sines, and the place as waves.
 
 Channels 2k and 2k+1 of a coordinate v over n channels are sin and cos of v / 10000^(2k/n) (Attention is all you need;
-normalised 2-D form of DETR and Mask2Former). x and y take one half of the channels each, y first; time takes all.
+normalised 2-D form of DETR and Mask2Former). x and y take one half of the channels each, y first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
-
-TIMES = ("none", "fixed", "arbitrary")
-"""How the time coordinate is made: not at all, from the place in the clip, or from the frame index in the video."""
 
 
 def sine(value: Tensor, channels: int) -> Tensor:
@@ -60,22 +56,3 @@ def point_embedding(points: Tensor, dim: int) -> Tensor:
     """2-D embedding of points ... x 2, (x, y) in 0..1 of the padded input: ... x dim."""
     x, y = (points * (2 * math.pi)).unbind(-1)
     return torch.cat([sine(y, dim // 2), sine(x, dim // 2)], dim=-1)
-
-
-def time_embedding(frame_indices: Sequence[int], dim: int, kind: str, device: torch.device) -> Tensor:
-    """What time adds to the embeddings of the T frames of a clip: T x dim.
-
-    Args:
-        frame_indices: 0-based index of each frame in its video; read by "arbitrary" only.
-        kind: one of `TIMES`; "none" gives zeros.
-    """
-    length = len(frame_indices)
-    if kind == "none":
-        return torch.zeros(length, dim, device=device)
-    if kind == "fixed":
-        place = (torch.arange(length, dtype=torch.float32, device=device) + 1) / (length + 1e-6)
-    elif kind == "arbitrary":
-        place = torch.tensor(frame_indices, dtype=torch.float32, device=device) / 128
-    else:
-        raise ValueError(f"unknown time embedding {kind!r}: one of {', '.join(TIMES)}")
-    return sine(place * (2 * math.pi), dim)

@@ -31,10 +31,9 @@ from univs.models.features import (
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
 from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
-from univs.models.position import time_embedding
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
-from univs.models.visual_sampler import SampledMap, VisualSampler
+from univs.models.visual_sampler import SampledMap, VisualSampler, time_embedding
 from univs.models.word_head import WordHead
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ R tokens, P points, h w the 1/8 map, C channels.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,10 +19,12 @@ from torch import Tensor, nn
 from univs.errors import UserError
 from univs.models.draws import Draws
 from univs.models.features import PromptTokens
-from univs.models.position import band_embedding, bands, map_embedding, point_embedding
+from univs.models.position import band_embedding, bands, map_embedding, point_embedding, sine
 
 STRIDE = 8
 """Stride of the map that prompts are sampled from."""
+TIMES = ("none", "fixed", "arbitrary")
+"""How the time coordinate is made: not at all, from the place in the clip, or from the frame index in the video."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class SampledMap:
     features: Tensor
     """F C h w, with level embedding."""
     time: Tensor
-    """C: what time adds to every position embedding."""
+    """C: what time adds to every position embedding (`time_embedding`)."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,6 +72,27 @@ class SampledMap:
         sampled = F.grid_sample(self.features.to(grid.dtype), grid, padding_mode="zeros", align_corners=False)
         position = point_embedding(points, channels) + self.time
         return Samples(sampled.permute(0, 2, 3, 1).flatten(0, 1), position, bands(points, count))
+
+
+def time_embedding(frame_indices: Sequence[int], dim: int, kind: str, device: torch.device) -> Tensor:
+    """What time adds to the position embeddings of tokens from the T frames of a clip: T x dim.
+
+    Unlike x and y, which share the channels, time takes all of them.
+
+    Args:
+        frame_indices: 0-based index of each frame in its video; read by "arbitrary" only.
+        kind: one of `TIMES`; "none" gives zeros.
+    """
+    length = len(frame_indices)
+    if kind == "none":
+        return torch.zeros(length, dim, device=device)
+    if kind == "fixed":
+        place = (torch.arange(length, dtype=torch.float32, device=device) + 1) / (length + 1e-6)
+    elif kind == "arbitrary":
+        place = torch.tensor(frame_indices, dtype=torch.float32, device=device) / 128
+    else:
+        raise ValueError(f"unknown time embedding {kind!r}: one of {', '.join(TIMES)}")
+    return sine(place * (2 * math.pi), dim)
 
 
 class VisualSampler(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.masks.boxes import best_boxes
-from univs.models.efficientnet_lite import CLASSIFIED, SCALES, EfficientNetLite
+from univs.models.backbone import CLASSIFIED, SCALES, EfficientNetLite
 from univs.models.features import ImageFeatures
 
 STRIDE = 8

@@ -24,7 +24,7 @@ from univs.losses import (
     prompt_losses,
     soft_dice_loss,
 )
-from univs.masks.aggregation import soft_aggregate
+from univs.masks.frame_labels import soft_aggregate
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptTokens

@@ -12,9 +12,9 @@ from timm.data import ImageNetInfo
 from torch import Tensor
 
 from univs.errors import UserError
-from univs.models.backbone import lite0_imagenet
 from univs.models.text_encoder import TextEncoder
 from univs.models.word_head import WordHead
+from univs.training.imagenet_weights import lite0_imagenet
 
 RIDGE = 1.0
 """Of the mean squared length of the prototypes."""

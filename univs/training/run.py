@@ -21,12 +21,12 @@ from univs.devices import choose_device
 from univs.errors import UserError
 from univs.losses import CriterionWeights
 from univs.models import zoo
-from univs.models.backbone import load_lite0_imagenet
 from univs.models.embedding_cache import CachedTextEncoder
 from univs.models.encoders import load_text_encoder
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
+from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.schedule import Budget
 from univs.training.stages import check_run
 from univs.training.trainer import Trainer, TrainerOptions

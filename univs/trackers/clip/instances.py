@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.full_size import painted
+from univs.masks.frame_labels import painted
 from univs.masks.geometry import Geometry
 from univs.masks.strips import upsampled
 from univs.results import FrameResult

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.full_size import painted
+from univs.masks.frame_labels import painted
 from univs.masks.strips import upsampled
 from univs.models.features import DecodeRequest, GroundingBlend, SelfAttentionKind
 from univs.models.univs import UniVS

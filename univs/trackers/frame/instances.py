@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.full_size import mask_of
+from univs.masks.frame_labels import mask_of
 from univs.masks.suppression import mask_iou
 from univs.models.features import DecodeRequest, Prediction
 from univs.models.univs import UniVS

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.errors import UserError
-from univs.masks.full_size import mask_of, painted
+from univs.masks.frame_labels import mask_of, painted
 from univs.models.features import TextFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS

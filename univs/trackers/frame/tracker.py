@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.aggregation import soft_aggregate, to_logits
-from univs.masks.full_size import label_map, label_type
+from univs.masks.frame_labels import label_map, label_type, soft_aggregate, to_logits
 from univs.masks.geometry import STRIDE, Geometry
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures, SelfAttentionKind

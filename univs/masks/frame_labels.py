@@ -1,10 +1,11 @@
-"""Labels and masks of the frame's size from maps at a quarter of the input, made pixel by pixel at the seams alone.
+"""From the mask logits of each object to one label map of the frame: where the objects meet, and labels of full size.
 
-Between four cells a bilinear map is a mean of the four: where the same row is clearly ahead at all of them it is ahead
-at every pixel between them. Pixels of the other quads are computed as `F.interpolate` would; on a 4K frame that is a
-twentieth of them.
+Objects meet in soft aggregation, at a quarter of the input. Labels and masks of the frame's size are then made pixel by
+pixel at the seams alone. Between four cells a bilinear map is a mean of the four: where the same row is clearly ahead
+at all of them it is ahead at every pixel between them. Pixels of the other quads are computed as `F.interpolate` would;
+on a 4K frame that is a twentieth of them.
 
-Shapes: P maps, h w cells of the input, H W pixels of the frame, Q quads at the seams.
+Shapes: N objects, P maps, h w cells of the input, H W pixels of the frame, Q quads at the seams.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
@@ -25,6 +27,29 @@ CLEAR = 1e-4
 """Lead, as a share of the larger value (and of 1), that no rounding takes away."""
 AT_ONCE = 1 << 21
 """Values that are held at a time."""
+EPSILON = 1e-7
+"""Given masks are probabilities this far from 0 and 1, as in STM."""
+
+
+def soft_aggregate(logits: Tensor) -> Tensor:
+    """Odds of background and objects against each other (STM, section 3.3).
+
+    The background's probability is that of no object being there, prod(1 - p_n); the odds p / (1 - p) of all
+    N + 1 are what competes.
+
+    Args:
+        logits: ... N h w, of each object on its own.
+    Returns:
+        ... N+1 h w log-odds, background first. Their soft-max over N + 1 is the joint probability.
+    """
+    absent = F.logsigmoid(-logits).sum(-3, keepdim=True)  # log prod(1 - p)
+    present = torch.log(-torch.expm1(absent.clamp_max(-1e-30)))  # log(1 - prod(1 - p)), finite for any logits
+    return torch.cat([absent - present, logits], dim=-3)
+
+
+def to_logits(masks: Tensor) -> Tensor:
+    """Shares 0..1 of given masks -> logits."""
+    return torch.logit(masks, eps=EPSILON)
 
 
 def label_map(
