@@ -1,8 +1,15 @@
-"""Which device the networks run on."""
+"""Which device the networks run on, and how many cores there are."""
 
 from __future__ import annotations
 
+import os
+
 from univs.errors import UserError
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(name: str) -> str:

@@ -34,7 +34,6 @@ from univs.vocabularies import vocabulary
 OBJECTS = 2
 """Objects, expressions, or the most entities that are found on a frame."""
 SIZE = (480, 864)
-FLAT_SIZE = (128, 224)
 FLAT_AT = (20, 100, 500)
 PASSES = 7
 """Forward passes of the plain ResNet-50; their median counts."""

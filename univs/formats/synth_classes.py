@@ -15,10 +15,10 @@ def class_ids(first: int = 1) -> dict[str, int]:
     return {name: number for number, name in enumerate(vocabulary("synth").names, first)}
 
 
-def thing_ids(first: int = 1) -> dict[str, int]:
-    """Name -> id, from `first` on, of the things alone."""
+def thing_ids() -> dict[str, int]:
+    """Name -> id, from 1 on, of the things alone."""
     words = vocabulary("synth")
-    return {words.names[place]: first + place for place in sorted(words.things or ())}
+    return {words.names[place]: 1 + place for place in sorted(words.things or ())}
 
 
 def class_of(sample: VideoSample, number: int, first: int = 1) -> int:

@@ -12,7 +12,6 @@ from univs.evaluation.metrics.segments import (
     IGNORE,
     FollowedObjects,
     Overlaps,
-    class_iou,
     matched_tracks,
     panoptic_quality,
 )
@@ -84,7 +83,7 @@ def test_tracks_are_matched_for_the_largest_sum(video):
 
 def test_class_iou_is_that_of_maps_of_names(video):
     answer, truth = video
-    tally = class_iou(fed(answer, truth), ANSWERED, NAMES)
+    tally = Overlaps.class_iou(fed(answer, truth), ANSWERED, NAMES)
     assert set(tally) == {*NAMES.values(), *ANSWERED.values()}
     for name in tally:
         shared = either = 0
@@ -99,7 +98,9 @@ def test_pixels_whose_truth_has_no_name_are_left_out(video):
     answer, truth = video
     few = {1: "cat", 4: "sky"}
     masked = np.where(np.isin(truth, list(few)), truth, IGNORE).astype(np.uint8)
-    assert class_iou(fed(answer, truth), ANSWERED, few) == class_iou(fed(answer, masked), ANSWERED, few)
+    assert Overlaps.class_iou(fed(answer, truth), ANSWERED, few) == Overlaps.class_iou(
+        fed(answer, masked), ANSWERED, few
+    )
 
 
 def test_panoptic_quality_is_that_of_its_definition(video):
@@ -119,7 +120,7 @@ def test_the_truth_itself_scores_full_and_nothing_scores_nothing(video):
     _, truth = video
     itself = fed(np.where(truth == IGNORE, 1, truth), truth)
     nothing = fed(np.zeros_like(truth), truth)
-    for measure in (class_iou, matched_tracks, panoptic_quality):
+    for measure in (Overlaps.class_iou, matched_tracks, panoptic_quality):
         assert mean(measure(itself, NAMES, NAMES)) == 1.0
         assert mean(measure(nothing, {}, NAMES)) == 0.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -14,11 +13,6 @@ from univs.evaluation.metrics.scores import Progress, quiet
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-def default_workers() -> int:
-    """As many processes as there are cores for this one."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def score_videos(

@@ -108,12 +108,12 @@ class LabelFolders:
         return self.truth / f"{frame}.png", self.prediction / f"{frame}.png"
 
 
-def frame_names(folder: Path, suffix: str = ".png") -> list[str]:
-    """Names of the frames of a folder, without suffix, in order; hidden files are none. UserError if there is none."""
-    files = need_folder(folder, f"{suffix} frames").iterdir()
-    names = sorted(path.stem for path in files if path.suffix == suffix and not is_stray(path.name))
+def frame_names(folder: Path) -> list[str]:
+    """Names of the PNG of a folder, without suffix, in order; hidden files are none. UserError if there is none."""
+    files = need_folder(folder, ".png frames").iterdir()
+    names = sorted(path.stem for path in files if path.suffix == ".png" and not is_stray(path.name))
     if not names:
-        raise UserError(f"{folder} holds no {suffix} frames")
+        raise UserError(f"{folder} holds no .png frames")
     return names
 
 
@@ -125,13 +125,13 @@ def video_names(folder: Path, holds: str) -> list[str]:
     return names
 
 
-def need_frames(folder: Path, names: Iterable[str], truth: Path, suffix: str = ".png") -> None:
+def need_frames(folder: Path, names: Iterable[str], truth: Path) -> None:
     """UserError if a folder of predictions lacks a frame that the folder `truth` has."""
     present: Collection[str] = {path.name for path in need_folder(folder, f"predictions for {truth}").iterdir()}
-    missing = [name for name in names if f"{name}{suffix}" not in present]
+    missing = [name for name in names if f"{name}.png" not in present]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"{folder / (missing[0] + suffix)}{more} missing; expected the frames of {truth}")
+        raise UserError(f"{folder / (missing[0] + '.png')}{more} missing; expected the frames of {truth}")
 
 
 def _of_size(labels: Any, path: Path, size: tuple[int, int] | None) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from univs.devices import cores
 from univs.evaluation.metrics.scores import Metric, Scores
 from univs.terminal import plain_console, plain_table, progress_bar
 
@@ -19,8 +20,6 @@ def score_with_progress(
     name: str, metric: Metric, gt: Path, pred: Path, workers: int | None, options: Mapping[str, str]
 ) -> Scores:
     """The scores of a metric, with a progress bar on stderr where that is a terminal."""
-    from univs.evaluation.metrics.by_video import default_workers
-
     score = metric.load()
     # Drawn as videos are done, without a thread of its own: a process with one thread may be forked.
     with progress_bar(plain_console(stderr=True), auto_refresh=False) as bar:
@@ -29,7 +28,7 @@ def score_with_progress(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, refresh=True)
 
-        return score(gt, pred, workers=workers or default_workers(), progress=progress, **options)
+        return score(gt, pred, workers=workers or cores(), progress=progress, **options)
 
 
 def print_table(title: str, scores: Scores) -> None:

@@ -1,6 +1,6 @@
 """Mask IoU of each task's answers, frame by frame: objects, tracks of a class, semantic maps, panoptic tubes.
 
-These stand in until the benchmarks' own measures are there. They are fed the frames of one video in order, keep numbers
+With these the built-in world is scored. They are fed the frames of one video in order, keep numbers
 of pixels and never masks, and give a `Tally`; a full score is 1 for every key. Truth maps are H x W with ids of
 segments, 0 where nothing is labelled (which counts as background) and 255 where nothing is known (which is left out).
 """
@@ -97,10 +97,11 @@ class Overlaps:
         union = rows[:, :IGNORE].sum(1)[:, None] + self._true[columns] - shared
         return shared / np.maximum(union, 1)
 
-    def pixels_of(self, names: Mapping[int, str], true_names: Mapping[int, str]) -> Tally:
+    def class_iou(self, names: Mapping[int, str], true_names: Mapping[int, str]) -> Tally:
         """Class -> pixels shared by, and pixels covered by either of, the answered and the true segments of its name.
 
-        Pixels whose true segment has no name are left out, as those of which nothing is known.
+        Summed over videos and averaged, this is the mIoU of semantic maps. Pixels whose true segment has no name are
+        left out, as those of which nothing is known.
         """
         known = [number for number in self.true if number in true_names]
         shared: dict[str, int] = {}
@@ -118,11 +119,6 @@ class Overlaps:
             name: answered.get(name, 0) + right.get(name, 0) - shared.get(name, 0) for name in {*answered, *right}
         }
         return {name: (shared.get(name, 0), union) for name, union in sorted(unions.items()) if name and union}
-
-
-def class_iou(overlaps: Overlaps, names: Mapping[int, str], true_names: Mapping[int, str]) -> Tally:
-    """Semantic maps: class -> shared pixels, pixels of either; summed over videos and averaged, this is the mIoU."""
-    return overlaps.pixels_of(names, true_names)
 
 
 def matched_tracks(overlaps: Overlaps, names: Mapping[int, str], true_names: Mapping[int, str]) -> Tally:

@@ -10,8 +10,9 @@ import numpy as np
 from univs.data.synth.dice import Dice
 from univs.data.synth.vocabulary import vocabulary
 from univs.errors import UserError
-from univs.evaluation.metrics.segments import FollowedObjects, Overlaps, class_iou, matched_tracks, panoptic_quality
+from univs.evaluation.metrics.segments import FollowedObjects, Overlaps, matched_tracks, panoptic_quality
 from univs.evaluation.metrics.tallies import Tally
+from univs.evaluation.run.figure_writer import Scorer
 from univs.formats.sample import VideoSample
 from univs.prompts import Categories, Mask, Prompt, Text
 from univs.results import FrameResult
@@ -21,16 +22,11 @@ LEAST = 0.001  # share of a frame that a segment must cover to be shown by its m
 _EXPRESSION_STREAM = 7_003
 
 
-class Exam(Protocol):
-    """The questions of one clip, and what the answers were worth."""
+class Exam(Scorer, Protocol):
+    """The questions of one clip, and what the answers were worth: figures per object or expression (whose keys name the
+    clip), or per class."""
 
     prompts: Mapping[int, Sequence[Asked]]  # frame index -> what is said there
-
-    def take(self, result: FrameResult) -> None:
-        """Scores the next answer; answers come in the order of the frames."""
-
-    def figures(self) -> Tally:
-        """Figures of the clip: per object or expression (whose keys name the clip), or per class."""
 
 
 class ObjectExam:
@@ -118,7 +114,7 @@ def _vis(sample: VideoSample) -> Exam:
 
 def _vss(sample: VideoSample) -> Exam:
     names = {**sample.categories, **sample.stuff}
-    return ClassExam(_panoptic(sample), names, _everything(), class_iou)
+    return ClassExam(_panoptic(sample), names, _everything(), Overlaps.class_iou)
 
 
 def _vps(sample: VideoSample) -> Exam:

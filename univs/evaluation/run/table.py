@@ -27,16 +27,14 @@ J_AND_F = (Figure("J&F", "J&F-Mean"), Figure("J", "J-Mean"), Figure("F", "F-Mean
 TUBES = tuple(Figure(name, name, unknown=-1.0) for name in ("AP", "AP50", "AP75", "AR1", "AR10"))
 YOUTUBE_VOS = (
     Figure("G", "G"),
-    Figure("J seen", "J_seen"),
-    Figure("J unseen", "J_unseen"),
-    Figure("F seen", "F_seen"),
-    Figure("F unseen", "F_unseen"),
+    *(Figure(f"{measure} {known}", f"{measure}_{known}") for measure in "JF" for known in ("seen", "unseen")),
 )
-
 VIPOSEG_GROUPS = tuple(
     Figure(f"{kind} {known}", f"{kind}_{known}_iou") for kind in ("thing", "stuff") for known in ("seen", "unseen")
 )
 
+DAVIS_METRIC = OfficialMetric("davis2017_semisupervised", davis.truth)
+YOUTUBE_VOS_METRIC = OfficialMetric("youtube_vos", youtube_vos.truth)
 VIS_SERVER = Server(("valid", "test"))
 VOS_SERVER = Server(("valid", "test"), masks_of_objects, "Annotations/")
 
@@ -68,36 +66,15 @@ BENCHMARKS |= {
             Figure("STQ", "STQ"),
         ),
     ),
-    "davis17": Benchmark(
-        "davis17",
-        "vos",
-        ask_shown,
-        MaskFolders,
-        OfficialMetric("davis2017_semisupervised", davis.truth),
-        J_AND_F,
-        server=Server(("test-dev", "test-challenge"), masks_of_objects),
-    ),
-    "mose": Benchmark(
-        "mose",
-        "vos",
-        ask_shown,
-        MaskFolders,
-        OfficialMetric("davis2017_semisupervised", davis.truth),
-        J_AND_F,
-        server=Server(("valid",), masks_of_objects),
-    ),
 }
 BENCHMARKS |= {
-    name: Benchmark(
-        name,
-        "vos",
-        ask_shown,
-        MaskFolders,
-        OfficialMetric("youtube_vos", youtube_vos.truth),
-        YOUTUBE_VOS,
-        VOS_SERVER,
+    name: Benchmark(name, "vos", ask_shown, MaskFolders, metric, figures, server)
+    for name, metric, figures, server in (
+        ("davis17", DAVIS_METRIC, J_AND_F, Server(("test-dev", "test-challenge"), masks_of_objects)),
+        ("mose", DAVIS_METRIC, J_AND_F, Server(("valid",), masks_of_objects)),
+        ("ytvos18", YOUTUBE_VOS_METRIC, YOUTUBE_VOS, VOS_SERVER),
+        ("ytvos19", YOUTUBE_VOS_METRIC, YOUTUBE_VOS, VOS_SERVER),
     )
-    for name in ("ytvos18", "ytvos19")
 }
 BENCHMARKS |= {
     "burst": Benchmark(
