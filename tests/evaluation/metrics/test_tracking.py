@@ -16,7 +16,7 @@ from univs.errors import UserError
 from univs.evaluation.metrics.burst import score as score_burst
 from univs.evaluation.metrics.burst import scored
 from univs.evaluation.metrics.clear_mot import ClearTally, measure_clear, measure_identity
-from univs.evaluation.metrics.hota import ALPHAS, HotaTally, TrackedFrame, Tracking, added, measure_hota, renumber
+from univs.evaluation.metrics.hota import ALPHAS, HotaTally, TrackedFrame, Tracking, measure_hota, renumber
 from univs.evaluation.metrics.kitti_mots import score as score_kitti
 
 SIZE = (10, 20)
@@ -86,7 +86,7 @@ def test_hota_of_a_track_that_is_cut_in_two() -> None:
     figures = measure_hota(case).figures()
     assert figures["HOTA"][0] == pytest.approx(math.sqrt(0.5))
     assert figures["HOTA"][-1] == 0 and figures["LocA"][-1] == 1
-    twice = added([measure_hota(case), measure_hota(case)])
+    twice = measure_hota(case) + measure_hota(case)
     assert twice.tp[0] == 20 and twice.figures()["HOTA"] == pytest.approx(figures["HOTA"])
     assert HotaTally.nothing().figures()["LocA"].tolist() == [1] * 19
 

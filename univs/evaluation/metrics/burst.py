@@ -26,7 +26,6 @@ from univs.evaluation.metrics.hota import (
     SHAPES,
     HotaTally,
     TrackedFrame,
-    added,
     averaged,
     measure_hota,
     renumber,
@@ -164,7 +163,7 @@ def tool_figures(tallies: Mapping[int, Sequence[ClassTally]], each_threshold: bo
     Args:
         each_threshold: whether those of a class are given at each threshold, beside their means.
     """
-    hota = {category: added(one.hota for one in found) for category, found in tallies.items()}
+    hota = {category: sum((one.hota for one in found), HotaTally.nothing()) for category, found in tallies.items()}
     shapes = {category: tally.figures() for category, tally in hota.items()}
     precision = {}
     for category, found in tallies.items():
@@ -175,7 +174,7 @@ def tool_figures(tallies: Mapping[int, Sequence[ClassTally]], each_threshold: bo
         tao_names().get(category, str(category)): (values, precision[category]) for category, values in shapes.items()
     }
     named["cls_comb_cls_av"] = (averaged(list(shapes.values())), mean_precision)
-    named["cls_comb_det_av"] = (added(hota.values()).figures(), mean_precision)
+    named["cls_comb_det_av"] = (sum(hota.values(), HotaTally.nothing()).figures(), mean_precision)
     per_class = {name: _class_figures(*row, each_threshold) for name, row in named.items()}
     overall = {}
     for key in ("HOTA", "DetA", "AssA", "AP"):

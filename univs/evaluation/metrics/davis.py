@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,18 +145,12 @@ def _dilate(pixels: int, stride: int, radius: float) -> int:
     return near
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """Mean over the frames, share of the frames above 0.5, and loss from the first to the last quarter of the video."""
 
     mean: float
     recall: float
     decay: float
-
-    @property
-    def parts(self) -> tuple[float, float, float]:
-        """Mean, recall, decay."""
-        return self.mean, self.recall, self.decay
 
 
 def summarize(per_frame: Sequence[float] | NDArray[np.float64]) -> Statistics:
@@ -188,11 +183,6 @@ class ObjectScore:
     def f(self) -> Statistics:
         """Contour accuracy over the evaluated frames."""
         return summarize([value for value in self.boundaries if value == value])
-
-    @property
-    def j_and_f(self) -> float:
-        """Mean of the two means."""
-        return (self.j.mean + self.f.mean) / 2
 
 
 class SemiSupervised:

@@ -74,8 +74,7 @@ def find_sequences(gt: Path, pred: Path) -> list[LabelFolders]:
 
 
 def _statistics(per_frame: NDArray[np.float64]) -> dict[str, Any]:
-    statistics = summarize(per_frame[1:-1])
-    return {**dict(zip(("mean", "recall", "decay"), statistics.parts, strict=True)), "per_frame": per_frame}
+    return {**summarize(per_frame[1:-1])._asdict(), "per_frame": per_frame}
 
 
 def _flat(values: dict[str, Any]) -> Sequence[tuple[str, float]]:

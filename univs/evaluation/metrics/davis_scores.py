@@ -144,7 +144,7 @@ def _scores(sequences: Sequence[LabelFolders], figures: Sequence[Figures]) -> Sc
             objects[f"{sequence.name}_{k + 1}"] = {
                 f"{name}-{part}": value
                 for name, row in zip(MEASURES, values[:, k], strict=True)
-                for part, value in zip(PARTS, summarize(row).parts, strict=True)
+                for part, value in zip(PARTS, summarize(row), strict=True)
             }
     overall = average(objects)
     return Scores({"global": overall, "per_object": objects, "per_frame": frames}, overall, objects)

@@ -7,7 +7,7 @@ sequence; g and p of them in a frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -103,14 +103,6 @@ class HotaTally:
         }
         hota = np.sqrt(parts["DetA"] * parts["AssA"])
         return {"HOTA": hota, **parts, "OWTA": np.sqrt(parts["DetRe"] * parts["AssA"])}
-
-
-def added(tallies: Iterable[HotaTally]) -> HotaTally:
-    """All tallies as one."""
-    total = HotaTally.nothing()
-    for tally in tallies:
-        total = total + tally
-    return total
 
 
 def averaged(classes: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

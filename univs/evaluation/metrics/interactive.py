@@ -27,6 +27,8 @@ from univs.fields import finite, whole
 MOST = 1000
 """Objects and scribbles of a sequence; DAVIS has ten and three."""
 METRICS = ("J", "F", "J_AND_F")
+LABELS = "DAVIS/Annotations/480p"
+"""Folder of the true label maps."""
 Sample = tuple[str, int]
 """Name of a sequence and number of its first scribble (from 1)."""
 
@@ -78,9 +80,15 @@ Figures = NDArray[np.float64]
 def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet) -> Scores:
     """AUC and J&F at the threshold of a session whose submissions `gt`/rounds.json lists in order."""
     need_folder(gt, "DAVIS/Annotations/480p, dataset.json and rounds.json")
-    samples, objects = read_dataset(gt)
+    samples, objects, frames = read_dataset(gt)
     rounds, settings = read_rounds(gt / "rounds.json", samples)
-    files = find_samples(gt, pred, samples, rounds)
+    need_folder(pred, "SEQUENCE_SCRIBBLE.npz")
+    files = []
+    for sample in samples:
+        if count := sum(submitted.sample == sample for submitted in rounds):
+            name, number = sample
+            path = need_file(pred / f"{name}_{number:03d}.npz", f"masks of {count} interactions")
+            files.append(SampleFiles(sample, gt / LABELS / name, path, frames[name], objects[name], count))
     work = [file.frames * file.objects * file.interactions for file in files]
     measured = score_videos(score_sample, files, workers, progress, work)
     figures = {file.sample: result for file, result in zip(files, measured, strict=True)}
@@ -209,24 +217,23 @@ def score_sample(files: SampleFiles) -> Figures:
     return figures
 
 
-def read_dataset(gt: Path) -> tuple[list[Sample], dict[str, int]]:
-    """The samples of dataset.json, and the number of objects of every sequence."""
+def read_dataset(gt: Path) -> tuple[list[Sample], dict[str, int], dict[str, int]]:
+    """The samples of dataset.json, and the numbers of objects and of frames of every sequence."""
     path = gt / "dataset.json"
     found = read_json(path, "sequences with num_frames, num_objects and num_scribbles")
     try:
         sequences = found["sequences"]
         objects = {name: _count(told["num_objects"]) for name, told in sequences.items()}
         samples = [(name, n + 1) for name, told in sequences.items() for n in range(_count(told["num_scribbles"]))]
+        frames = {name: len(frame_names(gt / LABELS / name)) for name in sequences}
         for name, told in sequences.items():
-            folder = gt / "DAVIS" / "Annotations" / "480p" / name
-            count = len(frame_names(folder))
-            if count != told["num_frames"]:
-                raise UserError(f"{folder} holds {count} frames; {path} says {told['num_frames']}")
+            if frames[name] != told["num_frames"]:
+                raise UserError(f"{gt / LABELS / name} holds {frames[name]} frames; {path} says {told['num_frames']}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe the sequences: it lacks {error}") from error
     if not samples:
         raise UserError(f"{path} names no sequence with a scribble")
-    return samples, objects
+    return samples, objects, frames
 
 
 def _count(value: Any) -> int:
@@ -269,23 +276,6 @@ def read_rounds(path: Path, samples: Sequence[Sample]) -> tuple[list[Round], dic
     if not rounds:
         raise UserError(f"{path} lists no submission")
     return rounds, settings
-
-
-def find_samples(gt: Path, pred: Path, samples: Sequence[Sample], rounds: Sequence[Round]) -> list[SampleFiles]:
-    """The samples that had an interaction. Raises UserError for a missing file."""
-    need_folder(pred, "SEQUENCE_SCRIBBLE.npz")
-    told = read_json(gt / "dataset.json", "sequences")["sequences"]
-    files = []
-    for sample in samples:
-        count = sum(submitted.sample == sample for submitted in rounds)
-        if count:
-            name, number = sample
-            truth = gt / "DAVIS" / "Annotations" / "480p" / name
-            path = need_file(pred / f"{name}_{number:03d}.npz", f"masks of {count} interactions")
-            files.append(
-                SampleFiles(sample, truth, path, int(told[name]["num_frames"]), int(told[name]["num_objects"]), count)
-            )
-    return files
 
 
 def _load_masks(files: SampleFiles) -> NDArray[np.integer[Any]]:

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from univs.errors import UserError
 from univs.evaluation.metrics.by_video import score_videos
 from univs.evaluation.metrics.clear_mot import ClearTally, IdentityTally, measure_clear, measure_identity
-from univs.evaluation.metrics.hota import EPSILON, HotaTally, TrackedFrame, added, measure_hota, renumber
+from univs.evaluation.metrics.hota import EPSILON, HotaTally, TrackedFrame, measure_hota, renumber
 from univs.evaluation.metrics.score_files import need_file, need_folder, read_lines
 from univs.evaluation.metrics.scores import Progress, Scores, quiet
 from univs.formats.kitti_mots import LINE, read_instance_lines
@@ -125,7 +125,7 @@ def combine(tallies: Sequence[ClassTally]) -> ClassTally:
     """One class over all sequences: counts are added up, not scores averaged."""
     counts = {key: sum(one.counts[key] for one in tallies) for key in tallies[0].counts}
     return ClassTally(
-        added(one.hota for one in tallies),
+        sum((one.hota for one in tallies), HotaTally.nothing()),
         sum((one.clear for one in tallies), ClearTally()),
         sum((one.identity for one in tallies), IdentityTally()),
         counts,

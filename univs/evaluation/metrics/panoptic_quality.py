@@ -26,9 +26,8 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
     """PQ over all images. Raises UserError for whatever is wrong with the files."""
     images, categories, names = find_images(gt, pred)
     chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-    tally = PanopticTally.nothing(len(categories.places))
-    for part in score_videos(partial(measure_images, categories=categories), chunks, workers, progress):
-        tally = tally + part
+    parts = score_videos(partial(measure_images, categories=categories), chunks, workers, progress)
+    tally = sum(parts, PanopticTally.nothing(len(categories.places)))
     figures: dict[str, Any] = dict(tally.groups(categories.is_thing))
     pq, sq, rq = tally.quality
     figures["per_class"] = {number: {"pq": pq[k], "sq": sq[k], "rq": rq[k]} for number, k in categories.places.items()}
@@ -47,10 +46,8 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
 
 def measure_images(images: list[Frame], categories: Categories) -> PanopticTally:
     """The tally of some images. Raises UserError for broken maps and for predicted ids that only one file has."""
-    tally = PanopticTally.nothing(len(categories.places))
-    for image in images:
-        tally = tally + Tubes([read_frame(image)], categories.places).tally(1)
-    return tally
+    tallies = (Tubes([read_frame(image)], categories.places).tally(1) for image in images)
+    return sum(tallies, PanopticTally.nothing(len(categories.places)))
 
 
 def find_images(gt: Path, pred: Path) -> tuple[list[Frame], Categories, dict[int, str]]:

@@ -36,9 +36,8 @@ def score(gt: Path, pred: Path, *, workers: int = 1, progress: Progress = quiet)
         videos, categories = spool_videos(gt, pred, Path(folder))
         weights = [video.truth.size + video.prediction.size for video in videos]
         measured = score_videos(partial(measure_video, categories=categories), videos, workers, progress, weights)
-    tallies = {window: PanopticTally.nothing(len(categories.places)) for window in WINDOWS}
-    for found, _ in measured:
-        tallies = {window: tallies[window] + found[window] for window in WINDOWS}
+    nothing = PanopticTally.nothing(len(categories.places))
+    tallies = {window: sum((found[window] for found, _ in measured), nothing) for window in WINDOWS}
     by_window = {window: window_figures(tallies[window], categories) for window in WINDOWS}
     paper, final = (_mean_over(by_window, windows) for windows in (PAPER_WINDOWS, WINDOWS))
     stq = stq_figures(range(len(videos)), [sequence for _, sequence in measured])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from univs.evaluation.metrics.scores import Scores
 from univs.evaluation.run.questions import Ask, Question
@@ -65,13 +65,11 @@ class Measure:
         return ""
 
 
-class OpenSessions(Protocol):
-    """What makes the sessions that answer: each video gets one of its own."""
+OpenSessions = Callable[["UniVS", str, int | None, Mapping[str, Any]], NewSession]
+"""(model, task, size, options) -> what makes the sessions that answer: each video gets one of its own.
 
-    def __call__(self, model: UniVS, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
-        """size: short side (pixels) at which the model sees a frame, None for the frame's own. UserError for options
-        that are none."""
-        ...
+size: short side (pixels) at which the model sees a frame, None for its own. UserError for options that are none.
+"""
 
 
 def streaming_sessions(model: UniVS, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:

@@ -49,7 +49,7 @@ class FirstMaskScorer:
 
 def summarize(scores: Sequence[ObjectScore]) -> dict[str, float]:
     """Means over objects (percent), as the official tools form them; NaN throughout if there is no object at all."""
-    parts = np.array([(*score.j.parts, *score.f.parts) for score in scores]).reshape(-1, len(MEANS))
+    parts = np.array([(*score.j, *score.f) for score in scores]).reshape(-1, len(MEANS))
     means = {name: 100 * known_mean(column) for name, column in zip(MEANS, parts.T, strict=True)}
     return {"j_and_f": (means["j"] + means["f"]) / 2, **means}
 
