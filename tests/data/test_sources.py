@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from univs.data import build_clips
-from univs.data.sources import AnnotatedVideo, SetPhotos, open_images, open_masks, open_set
+from univs.data.sources import SetPhotos, open_images, open_masks, open_set
 from univs.data.synth import SynthVS
 from univs.errors import UserError
-from univs.formats import find_set, read_set
+from univs.formats import Recording, find_set, read_set
 from univs.formats.davis import read_folder
 
 
@@ -27,16 +27,16 @@ def export(name: str, root: Path) -> Path:
 def test_videos_are_read_at_their_annotated_frames(tmp_path: Path) -> None:
     root = export("ytvos19", tmp_path)
     videos = open_set("ytvos19", root)
-    assert isinstance(videos, list) and all(isinstance(video, AnnotatedVideo) for video in videos)
+    assert isinstance(videos, list) and all(isinstance(video, Recording) for video in videos)
     recordings = read_set("ytvos19", root, "train").recordings
-    assert [len(video) for video in videos] == [len(recording.annotated) for recording in recordings]
+    assert [len(video.annotated) for video in videos] == [len(recording.annotated) for recording in recordings]
     sample = recordings[1].sample()
-    for index in range(len(videos[1])):
+    for index in range(len(videos[1].annotated)):
         frame, labels = videos[1].read(index)
         np.testing.assert_array_equal(frame, sample.frames[index])
         np.testing.assert_array_equal(labels, sample.labels[index])
     left = open_set("ytvos19", root, exclude=[recordings[0].name])
-    assert isinstance(left, list) and [video.recording.name for video in left] == [recordings[1].name]
+    assert isinstance(left, list) and [video.name for video in left] == [recordings[1].name]
     with pytest.raises(UserError, match="no labelled video left"):
         open_set("ytvos19", root, exclude=[recording.name for recording in recordings])
 

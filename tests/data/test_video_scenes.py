@@ -21,10 +21,7 @@ class Coordinates:
     complete = True
 
     def __init__(self, length: int = 9, height: int = 90, width: int = 120) -> None:
-        self.length, self.height, self.width = length, height, width
-
-    def __len__(self) -> int:
-        return self.length
+        self.annotated, self.height, self.width = range(length), height, width
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         xs, ys = np.meshgrid(np.arange(self.width), np.arange(self.height))
@@ -56,7 +53,7 @@ def test_a_sample_is_a_video() -> None:
     frames, labels = np.zeros((2, 4, 5, 3), np.uint8), np.zeros((2, 4, 5), np.uint8)
     frames[1], labels[1] = 7, 2
     video = SampleVideo(VideoSample(frames, labels, complete=True))
-    assert len(video) == 2 and video.complete and video.read(1)[0].max() == 7 and video.read(1)[1].min() == 2
+    assert len(video.annotated) == 2 and video.complete and video.read(1)[0].max() == 7 and video.read(1)[1].min() == 2
 
 
 def test_crops_are_the_same_on_all_frames_and_hold_the_object() -> None:

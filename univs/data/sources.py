@@ -6,27 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from univs.data.photo import Photo, shrink
 from univs.errors import UserError
 from univs.formats import Recording, RecordingSet, davis, image_folder, photo_masks, read_set
 from univs.formats.files import read_names
 from univs.settings import Count
-
-
-class AnnotatedVideo:
-    """The annotated frames of a recording, by their place among them (a `LabelledVideo`)."""
-
-    def __init__(self, recording: Recording) -> None:
-        self.recording, self.complete = recording, recording.complete
-
-    def __len__(self) -> int:
-        return len(self.recording.annotated)
-
-    def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frame H W 3 uint8 and labels H W uint8."""
-        return self.recording.read(index)
 
 
 class SetPhotos:
@@ -57,10 +41,10 @@ def open_videos(
     exclude: str | Path | list[str] | None = None,
     image_set: str | Path | None = None,
     complete: bool = False,
-) -> list[AnnotatedVideo]:
+) -> list[Recording]:
     """The sequences of a folder laid out as DAVIS is (see `univs.formats.davis.read_folder`)."""
     data = davis.read_folder(Path(root), exclude=exclude, image_set=image_set, complete=complete)
-    return [AnnotatedVideo(recording) for recording in data.recordings]
+    return list(data.recordings)
 
 
 def open_masks(
@@ -94,7 +78,7 @@ def open_set(
     split: str = "train",
     exclude: str | Path | list[str] | None = None,
     longest: Count = 400,
-) -> list[AnnotatedVideo] | SetPhotos:
+) -> list[Recording] | SetPhotos:
     """The labelled videos of a public set, or its photos where its recordings are images.
 
     exclude: names of recordings to leave out, a list or a text file. longest: side of a photo, in pixels. Raises
@@ -106,7 +90,7 @@ def open_set(
     if len(recordings) and len(recordings[0].frames) == 1:
         nouns = partial(_categories, recordings) if data.classes else _unnamed
         return SetPhotos(data.name, recordings, nouns, longest)
-    videos = [AnnotatedVideo(recording) for recording in recordings if recording.annotated]
+    videos = [recording for recording in recordings if recording.annotated]
     if not videos:
         raise UserError(f"{name} in {root}: the split {split} has no labelled video left to train on")
     return videos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,15 +15,18 @@ from univs.formats.sample import VideoSample
 
 
 class LabelledVideo(Protocol):
-    """Frames with labels by index."""
+    """Frames with labels: a `Recording`, for one."""
 
     @property
     def complete(self) -> bool: ...
 
-    def __len__(self) -> int: ...
+    @property
+    def annotated(self) -> Sequence[int]:
+        """The frames that have labels."""
+        ...
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Frame H W 3 uint8 and labels H W uint8."""
+        """Frame H W 3 uint8 and labels H W uint8, by the place in `annotated`."""
         ...
 
 
@@ -31,10 +35,7 @@ class SampleVideo:
 
     def __init__(self, sample: VideoSample) -> None:
         self.sample = sample
-        self.complete = sample.complete
-
-    def __len__(self) -> int:
-        return len(self.sample.frames)
+        self.complete, self.annotated = sample.complete, range(len(sample.frames))
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return self.sample.frames[index], self.sample.labels[index]
@@ -53,7 +54,7 @@ def video_scene(
 
     With a `pool`, a third of the clips gets look-alikes: moving copies of the object itself, or cut-outs of photos.
     """
-    indices = pick_frames(rng, len(video), frames, gaps)
+    indices = pick_frames(rng, len(video.annotated), frames, gaps)
     pairs = [video.read(index) for index in indices]
     images, labels = crop_around_object(rng, pairs, size)
     if rng.random() < 0.5:
