@@ -8,23 +8,24 @@ from pathlib import Path
 import pytest
 
 from univs.formats import Recording
-from univs.formats.answer_writer import Parts, atomic_folders
+from univs.formats.answer_writer import JsonAnswers, atomic_folders
 
 
 def test_parts_are_read_one_by_one(tmp_path: Path) -> None:
     recordings = [Recording(f"video{number}", ()) for number in range(3)]
-    parts = Parts(tmp_path)
+    answers = JsonAnswers(tmp_path / "answers", "all.json", '{"all": ', "}")
     for number, recording in enumerate(recordings):
-        parts.write(recording, [{"n": number}, {"n": 10 + number}])
-    found = parts.read(recordings)
+        answers.keep(recording, [{"n": number}, {"n": 10 + number}])
+    found = answers.entries(recordings)
     assert next(found) == {"n": 0}
-    (tmp_path / "video2.jsonl").unlink()  # not looked at yet
+    (tmp_path / "parts" / "video2.jsonl").unlink()  # not looked at yet
     assert [entry["n"] for _, entry in zip(range(3), found, strict=False)] == [10, 1, 11]
     with pytest.raises(FileNotFoundError):
         next(found)
-    parts.write(recordings[2], [])
-    parts.assemble(recordings, tmp_path / "all.json", '{"all": ', "}")
-    assert json.loads((tmp_path / "all.json").read_text()) == {"all": [{"n": 0}, {"n": 10}, {"n": 1}, {"n": 11}]}
+    assert answers.has(recordings[0]) and not answers.has(recordings[2])
+    answers.keep(recordings[2], [])
+    answers.finish(recordings)
+    assert json.loads(answers.pred.read_text()) == {"all": [{"n": 0}, {"n": 10}, {"n": 1}, {"n": 11}]}
 
 
 def test_folders_appear_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -65,56 +65,46 @@ def atomic_folders(folders: Sequence[Path]) -> Iterator[list[Path]]:
         raise
 
 
-class Parts:
-    """One JSON file per video in a folder, put together without holding them all."""
+class JsonAnswers(AnswerWriter):
+    """Answers that all are in FOLDER/NAME in the end, a JSON with a list between two pieces of text.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Until then the entries of each video lie in a file of its own, so that they are never held all at once.
+    """
 
-    def has(self, recording: Recording) -> bool:
-        """Whether the part of a video is there."""
-        return self._path(recording).is_file()
+    def __init__(self, folder: Path, name: str, before: str = "", after: str = "") -> None:
+        self.pred = self._file = folder / name
+        self._around = before, after
+        self._parts = folder.with_name("parts")
 
-    def write(self, recording: Recording, entries: Iterable[Mapping[str, Any]]) -> None:
+    def keep(self, recording: Recording, entries: Iterable[Mapping[str, Any]]) -> None:
         """Writes the entries of a video, one a line, whole or not at all."""
-        path = self._path(recording)
+        path = self._part(recording)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
             for entry in entries:
                 file.write(json.dumps(entry) + "\n")
 
-    def read(self, recordings: Sequence[Recording]) -> Iterator[Mapping[str, Any]]:
+    def entries(self, recordings: Sequence[Recording]) -> Iterator[Mapping[str, Any]]:
         """The entries of all videos in their order, each read when asked for."""
         for recording in recordings:
-            with open(self._path(recording), encoding="utf-8") as file:
+            with open(self._part(recording), encoding="utf-8") as file:
                 for line in file:
                     yield json.loads(line)
 
-    def assemble(self, recordings: Sequence[Recording], path: Path, before: str = "", after: str = "") -> None:
-        """Writes a JSON array of all entries, between two pieces of text, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.write(before)
-            write_json_array(file, self.read(recordings))
-            file.write(after)
-
-    def _path(self, recording: Recording) -> Path:
-        return inside(self._folder, f"{recording.name}.jsonl")
-
-
-class JsonAnswers(AnswerWriter):
-    """Answers that all are in FOLDER/NAME in the end, a JSON with a list between two pieces of text."""
-
-    def __init__(self, folder: Path, name: str, before: str = "", after: str = "") -> None:
-        self.pred = self._file = folder / name
-        self._around = before, after
-        self._parts = Parts(folder.with_name("parts"))
-
     def has(self, recording: Recording) -> bool:
-        return self._parts.has(recording)
+        return self._part(recording).is_file()
 
     def finish(self, recordings: Sequence[Recording]) -> None:
-        self._parts.assemble(recordings, self._file, *self._around)
+        """Writes the file, whole or not at all."""
+        before, after = self._around
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self._file) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.write(before)
+            write_json_array(file, self.entries(recordings))
+            file.write(after)
+
+    def _part(self, recording: Recording) -> Path:
+        return inside(self._parts, f"{recording.name}.jsonl")
 
 
 class VideoFolders(AnswerWriter):

@@ -227,7 +227,7 @@ class GivenTracks(JsonAnswers):
 
         yield take
         classes = {str(number): self._numbers[recording.categories[number]] for number in sorted(recording.shown)}
-        self._parts.write(recording, [{**sequence, "track_category_ids": classes, "segmentations": found}])
+        self.keep(recording, [{**sequence, "track_category_ids": classes, "segmentations": found}])
 
 
 def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> Path | None:

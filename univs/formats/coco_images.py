@@ -16,12 +16,11 @@ import numpy as np
 
 from univs.fields import by_id, flag, whole
 from univs.formats.files import expecting, read_json
-from univs.formats.painting import box_of, compact, number_objects, paint
+from univs.formats.painting import compact, number_objects, paint, written
 from univs.formats.panoptic_png import labels_of
 from univs.formats.recording import Expression, FrameLabels, Recording
 from univs.formats.sample import IGNORE, VideoSample
 from univs.formats.synth_classes import class_ids, class_of, thing_ids
-from univs.results import encode_rle
 
 FIELDS = "images: [id, height, width], annotations: [image_id, category_id, segmentation], categories: [id, name]"
 
@@ -235,19 +234,9 @@ class CocoContent:
         for number in np.unique(labels).tolist():
             if number in (0, IGNORE):
                 continue
-            mask = labels == number
             added[number] = self._annotation
-            self.annotations.append(
-                {
-                    "id": self._annotation,
-                    "image_id": self._image,
-                    "category_id": class_of(sample, number),
-                    "segmentation": encode_rle(mask),
-                    "area": int(mask.sum()),
-                    "bbox": box_of(mask),
-                    "iscrowd": 0,
-                }
-            )
+            ids = {"id": self._annotation, "image_id": self._image, "category_id": class_of(sample, number)}
+            self.annotations.append({**ids, **written(labels == number), "iscrowd": 0})
             self._annotation += 1
         self._image += 1
         return added

@@ -127,7 +127,7 @@ class PanopticImages(PanopticAnswers):
             entries.append(self.listed(recording, result.frame_index, recording.key, pixels, result.names))
 
         yield take
-        self._parts.write(recording, entries)
+        self.keep(recording, entries)
 
     def has(self, recording: Recording) -> bool:
         return super().has(recording) and (self._images / frame_file(recording, 0)).is_file()

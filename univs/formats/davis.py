@@ -11,12 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from univs.errors import UserError
 from univs.files import folders_in
 from univs.formats.files import (
+    first_file,
     inside,
     is_named,
     list_frames,
@@ -97,7 +99,7 @@ def read(root: Path, split: str, *, dialect: str) -> RecordingSet:
     labelled = split not in kind.unlabelled
     masks = resolution_folder(require_folder(home / kind.masks, what)) if labelled else None
     names = sequence_names(list_file(root, split, kind, what), what) if kind.lists else subfolders(images, what)
-    named = read_json(home / SEMANTICS, what) if kind.named and (home / SEMANTICS).is_file() else {}
+    named = read_semantics(home, what) if kind.named else {}
     items = tuple((name, tuple(sorted(category_names(named, name, home).items()))) for name in names)
     make = partial(_recording, images, masks, dialect, what)
     return RecordingSet(dialect, split, root, LazyRecordings(make, items))
@@ -161,11 +163,8 @@ def _own_recording(name: str, images: Path, masks: Path, complete: bool) -> Reco
 
 def list_file(root: Path, split: str, kind: Dialect, what: str) -> Path:
     """The first list there is of a split's sequences. Raises UserError if there is none."""
-    places = [root / place.format(split=split, Split=split.capitalize()) for place in kind.lists]
-    for path in places:
-        if path.is_file():
-            return path
-    raise UserError(f"{what}: no list of sequences; expected {' or '.join(map(str, places))}")
+    places = [place.format(split=split, Split=split.capitalize()) for place in kind.lists]
+    return first_file(root, places, f"{what}: list of sequences")
 
 
 def sequence_names(path: Path, what: str) -> tuple[str, ...]:
@@ -188,6 +187,11 @@ def _sequence(line: str) -> str:
     if parts[:1] == ["JPEGImages"]:
         parts = parts[2:] if len(parts) > 1 and RESOLUTION.fullmatch(parts[1]) else parts[1:]
     return "/".join(parts)
+
+
+def read_semantics(home: Path, what: str) -> Any:
+    """What `davis_semantics.json` holds; nothing where it is not there."""
+    return read_json(home / SEMANTICS, what) if (home / SEMANTICS).is_file() else {}
 
 
 def category_names(named: object, sequence: str, root: Path) -> dict[int, str]:
@@ -221,8 +225,7 @@ def write(samples: Iterable[VideoSample], root: Path, split: str, *, dialect: st
     if kind.lists:
         write_lines(root / kind.lists[0].format(split=split), _list_lines(written, dialect))
     if kind.named:
-        old = read_json(home / SEMANTICS, dialect) if (home / SEMANTICS).is_file() else {}
-        write_json(home / SEMANTICS, {**old, **named})
+        write_json(home / SEMANTICS, {**read_semantics(home, dialect), **named})
 
 
 def _write_labels(folder: Path, labels: np.ndarray, stems: Sequence[str], one_object: bool) -> None:

@@ -50,9 +50,7 @@ def recording_of(
 
 def subfolders(folder: Path, what: str) -> tuple[str, ...]:
     """Names of the folders in a folder, sorted. Raises UserError if it is missing or has none."""
-    if not folder.is_dir():
-        raise UserError(f"{what}: no folder {folder}")
-    names = tuple(folders_in(folder))
+    names = tuple(folders_in(require_folder(folder, what)))
     if not names:
         raise UserError(f"{what}: no videos (folders of frames) in {folder}")
     return names

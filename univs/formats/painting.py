@@ -11,6 +11,7 @@ import numpy as np
 from univs.formats.sample import IGNORE
 from univs.masks.overlaps import draw
 from univs.masks.rle import ReadMasks, read_masks
+from univs.results import encode_rle
 
 MOST_OBJECTS = 254
 """Ids that a label map has room for."""
@@ -79,6 +80,11 @@ def run_lengths(mask: np.ndarray) -> dict[str, list[int]]:
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
     return {"counts": [0, *runs] if flat[0] else runs, "size": [int(mask.shape[0]), int(mask.shape[1])]}
+
+
+def written(mask: np.ndarray) -> dict[str, Any]:
+    """What JSON says of a mask H W bool that is not empty: its RLE, its pixels and its box."""
+    return {"segmentation": encode_rle(mask), "area": int(mask.sum()), "bbox": box_of(mask)}
 
 
 def box_of(mask: np.ndarray) -> list[int]:

@@ -7,12 +7,11 @@ sentence from the first frame and one from the whole video: these are the four a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Expression, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.truth_files import truth_folders
+from univs.formats.youtube_vos import read_nouns
 from univs.masks.mask_files import write_objects
 from univs.results import FrameResult
 from univs.texts import decode_text
@@ -56,30 +56,22 @@ def read(root: Path, split: str) -> RecordingSet:
         home = root / "DAVIS" if (root / "DAVIS").is_dir() else root
         images = first_folder(home, ("JPEGImages/480p", "JPEGImages"), what)
         masks = first_folder(home, ("Annotations_unsupervised/480p", "Annotations/480p"), what)
-        names = davis.sequence_names(_list(home, split, what), what)
+        names = davis.sequence_names(davis.list_file(home, split, davis.DIALECTS["davis17"], what), what)
         items = _handed_out(root, home, names, path, what)
     return RecordingSet("ref_davis17", split, root, LazyRecordings(partial(_recording, images, masks, what), items))
 
 
-def _list(home: Path, split: str, what: str) -> Path:
-    return davis.list_file(home, split, davis.DIALECTS["davis17"], what)
-
-
 def _converted(path: Path, nouns: Path, what: str) -> tuple[Item, ...]:
     """The videos of meta_expressions.json: sentence i is of annotator i modulo 4."""
-    objects = read_json(nouns, what, ["videos"])["videos"] if nouns.is_file() else {}
+    videos = read_json(path, what, ["videos"])["videos"]
     with expecting(path, FIELDS):
+        objects = read_nouns(nouns, what, dict(videos))
         found: list[Item] = []
-        for name, told in read_json(path, what, ["videos"])["videos"].items():
+        for name, told in videos.items():
             said = sorted(told["expressions"].items(), key=lambda item: int(item[0]))
             sentences = [(place % 4, int(one["obj_id"]), str(one["exp"])) for place, (_, one) in enumerate(said)]
-            found.append((name, _expressions(sentences), _nouns(objects.get(name, {}), nouns)))
+            found.append((name, _expressions(sentences), objects[name]))
     return tuple(found)
-
-
-def _nouns(objects: Mapping[str, Any], path: Path) -> Nouns:
-    with expecting(path, '{"videos": {VIDEO: {"objects": {ID: {"category": NOUN}}}}}'):
-        return {int(number): str(thing["category"]) for number, thing in objects.get("objects", {}).items()}
 
 
 def _handed_out(root: Path, home: Path, names: Iterable[str], other: Path, what: str) -> tuple[Item, ...]:
@@ -92,8 +84,7 @@ def _handed_out(root: Path, home: Path, names: Iterable[str], other: Path, what:
     for annotator, file in enumerate(TEXTS):
         for sequence, number, text in read_sentences(folder / file, what):
             said.setdefault(sequence, []).append((annotator, number, text))
-    semantics = home / davis.SEMANTICS
-    named = read_json(semantics, what) if semantics.is_file() else {}
+    named = davis.read_semantics(home, what)
     for name in names:
         if name not in said:
             raise UserError(f"{what}: {folder} has no sentence for the sequence {name}")

@@ -30,12 +30,11 @@ from univs.formats.painting import MOST_OBJECTS, paint
 from univs.formats.recording import Expression, FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.truth_files import link
+from univs.formats.youtube_vos import EVERY, read_nouns
 from univs.masks.rle import own_size
 from univs.results import FrameResult, encode_rle
 from univs.video.pictures import write_picture
 
-EVERY = 5
-"""Distance of annotated frames."""
 PER_OBJECT = 2
 """Sentences that the writer takes of an object: the public set has about two."""
 FIELDS = '{"videos": {VIDEO: {"frames": [FRAME, …], "expressions": {KEY: {"exp": SENTENCE, "obj_id": ID}}}}}'
@@ -63,10 +62,9 @@ def read(root: Path, split: str) -> RecordingSet:
     masks = read_json(truth, what) if truth.is_file() else None
     if masks is None and split == "train":
         require_folder(root / split / "Annotations", what)
-    nouns = root / split / "meta.json"
-    objects = read_json(nouns, what, ["videos"])["videos"] if nouns.is_file() else {}
+    nouns = read_nouns(root / split / "meta.json", what, dict(named))
     with expecting(path, FIELDS):
-        items = tuple((name, told, _tubes(told, masks, truth), objects.get(name, {})) for name, told in named)
+        items = tuple((name, told, _tubes(told, masks, truth), nouns[name]) for name, told in named)
     recordings = LazyRecordings(partial(_recording, root, split, what), items)
     return RecordingSet("ref_ytvos", split, root, recordings, file=path if masks is not None else None)
 
@@ -101,9 +99,9 @@ def object_of(said: Mapping[str, Any]) -> int | None:
 
 
 def _recording(
-    root: Path, split: str, what: str, item: tuple[str, Mapping[str, Any], Tubes, Mapping[str, Any]]
+    root: Path, split: str, what: str, item: tuple[str, Mapping[str, Any], Tubes, Mapping[int, str]]
 ) -> Recording:
-    name, told, tubes, objects = item
+    name, told, tubes, nouns = item
     folder = inside(root / split / "JPEGImages", name)
     with expecting(_meta(root, split), FIELDS):
         frames = tuple(inside(folder, f"{stem}.jpg") for stem in told["frames"])
@@ -113,8 +111,6 @@ def _recording(
     for frame in frames:
         if not frame.is_file():
             raise UserError(f"{what}: no frame {frame}, which meta_expressions.json names")
-    with expecting(root / split / "meta.json", '{"videos": {VIDEO: {"objects": {ID: {"category": NOUN}}}}}'):
-        nouns = {int(number): str(thing["category"]) for number, thing in objects.get("objects", {}).items()}
     masks = root / split / "Annotations" / name
     if any(rle is not None for tube in tubes.values() for rle in tube):
         labels = partial(_draw, tubes, f"{_meta(root, split).with_name(MASKS)}, {name}")

@@ -9,15 +9,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import overload
 
 from univs.errors import UserError
 from univs.formats.files import expecting, read_json, write_json
 from univs.formats.lazy import LazyRecordings
-from univs.formats.painting import box_of, number_objects, paint
+from univs.formats.painting import number_objects, paint, written
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import VideoSample
-from univs.results import encode_rle
 from univs.video.pictures import write_picture
 
 PHOTO = re.compile(r"sa_(\d+)\.jpg")
@@ -77,21 +76,15 @@ def make_recording(photo: tuple[str, int], *, root: Path) -> Recording:
     return Recording(f"sa_{number}", (path,), (0,), partial(label_photo, path=masks), label_files=(masks,), key=number)
 
 
-class Mask(NamedTuple):
-    """What is read of an annotation."""
-
-    area: float
-    segmentation: object
-
-
 def label_photo(index: int, *, path: Path) -> FrameLabels:
     """The masks of a photo, numbered from 1 in the order of the file; the 254 largest, the others are 255."""
     content = read_json(path, "SA-1B", ("image", "annotations"))
     with expecting(path, FIELDS):
         size = (int(content["image"]["height"]), int(content["image"]["width"]))
-        masks = [Mask(float(row.get("area", 0)), row["segmentation"]) for row in content["annotations"]]
-    ids = number_objects([mask.area for mask in masks], [False] * len(masks))
-    return FrameLabels(paint([mask.segmentation for mask in masks], ids, size, lambda k: f"{path}, annotation {k}"))
+        sizes = [float(row.get("area", 0)) for row in content["annotations"]]
+        masks = [row["segmentation"] for row in content["annotations"]]
+    ids = number_objects(sizes, [False] * len(masks))
+    return FrameLabels(paint(masks, ids, size, lambda k: f"{path}, annotation {k}"))
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
@@ -106,13 +99,10 @@ def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
             for mask in masks:
                 annotation += 1
                 y, x = (int(places[0]) for places in mask.nonzero())
-                box = box_of(mask)
                 rows.append(
                     {
                         "id": annotation,
-                        "segmentation": encode_rle(mask),
-                        "area": int(mask.sum()),
-                        "bbox": box,
+                        **written(mask),
                         "crop_box": [0, 0, labels.shape[1], labels.shape[0]],
                         "point_coords": [[x, y]],
                         "predicted_iou": 1.0,

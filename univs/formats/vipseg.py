@@ -176,7 +176,7 @@ class PanopticVideos(PanopticAnswers):
             self.listed(recording, index, recording.frames[index].stem, pixels, names) for index, pixels in frames
         ]
         video = recording.name if recording.key is None else recording.key
-        self._parts.write(recording, [{"video_id": video, "annotations": annotations}])
+        self.keep(recording, [{"video_id": video, "annotations": annotations}])
 
     def has(self, recording: Recording) -> bool:
         return super().has(recording) and (self.pred / "pan_pred" / recording.name).is_dir()

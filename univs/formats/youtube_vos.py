@@ -76,6 +76,17 @@ def _recording(root: Path, split: str, what: str, video: tuple[str, Mapping[str,
     return recording_of(name, frames, files, read_ids, categories=nouns, shown=shown, wanted=wanted)
 
 
+def read_nouns(path: Path, what: str, videos: Iterable[str]) -> dict[str, dict[int, str]]:
+    """Video -> object -> noun by a meta.json, as far as it has these videos; nothing where there is no such file."""
+    told = read_json(path, what, ["videos"])["videos"] if path.is_file() else {}
+    with expecting(path, '{"videos": {VIDEO: {"objects": {ID: {"category": NOUN}}}}}'):
+        objects = {name: told.get(name, {}).get("objects", {}) for name in videos}
+        return {
+            name: {int(number): str(thing["category"]) for number, thing in own.items()}
+            for name, own in objects.items()
+        }
+
+
 def write(samples: Iterable[VideoSample], root: Path, split: str, *, name: str) -> None:
     """Writes clips as a split of the set `name`: each frame of a clip is one of the annotated frames 0, 5, 10, ...
 

@@ -193,7 +193,7 @@ class Tracks(JsonAnswers):
     def writing(self, recording: Recording) -> Iterator[Take]:
         with TrackSpool() as spool:
             yield spool.append
-            self._parts.write(recording, self._entries(recording, spool))
+            self.keep(recording, self._entries(recording, spool))
 
     def _entries(self, recording: Recording, spool: TrackSpool) -> Iterator[dict[str, Any]]:
         for track in spool.tracks():
