@@ -142,8 +142,8 @@ class ClipMemory:
             begin = (kept - slots.start) * self.width
             self._write(recent, slice(None), old, slice(begin, begin + old.valid.shape[1]))
         self._recent, self._slots = recent, slots
-        for frames in self._pinned:
-            frames.intersection_update(slots)
+        for frames, first in zip(self._pinned, self._first_frames, strict=True):
+            frames.intersection_update({*slots, first})
 
     def _carry_on(self, start: int) -> None:
         """Let the slots from frame `start` on begin as copies of the one before."""
