@@ -30,7 +30,9 @@ def answer(dense: DenseMemory, now: ImageFeatures, then: ImageFeatures, masks: t
     key, past = dense.memory_key(now), dense.memory_key(then)
     value = dense.memory_value(then, masks)
     window = dense.local_window(key, past)
-    return dense.residual(now, dense.readout(key, dense.read(key, past.memory, value.glob), window, value.local))
+    return dense.residual(
+        now, dense.readout(key, dense.read(key, past.memory, value.global_value), window, value.local_value)
+    )
 
 
 def masks_of(objects: int) -> torch.Tensor:
@@ -60,8 +62,8 @@ def test_other_objects_matter_only_through_their_sum() -> None:
     dense, masks = small(), masks_of(3)
     merged = torch.cat([masks[:, :1], masks[:, 1:].sum(1, keepdim=True)], 1)
     three, two = (dense.memory_value(image(2), m) for m in (masks, merged))
-    torch.testing.assert_close(three.glob[:, 0], two.glob[:, 0])
-    torch.testing.assert_close(three.local[:, 0], two.local[:, 0])
+    torch.testing.assert_close(three.global_value[:, 0], two.global_value[:, 0])
+    torch.testing.assert_close(three.local_value[:, 0], two.local_value[:, 0])
 
 
 def test_dense_read_of_all_positions_equals_top_k_of_all() -> None:
@@ -69,8 +71,8 @@ def test_dense_read_of_all_positions_equals_top_k_of_all() -> None:
     key, past = dense.memory_key(image(1)), dense.memory_key(image(2))
     value = dense.memory_value(image(2), masks_of(2))
     dense.top_k = past.memory.shape[1]
-    everything = dense.read_all(key, dense.global_affinity(key, past.memory), value.glob)
-    torch.testing.assert_close(dense.read(key, past.memory, value.glob), everything, atol=1e-5, rtol=1e-5)
+    everything = dense.read_all(key, dense.global_affinity(key, past.memory), value.global_value)
+    torch.testing.assert_close(dense.read(key, past.memory, value.global_value), everything, atol=1e-5, rtol=1e-5)
 
 
 def test_readout_carries_the_previous_mask() -> None:
@@ -78,10 +80,10 @@ def test_readout_carries_the_previous_mask() -> None:
     key = dense.memory_key(image(1))
     value = dense.memory_value(image(1), torch.ones(1, 1, 16, 24))
     readout: Readout = dense.readout(
-        key, dense.read(key, key.memory, value.glob), dense.local_window(key, key), value.local
+        key, dense.read(key, key.memory, value.global_value), dense.local_window(key, key), value.local_value
     )
-    torch.testing.assert_close(readout.local[:, :, -1], torch.ones(1, 1, 8, 12))  # a full mask stays full
-    assert readout.glob.shape == (1, 1, 7, 4, 6) and readout.previous_mask.shape == (1, 1, 1, 4, 6)
+    torch.testing.assert_close(readout.local_read[:, :, -1], torch.ones(1, 1, 8, 12))  # a full mask stays full
+    assert readout.global_read.shape == (1, 1, 7, 4, 6) and readout.previous_mask.shape == (1, 1, 1, 4, 6)
 
 
 def test_a_prompt_is_read_as_an_entry_of_its_own_frame_marked_as_rough() -> None:

@@ -284,14 +284,14 @@ class ScriptedMemory(nn.Module):
         self.windows.append((int(query.local.amax()), int(previous.local.amax())))
         return None
 
-    def readout(self, query: MemoryKey, glob: Tensor, window: Any, previous: Tensor) -> Readout:
-        maps = glob.transpose(2, 3).unflatten(3, query.size)
+    def readout(self, query: MemoryKey, global_read: Tensor, window: Any, previous: Tensor) -> Readout:
+        maps = global_read.transpose(2, 3).unflatten(3, query.size)
         return Readout(maps, previous, F.avg_pool2d(previous[:, :, -1], 2).unsqueeze(2))
 
     def residual(self, features: ImageFeatures, readout: Readout) -> Tensor:
-        glob, local = readout.glob[:, :, 0], readout.local[:, :, -1]
-        residual = glob.new_zeros(*glob.shape[:2], *features.mask_features.shape[1:])
-        residual[:, :, 0], residual[:, :, 2] = (_enlarged(maps, features) for maps in (glob, local))
+        global_read, local = readout.global_read[:, :, 0], readout.local_read[:, :, -1]
+        residual = global_read.new_zeros(*global_read.shape[:2], *features.mask_features.shape[1:])
+        residual[:, :, 0], residual[:, :, 2] = (_enlarged(maps, features) for maps in (global_read, local))
         return residual
 
 

@@ -85,8 +85,8 @@ def one_clip(
     for t in range(1, len(frames)):
         affinity = dense.global_affinity(keys[t], torch.cat([key.memory for key in keys[:t]], 1))  # 1 P M
         window = dense.local_window(keys[t], keys[t - 1], chosen.local_radius)
-        read = dense.read_all(keys[t], affinity, torch.cat([value.glob for value in values], 2))
-        residual = dense.residual(shots[t], dense.readout(keys[t], read, window, values[-1].local))
+        read = dense.read_all(keys[t], affinity, torch.cat([value.global_value for value in values], 2))
+        residual = dense.residual(shots[t], dense.readout(keys[t], read, window, values[-1].local_value))
         answers = model.decode_layers(shots[t], DecodeRequest(prompts=model.prompt_queries(tokens), dense=residual))
 
         terms = []

@@ -51,9 +51,9 @@ class MemoryKey:
 class MemoryValue:
     """What B frames say about N objects each."""
 
-    glob: Tensor
+    global_value: Tensor
     """B N P Cv, for the global read; the last channel is the mask itself."""
-    local: Tensor
+    local_value: Tensor
     """B N Cl+1 h8 w8, for the local read; the last channel is the mask itself."""
 
 
@@ -61,9 +61,9 @@ class MemoryValue:
 class Readout:
     """The answer of the memory for B frames and N objects."""
 
-    glob: Tensor
+    global_read: Tensor
     """B N Cv h16 w16."""
-    local: Tensor
+    local_read: Tensor
     """B N Cl+1 h8 w8, carried from the previous frame to this one."""
     previous_mask: Tensor
     """B N 1 h16 w16: the mask of the previous frame, where it was."""
@@ -160,12 +160,12 @@ class DenseMemory(nn.Module):
             B N Cm H/4 W/4.
         """
         value = self._value(features, maps, rough=True)
-        glob = (
-            self.read_all(key, self.global_affinity(key, key.memory), value.glob)
+        global_read = (
+            self.read_all(key, self.global_affinity(key, key.memory), value.global_value)
             if torch.is_grad_enabled()
-            else self.read(key, key.memory, value.glob)
+            else self.read(key, key.memory, value.global_value)
         )
-        return self.residual(features, self.readout(key, glob, self.local_window(key, key), value.local))
+        return self.residual(features, self.readout(key, global_read, self.local_window(key, key), value.local_value))
 
     def _value(self, features: ImageFeatures, maps: Tensor, *, rough: bool) -> MemoryValue:
         """Values of maps B N 2 H/4 W/4 (the object, and what is not the object), true masks or rough prompts."""
@@ -175,11 +175,13 @@ class DenseMemory(nn.Module):
         if rough:
             at8 = at8 + self.value8_rough
         mask8 = F.avg_pool2d(pair[:, :1], 2)
-        local = torch.cat([self.value8_out(F.relu(at8)), mask8], dim=1)
+        local_value = torch.cat([self.value8_out(F.relu(at8)), mask8], dim=1)
         at16 = self._join(self.value16(F.relu(at8)), self.value16_image(features.pyramid[16]), objects)
-        glob = torch.cat([self.value16_out(F.relu(self.value16_block(at16))), F.avg_pool2d(mask8, 2)], dim=1)
-        glob = glob.flatten(2).transpose(1, 2)
-        return MemoryValue(glob.unflatten(0, (batch, objects)).contiguous(), local.unflatten(0, (batch, objects)))
+        global_value = torch.cat([self.value16_out(F.relu(self.value16_block(at16))), F.avg_pool2d(mask8, 2)], dim=1)
+        global_value = global_value.flatten(2).transpose(1, 2)
+        return MemoryValue(
+            global_value.unflatten(0, (batch, objects)).contiguous(), local_value.unflatten(0, (batch, objects))
+        )
 
     def global_affinity(self, query: MemoryKey, memory: Tensor) -> Tensor:
         """Soft-max affinity B P M of B frames to the memory keys B M Ck+2, over all positions (for training)."""
@@ -196,19 +198,19 @@ class DenseMemory(nn.Module):
         Args:
             query: keys of B frames.
             memory: B M Ck+2 rows of `MemoryKey.memory`, entries one after the other.
-            values: B N M Cv rows of `MemoryValue.glob` in the same order.
+            values: B N M Cv rows of `MemoryValue.global_value` in the same order.
         Returns:
             B N P Cv.
         """
         return read_in_chunks(query.query, memory, values, self.top_k)
 
-    def readout(self, query: MemoryKey, glob: Tensor, window: LocalWindow, previous: Tensor) -> Readout:
+    def readout(self, query: MemoryKey, global_read: Tensor, window: LocalWindow, previous: Tensor) -> Readout:
         """Bring the global read (B N P Cv) and the local read of `previous` (B N Cl+1 h8 w8) into map form."""
-        batch, objects = glob.shape[:2]
-        maps = glob.transpose(2, 3).unflatten(3, query.size)
-        local = window.read(previous.flatten(1, 2)).unflatten(1, (objects, -1))
+        batch, objects = global_read.shape[:2]
+        maps = global_read.transpose(2, 3).unflatten(3, query.size)
+        local_read = window.read(previous.flatten(1, 2)).unflatten(1, (objects, -1))
         mask16 = F.avg_pool2d(previous[:, :, -1], 2).unsqueeze(2)
-        return Readout(maps, local, mask16)
+        return Readout(maps, local_read, mask16)
 
     def read_all(self, query: MemoryKey, affinity: Tensor, values: Tensor) -> Tensor:
         """Global read with a given affinity B P M over all positions: B N P Cv (training)."""
@@ -216,16 +218,16 @@ class DenseMemory(nn.Module):
 
     def residual(self, features: ImageFeatures, readout: Readout) -> Tensor:
         """The residual D on the mask features of every object: B N Cm H/4 W/4."""
-        batch, objects = readout.glob.shape[:2]
+        batch, objects = readout.global_read.shape[:2]
         pyramid = features.pyramid
-        x = self.decode16(torch.cat([readout.glob, readout.previous_mask], dim=2).flatten(0, 1))
+        x = self.decode16(torch.cat([readout.global_read, readout.previous_mask], dim=2).flatten(0, 1))
         x = self.decode16_block(self._join(x, self.decode16_image(pyramid[16]), objects))
         x = F.interpolate(self.decode8(x), size=pyramid[8].shape[-2:], mode="bilinear", align_corners=False)
-        x = x + self.decode8_local(readout.local.flatten(0, 1))
+        x = x + self.decode8_local(readout.local_read.flatten(0, 1))
         x = self.decode8_block(self._join(x, self.decode8_image(pyramid[8]), objects))
         x = F.interpolate(self.decode4(x), size=pyramid[4].shape[-2:], mode="bilinear", align_corners=False)
         x = self.decode4_block(self._join(x, self.decode4_image(pyramid[4]), objects))
-        carried = [maps.flatten(0, 1)[:, -1:] for maps in (readout.glob, readout.local)]
+        carried = [maps.flatten(0, 1)[:, -1:] for maps in (readout.global_read, readout.local_read)]
         carried = [F.interpolate(m, size=x.shape[-2:], mode="bilinear", align_corners=False) for m in carried]
         return self.residual_out(torch.cat([F.relu(x), *carried], dim=1)).unflatten(0, (batch, objects))
 

@@ -124,9 +124,9 @@ class ClipStep:
         """The dense residual at time t, and how well true masks come through both affinities."""
         memory = torch.cat([key.memory for key in keys[:t]], dim=1)
         affinity = self.dense.global_affinity(keys[t], memory)
-        glob = self.dense.read_all(keys[t], affinity, torch.cat([value.glob for value in values], dim=2))
+        global_read = self.dense.read_all(keys[t], affinity, torch.cat([value.global_value for value in values], dim=2))
         window = self.dense.local_window(keys[t], keys[t - 1], self.settings.local_radius)
-        readout = self.dense.readout(keys[t], glob, window, values[-1].local)
+        readout = self.dense.readout(keys[t], global_read, window, values[-1].local_value)
         residual = self.dense.residual(features, readout)
 
         truth16 = F.avg_pool2d(aim.quarter.flatten(1, 2), 4).unflatten(1, aim.quarter.shape[1:3])  # B M T h16 w16

@@ -111,13 +111,13 @@ def test_reads_what_the_schedule_kept_and_the_previous_frame(dense: DenseMemory)
     for frame in range(8):  # kept: 0 (pinned), 4, 6; previous: 7
         pool.write(frame, key(frame), value(frame, 2), keep=True, pinned=frame == 0)
     memory = torch.cat([key(frame).memory for frame in (0, 4, 6, 7)], 1)
-    values = torch.cat([value(frame, 2).glob for frame in (0, 4, 6, 7)], 2)
+    values = torch.cat([value(frame, 2).global_value for frame in (0, 4, 6, 7)], 2)
     expected = dense.read(key(50), memory, values)
     window = dense.local_window(key(50), key(7))
-    reference = dense.readout(key(50), expected, window, value(7, 2).local)
+    reference = dense.readout(key(50), expected, window, value(7, 2).local_value)
     answer = pool.read(dense, key(50), [0, 1])
-    torch.testing.assert_close(answer.glob, reference.glob)
-    torch.testing.assert_close(answer.local, reference.local)
+    torch.testing.assert_close(answer.global_read, reference.global_read)
+    torch.testing.assert_close(answer.local_read, reference.local_read)
     torch.testing.assert_close(answer.previous_mask, reference.previous_mask)
 
 
@@ -128,8 +128,8 @@ def test_a_kept_frame_is_not_also_the_temporary_one(dense: DenseMemory) -> None:
     for frame in range(3):  # 1 was temporary; 2 is kept
         pool.write(frame, key(frame), value(frame, 1), keep=True, pinned=frame == 0)
     memory = torch.cat([key(frame).memory for frame in (0, 2)], 1)
-    expected = dense.read(key(50), memory, torch.cat([value(frame, 1).glob for frame in (0, 2)], 2))
-    answer = pool.read(dense, key(50), [0]).glob.flatten(3).transpose(2, 3)
+    expected = dense.read(key(50), memory, torch.cat([value(frame, 1).global_value for frame in (0, 2)], 2))
+    answer = pool.read(dense, key(50), [0]).global_read.flatten(3).transpose(2, 3)
     torch.testing.assert_close(answer, expected)
 
 
@@ -142,13 +142,13 @@ def test_a_late_object_reads_only_frames_on_which_it_was_known(dense: DenseMemor
     pool.add(1)
     assert pool.knows(0) and not pool.knows(1)
     pool.write(4, key(4), value(4, 2), keep=True, pinned=True)
-    answer = pool.read(dense, key(50), [0, 1]).glob.flatten(3).transpose(2, 3)
+    answer = pool.read(dense, key(50), [0, 1]).global_read.flatten(3).transpose(2, 3)
     old = dense.read(
         key(50),
         torch.cat([key(frame).memory for frame in (0, 2, 4)], 1),
-        torch.cat([value(0, 1).glob, value(2, 1).glob, value(4, 2).glob[:, :1]], 2),
+        torch.cat([value(0, 1).global_value, value(2, 1).global_value, value(4, 2).global_value[:, :1]], 2),
     )
-    late = dense.read(key(50), key(4).memory, value(4, 2).glob[:, 1:])
+    late = dense.read(key(50), key(4).memory, value(4, 2).global_value[:, 1:])
     torch.testing.assert_close(answer, torch.cat([old, late], 1))
 
 
@@ -170,5 +170,5 @@ def test_entries_of_removed_objects_are_freed(dense: DenseMemory) -> None:
     pool.write(3, key(3), value(3, 2), keep=True, pinned=True)
     pool.remove(0)
     assert [entry.frame_index for entry in pool.schedule.entries] == [3]
-    expected = dense.read(key(50), key(3).memory, value(3, 2).glob[:, 1:])
-    torch.testing.assert_close(pool.read(dense, key(50), [0]).glob.flatten(3).transpose(2, 3), expected)
+    expected = dense.read(key(50), key(3).memory, value(3, 2).global_value[:, 1:])
+    torch.testing.assert_close(pool.read(dense, key(50), [0]).global_read.flatten(3).transpose(2, 3), expected)

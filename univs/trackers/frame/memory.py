@@ -204,8 +204,8 @@ class DensePool:
         if self._keys is None or self._values is None or self._local is None:
             slots, rows = self.schedule.capacity + 1, capacity_for(len(self._has_value))
             self._keys = touched(key.memory, slots, *key.memory.shape[1:])
-            self._values = touched(value.glob, rows, slots, *value.glob.shape[2:])
-            self._local = touched(value.local, rows, *value.local.shape[2:])
+            self._values = touched(value.global_value, rows, slots, *value.global_value.shape[2:])
+            self._local = touched(value.local_value, rows, *value.local_value.shape[2:])
         place = None
         if pinned or (keep and self.schedule.due(frame_index)):
             place = self.schedule.place(frame_index, pinned)
@@ -213,8 +213,8 @@ class DensePool:
         count = len(self._has_value)
         self._temporary = slot == 0
         self._keys[slot] = key.memory[0]
-        self._values[:count, slot] = value.glob[0]
-        self._local[:count] = value.local[0]
+        self._values[:count, slot] = value.global_value[0]
+        self._local[:count] = value.local_value[0]
         self._previous = key
         for known in self._has_value:
             known[0] = self._temporary
