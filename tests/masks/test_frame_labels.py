@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from univs.masks.frame_labels import axes, label_map, leaders, mask_of, seams, soft_aggregate, to_logits
-from univs.masks.geometry import STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, Geometry
 
 SIZES = [(240, 427, None), (33, 31, None), (5, 7, None), (240, 427, 480), (101, 53, 37), (17, 300, 32), (270, 480, 120)]
 
@@ -56,7 +56,7 @@ def test_aggregation_does_not_depend_on_the_order_of_objects() -> None:
 def enlarged(logits: Tensor, geometry: Geometry) -> Tensor:
     """P H'/4 W'/4 -> P H W: bilinear, the padding cut off."""
     rows, columns = geometry.cells
-    scale = (STRIDE * geometry.height / geometry.input_height, STRIDE * geometry.width / geometry.input_width)
+    scale = (MASK_STRIDE * geometry.height / geometry.input_height, MASK_STRIDE * geometry.width / geometry.input_width)
     needed = (math.floor(rows * scale[0]) >= geometry.height, math.floor(columns * scale[1]) >= geometry.width)
     pad = (0, 0 if needed[1] else 1, 0, 0 if needed[0] else 1)
     maps = F.pad(logits[None, :, :rows, :columns], pad, mode="replicate")
@@ -66,7 +66,7 @@ def enlarged(logits: Tensor, geometry: Geometry) -> Tensor:
 
 def smooth(count: int, geometry: Geometry, seed: int, cells: int = 6) -> Tensor:
     """Maps with a few regions each."""
-    height, width = (side // STRIDE for side in geometry.padded)
+    height, width = (side // MASK_STRIDE for side in geometry.padded)
     coarse = torch.randn(1, count, cells, cells, generator=torch.Generator().manual_seed(seed)) * 5
     return F.interpolate(coarse, (height, width), mode="bicubic")[0]
 
@@ -106,7 +106,7 @@ def test_each_pixel_lies_in_its_place() -> None:
     geometry = Geometry.fit(101, 53, 37)
     down, _ = axes(geometry)
     places = np.repeat(np.arange(len(down.counts)), down.counts) + down.weights
-    centres = (np.arange(101) + 0.5) * geometry.input_height / 101 / STRIDE - 0.5
+    centres = (np.arange(101) + 0.5) * geometry.input_height / 101 / MASK_STRIDE - 0.5
     assert np.allclose(places, centres.clip(0), atol=1e-4)  # beyond the last cell the next one is that cell again
     assert down.counts.sum() == 101
 

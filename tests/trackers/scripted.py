@@ -31,8 +31,7 @@ from univs.models.features import (
     TextFeatures,
 )
 from univs.models.univs import UniVS
-from univs.models.word_head import STRIDE as CELL
-from univs.models.word_head import WordCells, WordHead
+from univs.models.word_head import WORD_STRIDE, WordCells, WordHead
 
 COLOURS = 6
 SURE = 8.0
@@ -312,8 +311,8 @@ class ScriptedHead(WordHead):
         objectness = torch.full((1, height, width), -SURE)
         reach = torch.ones(1, 4, height, width)
         for (top, left, bottom, right), score in self._objects(features):
-            y, x = (top + bottom) // 2 // CELL, (left + right) // 2 // CELL
-            middle_y, middle_x = (y + 0.5) * CELL, (x + 0.5) * CELL
+            y, x = (top + bottom) // 2 // WORD_STRIDE, (left + right) // 2 // WORD_STRIDE
+            middle_y, middle_x = (y + 0.5) * WORD_STRIDE, (x + 0.5) * WORD_STRIDE
             objectness[0, y, x] = score
             reach[0, :, y, x] = torch.tensor([middle_x - left, middle_y - top, right - middle_x, bottom - middle_y])
         return WordCells(at8[:, :-1], objectness, reach)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from univs.models.univs import UniVS
 
-STRIDE = 32
+FEATURE_STRIDE = 32
 """Pixels of the frame to a cell of the feature maps."""
 
 
@@ -83,7 +83,7 @@ def extract(model: UniVS, clip: Sequence[Frame], size: int = 0) -> Iterator[tupl
         prediction = model.decode(features, DecodeRequest(learnable=True, clip_length=len(clip)))
         assert prediction.queries is not None
         shown = (geometry.input_height, geometry.input_width)
-        maps = pick_cells(features.mask_features, shown, (height // STRIDE, width // STRIDE))
+        maps = pick_cells(features.mask_features, shown, (height // FEATURE_STRIDE, width // FEATURE_STRIDE))
         for t in range(len(clip)):
             yield maps[t].cpu().contiguous(), prediction.queries[0, :, t].cpu().contiguous()
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
-from univs.masks.geometry import STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, Geometry
 
 CLEAR = 1e-4
 """Lead, as a share of the larger value (and of 1), that no rounding takes away."""
@@ -108,9 +108,9 @@ class Axis:
 
 @lru_cache(maxsize=16)
 def axis(pixels: int, inner: int) -> Axis:
-    """Of `pixels` of the frame that show `inner` pixels of the input, with cells of `STRIDE` of these."""
-    cells = -(-inner // STRIDE)
-    step = np.float32(1 / (STRIDE * pixels / inner))
+    """Of `pixels` of the frame that show `inner` pixels of the input, with cells of `MASK_STRIDE` of these."""
+    cells = -(-inner // MASK_STRIDE)
+    step = np.float32(1 / (MASK_STRIDE * pixels / inner))
     places = np.maximum(step * (np.arange(pixels, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0)
     below = np.minimum(places.astype(np.int64), cells - 1)
     counts = np.bincount(below, minlength=cells)

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-MULTIPLE = 32
+SIZE_MULTIPLE = 32
 """The padded input is a multiple of this, so that it has whole cells at every stride."""
-STRIDE = 4
+MASK_STRIDE = 4
 """Pixels of the padded input to a cell of the mask logits."""
 ENLARGED = 4
 """How many times larger a frame is made at most."""
@@ -65,12 +65,12 @@ class Geometry:
     def padded(self) -> tuple[int, int]:
         """(height, width) of the padded input."""
         height, width = (max(side, self.square) for side in (self.input_height, self.input_width))
-        return (-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE)
+        return (-(-height // SIZE_MULTIPLE) * SIZE_MULTIPLE, -(-width // SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
     @property
     def cells(self) -> tuple[int, int]:
         """(height, width) in cells of stride 4 that have a pixel of the frame in them."""
-        return (-(-self.input_height // STRIDE), -(-self.input_width // STRIDE))
+        return (-(-self.input_height // MASK_STRIDE), -(-self.input_width // MASK_STRIDE))
 
     @property
     def resized(self) -> bool:

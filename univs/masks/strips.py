@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from univs.masks.geometry import STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, Geometry
 
 STRIP = 8
 """Rows of cells that are enlarged at a time."""
@@ -24,13 +24,14 @@ def padded_strips(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
         below = min(top + STRIP, cells)
         # a cell more on each side, as the neighbour it blends with
         first, last = max(0, top - 1), min(below + 1, cells)
-        yield top * STRIDE, upsampled(logits[:, first:last])[:, (top - first) * STRIDE :][:, : (below - top) * STRIDE]
+        large = upsampled(logits[:, first:last])[:, (top - first) * MASK_STRIDE :]
+        yield top * MASK_STRIDE, large[:, : (below - top) * MASK_STRIDE]
 
 
 def input_strips(logits: Tensor, geometry: Geometry) -> Iterator[tuple[int, Tensor]]:
     """N h w -> N H W enlarged bilinearly and cut to the input, piece by piece from above, each with its first row."""
     height, width = geometry.input_height, geometry.input_width
-    for top, strip in padded_strips(logits[:, : -(-height // STRIDE) + 1]):
+    for top, strip in padded_strips(logits[:, : -(-height // MASK_STRIDE) + 1]):
         if top >= height:
             return
         yield top, strip[:, : height - top, :width]

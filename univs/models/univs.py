@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.masks.geometry import SIZE_MULTIPLE
 from univs.models.backbone import Backbone
 from univs.models.draws import Draws
 from univs.models.features import (
@@ -38,8 +39,6 @@ from univs.models.word_head import WordHead
 
 if TYPE_CHECKING:
     from univs.models.dense_memory import DenseMemory
-
-SIZE_DIVISOR = 32
 
 
 class UniVS(nn.Module):
@@ -104,7 +103,7 @@ class UniVS(nn.Module):
         """F 3 H' W' RGB, uint8 or 0..255 -> normalised, then zero padded right and below to multiples of 32."""
         height, width = frames.shape[-2:]
         normalised = (frames.float() - self.pixel_mean) / self.pixel_std
-        return F.pad(normalised, (0, -width % SIZE_DIVISOR, 0, -height % SIZE_DIVISOR))
+        return F.pad(normalised, (0, -width % SIZE_MULTIPLE, 0, -height % SIZE_MULTIPLE))
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """Features of F 3 H W normalised, padded images."""

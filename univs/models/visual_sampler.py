@@ -21,7 +21,7 @@ from univs.models.draws import Draws
 from univs.models.features import PromptTokens
 from univs.models.position import band_embedding, bands, map_embedding, point_embedding, sine
 
-STRIDE = 8
+TOKEN_STRIDE = 8
 """Stride of the map that prompts are sampled from."""
 TIMES = ("none", "fixed", "arbitrary")
 """How the time coordinate is made: not at all, from the place in the clip, or from the frame index in the video."""
@@ -151,10 +151,10 @@ class VisualSampler(nn.Module):
             masks = masks.float()
             present = masks.flatten(1).amax(1) > 0.5
             if self.cells == "covered":
-                shrunk = F.avg_pool2d(masks, STRIDE)
+                shrunk = F.avg_pool2d(masks, TOKEN_STRIDE)
                 threshold = shrunk.flatten(1).amax(1).clamp(1e-6, 0.5)[:, None, None]
             else:
-                shrunk = masks[:, ::STRIDE, ::STRIDE]
+                shrunk = masks[:, ::TOKEN_STRIDE, ::TOKEN_STRIDE]
                 threshold = shrunk.amax().clamp(max=0.5)
             inside = shrunk >= threshold
             samples = self._inside(source, inside, draws, tokens, extremes)
@@ -195,7 +195,7 @@ class VisualSampler(nn.Module):
         tokens = tokens or self.tokens
         with torch.no_grad():
             height, width = source.size
-            scale = STRIDE * boxes.new_tensor([width, height, width, height])
+            scale = TOKEN_STRIDE * boxes.new_tensor([width, height, width, height])
             unit = (boxes / scale).float()
             present = (unit[:, 2:] > unit[:, :2]).all(1)
             inside = self._cells_in_box(unit if moved is None else (moved / scale).float(), height, width)
@@ -223,7 +223,7 @@ class VisualSampler(nn.Module):
             raise UserError("negative points need a model that has learned them; this one takes positive points only")
         with torch.no_grad():
             height, width = source.size
-            unit = (points / (STRIDE * points.new_tensor([width, height]))).float()
+            unit = (points / (TOKEN_STRIDE * points.new_tensor([width, height]))).float()
             valid = (labels >= 0) & ((unit >= 0) & (unit <= 1)).all(-1)
             if self.points == "repeat":  # valid points first, then cyclic
                 order = (~valid).to(torch.uint8).argsort(dim=1, stable=True)

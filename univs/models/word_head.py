@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.masks.boxes import best_boxes
+from univs.masks.geometry import MASK_STRIDE
 from univs.models.backbone import CLASSIFIED, SCALES, EfficientNetLite
 from univs.models.features import ImageFeatures
 
-STRIDE = 8
+WORD_STRIDE = 8
+"""Pixels of the padded input to a cell that gets words."""
 LARGEST = 6.0
 """Limit of the logarithm of a box's reach in cells."""
 CANDIDATES = 400
@@ -45,7 +47,7 @@ class WordCells:
     def boxes(self) -> Tensor:
         """F 4 h w, xyxy in pixels of the padded input."""
         height, width = self.reach.shape[-2:]
-        y, x = ((torch.arange(n, device=self.reach.device) + 0.5) * STRIDE for n in (height, width))
+        y, x = ((torch.arange(n, device=self.reach.device) + 0.5) * WORD_STRIDE for n in (height, width))
         left, top, right, bottom = self.reach.unbind(1)
         return torch.stack([x - left, y[:, None] - top, x + right, y[:, None] + bottom], 1)
 
@@ -141,7 +143,7 @@ class WordHead(nn.Module):
             meaning = enlarged(self.meaning(classified))
         together = torch.cat([*maps, features.levels[2]], 1)
         mixed = self.mix(together)
-        reach = STRIDE * self.reach(mixed).clamp(max=LARGEST).exp()
+        reach = WORD_STRIDE * self.reach(mixed).clamp(max=LARGEST).exp()
         words = self.words(torch.cat([together, mixed], 1))
         return WordCells(words if meaning is None else words + meaning, self.objectness(mixed)[:, 0], reach)
 
@@ -162,7 +164,8 @@ class WordHead(nn.Module):
 
 def rough_maps(scores: Tensor) -> Tensor:
     """Scores F K h w of texts as rough prompts (`prompt_maps`): F K 2 H/4 W/4, where the text fits and where not."""
-    fine = F.interpolate(scores, scale_factor=STRIDE // 4, mode="bilinear", align_corners=False).sigmoid()
+    factor = WORD_STRIDE // MASK_STRIDE
+    fine = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False).sigmoid()
     return torch.stack([fine, 1 - fine], dim=2)
 
 
@@ -180,7 +183,7 @@ def propose_boxes(cells: WordCells, most: int, overlap: float = 0.6) -> tuple[Te
     scores = cells.objectness[0].flatten().sigmoid()
     best = scores.topk(min(CANDIDATES, len(scores))).indices
     boxes = cells.boxes()[0].flatten(1).T[best]
-    limits = boxes.new_tensor([width, height, width, height]) * STRIDE
+    limits = boxes.new_tensor([width, height, width, height]) * WORD_STRIDE
     boxes = boxes.clamp_min(0).minimum(limits)
     stay = best_boxes(boxes.float().cpu().numpy(), scores[best].float().cpu().numpy(), overlap)
     kept = torch.from_numpy(stay[:most]).to(best.device)

@@ -13,12 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.geometry import Geometry
+from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.features import ImageFeatures, PromptTokens
-from univs.models.prompt_maps import STRIDE as MAP_STRIDE
 from univs.models.prompt_maps import box_maps, point_maps, stroke_maps
 from univs.models.univs import UniVS
-from univs.models.visual_sampler import STRIDE
+from univs.models.visual_sampler import TOKEN_STRIDE
 from univs.prompts import Points, Scribble
 from univs.trackers.object_prompts import ObjectPrompt
 
@@ -84,7 +83,7 @@ def rough_maps(prompt: ObjectPrompt, geometry: Geometry) -> Tensor:
     A box says the most: positive clicks and strokes beside it add nothing, negative clicks cut out of it.
     """
     height, width = geometry.padded
-    size = (height // MAP_STRIDE, width // MAP_STRIDE)
+    size = (height // MASK_STRIDE, width // MASK_STRIDE)
     clicked = torch.zeros(2, *size)
     if prompt.points:
         clicked = point_maps(*_padded_points([prompt.points], geometry), size)[0]
@@ -98,8 +97,8 @@ def rough_maps(prompt: ObjectPrompt, geometry: Geometry) -> Tensor:
 
 def cover(mask: Tensor) -> Tensor:
     """Fill every 8 x 8 block that thin lines (H' W') touch, so that the sampler misses none of them."""
-    blocks = F.max_pool2d(mask[None], STRIDE)[0]
-    return blocks.repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
+    blocks = F.max_pool2d(mask[None], TOKEN_STRIDE)[0]
+    return blocks.repeat_interleave(TOKEN_STRIDE, -1).repeat_interleave(TOKEN_STRIDE, -2)
 
 
 def _drawn(scribble: Scribble, geometry: Geometry) -> Tensor:

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from univs.masks.geometry import STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.masks.strips import input_strips
 from univs.models.features import DecodeRequest, ImageFeatures
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
-from univs.models.word_head import STRIDE as CELL
+from univs.models.word_head import WORD_STRIDE
 from univs.results import FrameResult
 from univs.settings import Count
 from univs.trackers.classes import EVERYTHING, Classes, Words, classes_of
@@ -92,7 +92,7 @@ def name_cells(model: UniVS, features: ImageFeatures, classes: Classes, geometry
     """
     head, _ = word_parts(model)
     scores = head.score_cells(head(features), classes.embeddings)
-    fine = F.interpolate(scores, scale_factor=CELL // STRIDE, mode="bilinear", align_corners=False)[0]
+    fine = F.interpolate(scores, scale_factor=WORD_STRIDE // MASK_STRIDE, mode="bilinear", align_corners=False)[0]
     dtype = _class_type(len(fine))
     return to_frame(torch.cat([(strip.argmax(0) + 1).to(dtype) for _, strip in input_strips(fine, geometry)]), geometry)
 

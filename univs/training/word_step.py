@@ -24,7 +24,7 @@ from univs.models.features import ImageFeatures, TextFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.models.word_answers import text_request, word_parts
-from univs.models.word_head import STRIDE, WordCells, WordHead
+from univs.models.word_head import WORD_STRIDE, WordCells, WordHead
 from univs.settings import Count, CountFromZero, Share, Weight
 from univs.training.phrases import may_mean, phrase
 
@@ -82,17 +82,17 @@ class WordStep:
 
     def _boxes(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
         boxes = [_bounds(of_image[ids > 0]) for ids, of_image in zip(batch["object_ids"], masks, strict=True)]
-        free = F.max_pool2d((batch["objects"] != 0).float()[:, None], STRIDE)[:, 0] == 0
-        others = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], STRIDE)[:, 0] == 0
+        free = F.max_pool2d((batch["objects"] != 0).float()[:, None], WORD_STRIDE)[:, 0] == 0
+        others = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], WORD_STRIDE)[:, 0] == 0
         known = torch.where(batch["complete"][:, None, None], others, others & ~free)
-        return box_losses(cells.objectness, cells.boxes(), boxes, known, STRIDE)
+        return box_losses(cells.objectness, cells.boxes(), boxes, known, WORD_STRIDE)
 
     def _names(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
         """Names of whole objects, each the mean of its cells."""
         there = batch["object_ids"] > 0
         if not bool(there.any()):
             return cells.words.sum() * 0
-        logits = self.head.score_masks(cells, F.avg_pool2d(masks.float(), STRIDE), self.embeddings)
+        logits = self.head.score_masks(cells, F.avg_pool2d(masks.float(), WORD_STRIDE), self.embeddings)
         vocabulary = batch["vocabulary"][there.nonzero()[:, 0]]
         return name_losses(logits[there], batch["object_classes"][there], vocabulary)
 
@@ -104,7 +104,7 @@ class WordStep:
         others = (batch["vocabulary"].any(0) & ~seen).nonzero()[:, 0]
         some = rng.permutation(len(others))[: self.settings.other_names]
         chosen = torch.cat([seen.nonzero()[:, 0], others[torch.from_numpy(some).to(others.device)]])
-        unnamed = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], STRIDE) == 0
+        unnamed = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], WORD_STRIDE) == 0
         thing = (batch["complete"][:, None] & ~batch["stuff"][:, chosen])[:, :, None, None] & unnamed
         known = batch["vocabulary"][:, chosen, None, None] & ((named > 0.9) | thing)
         return cell_losses(self.head.score_cells(cells, self.embeddings[chosen]), shares[:, chosen], known)
@@ -164,12 +164,12 @@ class WordStep:
 
 def fit_losses(head: WordHead, cells: WordCells, masks: Tensor, sentences: Tensor) -> Tensor:
     """Every mask fits its own text and no text whose mask lies elsewhere: masks B N S S, sentences B N D -> mean."""
-    small = F.avg_pool2d(masks, STRIDE).flatten(2)
+    small = F.avg_pool2d(masks, WORD_STRIDE).flatten(2)
     logits = torch.cat(
         [
             head.score_masks(
                 WordCells(cells.words[b : b + 1], cells.objectness[b : b + 1], cells.reach[b : b + 1]),
-                F.avg_pool2d(masks[b : b + 1], STRIDE),
+                F.avg_pool2d(masks[b : b + 1], WORD_STRIDE),
                 sentences[b],
             )
             for b in range(len(masks))
@@ -185,10 +185,11 @@ def fit_losses(head: WordHead, cells: WordCells, masks: Tensor, sentences: Tenso
 
 def shares_of_cells(classes: Tensor, count: int) -> Tensor:
     """Class maps B S S (`NO_CLASS` where there is none) -> the share of each cell that is of each class, B K h w."""
-    blocks = classes.unflatten(2, (-1, STRIDE)).unflatten(1, (-1, STRIDE)).transpose(2, 3).flatten(3)  # B h w 64
+    tiles = classes.unflatten(2, (-1, WORD_STRIDE)).unflatten(1, (-1, WORD_STRIDE))
+    blocks = tiles.transpose(2, 3).flatten(3)  # B h w 64
     index = torch.where(blocks == NO_CLASS, count, blocks)
     shares = torch.zeros(*index.shape[:3], count + 1, device=classes.device)
-    shares.scatter_add_(3, index, torch.full(index.shape, 1 / STRIDE**2, device=classes.device))
+    shares.scatter_add_(3, index, torch.full(index.shape, 1 / WORD_STRIDE**2, device=classes.device))
     return shares[..., :count].permute(0, 3, 1, 2)
 
 

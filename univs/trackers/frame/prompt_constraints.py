@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from univs.masks.geometry import MASK_STRIDE
+
 NOBODY = -16.0
 """Logit where an object can't be."""
-STRIDE = 4
 
 
 def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = 0.05) -> Tensor:
@@ -27,8 +28,8 @@ def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = 0.05) -> Tensor:
         h w, `NOBODY` outside.
     """
     height, width = logits.shape
-    y, x = ((torch.arange(n, device=logits.device) + 0.5) * STRIDE for n in (height, width))
-    slack = (boxes[:, 2:] - boxes[:, :2]) * margin + STRIDE / 2
+    y, x = ((torch.arange(n, device=logits.device) + 0.5) * MASK_STRIDE for n in (height, width))
+    slack = (boxes[:, 2:] - boxes[:, :2]) * margin + MASK_STRIDE / 2
     low, high = (boxes[:, :2] - slack).to(logits), (boxes[:, 2:] + slack).to(logits)
     in_x = (x >= low[:, :1]) & (x <= high[:, :1])
     in_y = (y >= low[:, 1:]) & (y <= high[:, 1:])
@@ -49,7 +50,7 @@ def around_points(logits: Tensor, points: Sequence[tuple[float, float]]) -> Tens
 
     parts, count = ndimage.label((logits > 0).cpu().numpy(), structure=np.ones((3, 3)))
     height, width = logits.shape
-    cells = [(min(int(y // STRIDE), height - 1), min(int(x // STRIDE), width - 1)) for x, y in points]
+    cells = [(min(int(y // MASK_STRIDE), height - 1), min(int(x // MASK_STRIDE), width - 1)) for x, y in points]
     hit = {int(parts[cell]) for cell in cells} - {0}
     if not hit or len(hit) == count:
         return logits

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.masks.frame_labels import label_map, label_type, soft_aggregate, to_logits
-from univs.masks.geometry import STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures, SelfAttentionKind
 from univs.models.univs import UniVS
@@ -102,7 +102,7 @@ class FrameTracker:
     def follow(self, frame: EncodedFrame, prompts: Mapping[int, ObjectPrompt]) -> Followed:
         """The objects on the next frame, on which these prompts came."""
         if not prompts and not len(self.objects):
-            height, width = (side // STRIDE for side in self.geometry.padded)
+            height, width = (side // MASK_STRIDE for side in self.geometry.padded)
             return Followed((), {}, torch.zeros(1, height, width), {})
         features = frame.features
         given = united_masks(prompts) if prompts else {}
@@ -161,7 +161,7 @@ class FrameTracker:
         """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded; `asked`: just prompted ones."""
         logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
         for object_id, mask in given.items():
-            logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], STRIDE)[0])
+            logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], MASK_STRIDE)[0])
         rows = [row for row, object_id in enumerate(self.objects.ids) if object_id not in given]
         if rows:
             queries = self.model.prompt_queries([self._tokens.tokens(rows)])
@@ -223,7 +223,7 @@ class FrameTracker:
         visible = [object_id for object_id, score in answer.scores.items() if score > 0]
         rows = self.objects.rows(object_id for object_id in visible if object_id not in answer.given)
         if rows:
-            masks = probabilities[rows].repeat_interleave(STRIDE, -1).repeat_interleave(STRIDE, -2)
+            masks = probabilities[rows].repeat_interleave(MASK_STRIDE, -1).repeat_interleave(MASK_STRIDE, -2)
             self._tokens.write(rows, self.model.encode_masks(frame.features, masks, frame.index))
         if frame.key is not None and self.model.dense_memory is not None and self._dense is not None:
             value = self.model.dense_memory.memory_value(frame.features, probabilities[None])
