@@ -6,24 +6,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from univs.formats.answer_writer import Take, frame_file
 from univs.formats.files import expecting, first_file, first_folder, inside, read_json, write_json
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
-    OurSegments,
+    MappedFrame,
     PanopticAnswers,
-    Segment,
     categories_to_write,
+    mapped_recording,
     pixels_of,
-    read_keys,
     segments_of,
     segments_to_write,
     things_in,
     write_keys,
 )
-from univs.formats.recording import FrameLabels, Recording, RecordingSet
+from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
 from univs.formats.truth_files import link
@@ -40,16 +39,6 @@ MAPS = ("annotations/panoptic_{}2017", "panoptic_{}2017", "annotations/panoptic_
 PHOTOS = ("{}2017", "images/{}2017")
 
 
-class MappedPhoto(NamedTuple):
-    """A photo, its panoptic map and what that holds."""
-
-    key: int
-    file: str
-    size: tuple[int, int]
-    map: str
-    segments: list[Segment]
-
-
 def read(root: Path, split: str) -> RecordingSet:
     """A split; crowds and what belongs to no segment are 255."""
     path = first_file(root, [FILE.format(split), Path(FILE).name.format(split)], TITLE)
@@ -64,32 +53,17 @@ def read(root: Path, split: str) -> RecordingSet:
             image = images[int(row["image_id"])]
             size = (int(image["height"]), int(image["width"]))
             segments = segments_of(row, things, names)
-            photos.append(
-                MappedPhoto(int(row["image_id"]), str(image["file_name"]), size, str(row["file_name"]), segments)
-            )
+            frame = MappedFrame(str(image["file_name"]), str(row["file_name"]), size, segments)
+            photos.append((int(row["image_id"]), frame))
     make = partial(make_recording, folder=folder, maps=maps, names=names)
     return RecordingSet("coco_panoptic", split, root, LazyRecordings(make, photos), names, things, path)
 
 
-def make_recording(photo: MappedPhoto, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
-    """The recording of a photo."""
-    segments, path = OurSegments.of(photo.segments, names), inside(maps, photo.map)
-    return Recording(
-        name=Path(photo.file).with_suffix("").as_posix(),
-        frames=(inside(folder, photo.file),),
-        annotated=(0,),
-        labels=partial(label_photo, path=path, size=photo.size, segments=segments),
-        label_files=(path,),
-        key=photo.key,
-        categories=segments.categories,
-        stuff=segments.stuff,
-        complete=True,
-    )
-
-
-def label_photo(index: int, *, path: Path, size: tuple[int, int], segments: OurSegments) -> FrameLabels:
-    """The labels of a photo. Raises UserError for a map that cannot be read or does not fit."""
-    return segments.labels(read_keys(path, size))
+def make_recording(photo: tuple[int, MappedFrame], *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
+    """The recording of a photo, given with its official id."""
+    key, frame = photo
+    files = inside(folder, frame.file), inside(maps, frame.map)
+    return mapped_recording(Path(frame.file).with_suffix("").as_posix(), key, [frame], files[:1], files[1:], names)
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,44 @@ class OurSegments:
         ours = np.array([self.ids[key] for key in known.tolist()], np.uint8)
         places = np.searchsorted(known, keys).clip(max=len(known) - 1)
         return labels_of(np.where(known[places] == keys, ours[places], np.uint8(IGNORE)), self.stuff)
+
+
+class MappedFrame(NamedTuple):
+    """A frame and its panoptic map as a file names them, their size (H, W), and what the map holds."""
+
+    file: str
+    map: str
+    size: tuple[int, int]
+    segments: list[Segment]
+
+
+def mapped_recording(
+    name: str,
+    key: int | str,
+    frames: Sequence[MappedFrame],
+    pictures: tuple[Path, ...],
+    maps: tuple[Path, ...],
+    names: Mapping[int, str],
+) -> Recording:
+    """The recording of a video (or photo) all of whose frames have a map. names: of the classes."""
+    segments = OurSegments.of([segment for frame in frames for segment in frame.segments], names)
+    return Recording(
+        name=name,
+        frames=pictures,
+        annotated=tuple(range(len(frames))),
+        labels=partial(_read_map, frames=frames, maps=maps, segments=segments),
+        label_files=maps,
+        key=key,
+        categories=segments.categories,
+        stuff=segments.stuff,
+        complete=True,
+    )
+
+
+def _read_map(index: int, *, frames: Sequence[MappedFrame], maps: Sequence[Path], segments: OurSegments) -> FrameLabels:
+    """The labels of a frame. Raises UserError for a map that cannot be read or does not fit."""
+    listed = {segment.key for segment in frames[index].segments}
+    return segments.labels(read_keys(maps[index], frames[index].size), listed)
 
 
 def labels_of(panoptic: np.ndarray, stuff: Iterable[int]) -> FrameLabels:

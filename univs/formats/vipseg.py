@@ -17,18 +17,17 @@ from univs.formats.files import expecting, first_folder, inside, read_json, writ
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.panoptic_png import (
-    OurSegments,
+    MappedFrame,
     PanopticAnswers,
-    Segment,
     categories_to_write,
+    mapped_recording,
     pixels_of,
-    read_keys,
     segments_of,
     segments_to_write,
     things_in,
     write_keys,
 )
-from univs.formats.recording import FrameLabels, Recording, RecordingSet
+from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.synth_classes import class_ids
 from univs.formats.truth_files import link
@@ -57,20 +56,11 @@ def read(root: Path, split: str) -> RecordingSet:
     return read_raw(root, split, f"{TITLE}: no {FILE.format(split)}, and")
 
 
-class Frame(NamedTuple):
-    """A frame of the converted form: the stem of its picture, its map, its size and its segments."""
-
-    stem: str
-    map: str
-    size: tuple[int, int]
-    segments: list[Segment]
-
-
 class Video(NamedTuple):
-    """A video of the converted form; without frames' segments where it is not annotated."""
+    """A video of the converted form: frames by the stems of their files; without segments where it is not annotated."""
 
     name: str
-    frames: list[Frame]
+    frames: list[MappedFrame]
     annotated: bool
 
 
@@ -99,36 +89,18 @@ def list_video(
         size, stem = (int(image["height"]), int(image["width"])), Path(str(image["file_name"])).stem
         found = by_image[str(image["id"])] if annotations is not None else None
         segments = segments_of(found, things, names) if found is not None else []
-        frames.append(Frame(stem, str(found["file_name"]) if found is not None else "", size, segments))
+        frames.append(MappedFrame(stem, str(found["file_name"]) if found is not None else "", size, segments))
     return Video(str(row["video_id"]), frames, annotations is not None)
 
 
 def make_converted(video: Video, *, folder: Path, maps: Path, names: dict[int, str]) -> Recording:
     """The recording of a video of the converted form."""
     home = inside(folder, video.name)
-    frames = tuple(inside(home, f"{frame.stem}.jpg") for frame in video.frames)
+    frames = tuple(inside(home, f"{frame.file}.jpg") for frame in video.frames)
     if not video.annotated:
         return Recording(video.name, frames, key=video.name)
-    every = [segment for frame in video.frames for segment in frame.segments]
-    segments = OurSegments.of(every, names)
     files = tuple(inside(maps, f"{video.name}/{Path(frame.map).with_suffix('.png')}") for frame in video.frames)
-    return Recording(
-        name=video.name,
-        frames=frames,
-        annotated=tuple(range(len(frames))),
-        labels=partial(label_converted, frames=video.frames, files=files, segments=segments),
-        label_files=files,
-        key=video.name,
-        categories=segments.categories,
-        stuff=segments.stuff,
-        complete=True,
-    )
-
-
-def label_converted(index: int, *, frames: list[Frame], files: tuple[Path, ...], segments: OurSegments) -> FrameLabels:
-    """The labels of a frame. Raises UserError for a map that cannot be read or does not fit."""
-    frame = frames[index]
-    return segments.labels(read_keys(files[index], frame.size), {segment.key for segment in frame.segments})
+    return mapped_recording(video.name, video.name, video.frames, frames, files, names)
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str) -> None:
