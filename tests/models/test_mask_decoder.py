@@ -17,6 +17,7 @@ from univs.models import (
     UniVS,
     build_model,
 )
+from univs.models.draws import TorchDraws
 from univs.models.mask_decoder import shrink
 
 DIM = 32
@@ -136,6 +137,36 @@ def test_all_predictions_end_with_the_last(small_model: UniVS, random_features: 
     # before layer 0 a prompt row is what the first ProCA made of it
     first = small_model.mask_decoder._prompt(0, prompts.query, prompts.position, prompts)
     assert torch.allclose(every[0].embeddings, small_model.mask_decoder.norm(first), atol=1e-6)
+
+
+class RecordedDraws(TorchDraws):
+    """Draws that remember their permutations."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.Generator().manual_seed(1))
+        self.orders: list[Tensor] = []
+
+    def permutation(self, length: int) -> Tensor:
+        self.orders.append(super().permutation(length))
+        return self.orders[-1]
+
+
+def test_shuffled_mask_weights_make_masks_and_say_where_to_look(
+    small_model: UniVS, random_features: ImageFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clips of three frames: as if the weights themselves were permuted, anew for each prediction."""
+    features, draws = random_features.frames(torch.arange(6) % 2), RecordedDraws()
+    request = DecodeRequest(PromptQueries.batch([random_prompts(2, n, frames=3) for n in (0, 1)]), True, clip_length=3)
+    found = small_model.decode_layers(features, replace(request, shuffle=draws))
+    assert len(draws.orders) == len(found) == 4 and len({tuple(order.tolist()) for order in draws.orders}) > 1
+    decoder = small_model.mask_decoder
+    maps = features.mask_features.unflatten(0, (2, 3))
+    for prediction, order in zip(found, draws.orders, strict=True):
+        weights = decoder.mask_embedding(prediction.embeddings)[:, :, order]
+        assert torch.allclose(prediction.mask_logits, torch.einsum("bqtc,btchw->bqthw", weights, maps), atol=1e-4)
+    plain, orders = decoder._embed, iter(draws.orders)
+    monkeypatch.setattr(decoder, "_embed", lambda *given: plain(*given)[:, :, next(orders)])
+    assert all(same(one, other) for one, other in zip(found, small_model.decode_layers(features, request), strict=True))
 
 
 def test_class_logits_are_scaled_cosines_meaned_over_time(small_model: UniVS, random_features: ImageFeatures) -> None:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.models.draws import Draws
+
 SelfAttentionKind = Literal["sep", "sep-blocked", "sep-l2p", "all"]
 """What the prompt queries see in self attention (`SeparatedSelfAttention`)."""
 GroundingBlend = Literal["none", "best_learnable"]
@@ -98,6 +100,10 @@ class TextFeatures:
             torch.cat([F.pad(t.word_mask, (0, m)) for t, m in zip(texts, missing, strict=True)]),
             torch.cat([t.sentence for t in texts]),
         )
+
+    def take(self, rows: Tensor | slice) -> TextFeatures:
+        """Some of the texts."""
+        return TextFeatures(self.words[rows], self.word_mask[rows], self.sentence[rows])
 
     def to(self, device: torch.device | str) -> TextFeatures:
         """The same on another device."""
@@ -198,6 +204,9 @@ class DecodeRequest:
     self_attention: SelfAttentionKind = "sep"
     grounding_blend: GroundingBlend = "none"
     """Takes both kinds of queries, and no dense memory."""
+    shuffle: Draws | None = None
+    """Draws a permutation of T for each prediction: the frame whose mask weights a frame is given (official training,
+    so that weights fit the object and not the frame)."""
 
     def __post_init__(self) -> None:
         if self.prompts is None and not self.learnable:

@@ -140,16 +140,22 @@ class MaskDecoder(nn.Module):
             grounding = None if said is None else self._ground(normed, said)
             return Prediction(masks, normed, classes, grounding)
 
+        def embed(normed: Tensor) -> Tensor:
+            embedding = self._embed(normed, count, blend)
+            if request.shuffle is None:
+                return embedding
+            return embedding[:, :, request.shuffle.permutation(frames).to(embedding.device)]
+
         predictions = []
         for i in range(len(self.image_attention)):
             normed = self.norm(query)
+            embedding = embed(normed)
             if every_layer:
-                predictions.append(predict(normed, self._embed(normed, count, blend)))
+                predictions.append(predict(normed, embedding))
             if prompts is not None and i > 0:
                 rows = self._prompt(i, query[:, count:], position[:, count:], prompts)
                 query = torch.cat([query[:, :count], rows], 1)
             with torch.no_grad():
-                embedding = self._embed(normed, count, blend)
                 shrunk = [piece.shrunk[i % 3] for piece in inputs]
                 allowed = [logits >= 0 for logits in self._mask_logits(embedding, shrunk, small[i % 3], count)]
             query = self._look(i, _per_frame(query), _per_frame(position), inputs, allowed)
@@ -158,7 +164,7 @@ class MaskDecoder(nn.Module):
             query = self.self_attention[i](query, position, count, request.self_attention, present)
             query = self.feed_forward[i](query)
         normed = self.norm(query)
-        return [*predictions, replace(predict(normed, self._embed(normed, count, blend)), queries=query)]
+        return [*predictions, replace(predict(normed, embed(normed)), queries=query)]
 
     def _initial(self, clips: int, frames: int, learnable: bool) -> tuple[Tensor, Tensor]:
         """Content and position of the learnable rows: B Q T C, or no rows."""

@@ -227,9 +227,8 @@ class VisualSampler(nn.Module):
             valid = (labels >= 0) & ((unit >= 0) & (unit <= 1)).all(-1)
             if self.points == "repeat":  # valid points first, then cyclic
                 order = (~valid).to(torch.uint8).argsort(dim=1, stable=True)
-                turn = torch.arange(tokens or self.tokens, device=points.device) % valid.sum(1, keepdim=True).clamp_min(
-                    1
-                )
+                places = torch.arange(tokens or self.tokens, device=points.device)
+                turn = places % valid.sum(1, keepdim=True).clamp_min(1)
                 chosen = order.gather(1, turn)
                 unit = unit.gather(1, chosen[..., None].expand(-1, -1, 2))
                 valid, labels = valid.gather(1, chosen), labels.gather(1, chosen)

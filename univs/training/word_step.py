@@ -20,7 +20,7 @@ from univs.formats.sample import IGNORE, NO_CLASS
 from univs.losses import prompt_losses
 from univs.losses.words import box_losses, cell_losses, name_losses
 from univs.models.dense_memory import MemoryKey
-from univs.models.features import ImageFeatures, TextFeatures
+from univs.models.features import ImageFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.models.word_answers import text_request, word_parts
@@ -122,7 +122,7 @@ class WordStep:
         asked, targets = zip(*(self._draw(batch, b, rng) for b in range(len(batch["frames"]))), strict=True)
         flat = self.encoder.encode([text for texts in asked for text in texts]).to(features.mask_features.device)
         parts = [slice(b * settings.texts, (b + 1) * settings.texts) for b in range(len(asked))]
-        texts = [TextFeatures(flat.words[p], flat.word_mask[p], flat.sentence[p]) for p in parts]
+        texts = [flat.take(p) for p in parts]
         request, scores = text_request(self.model, features, key, cells, texts)
         predictions = self.model.decode_layers(features, request)
         masks = torch.stack(targets)[:, :, None]
