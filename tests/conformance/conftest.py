@@ -6,12 +6,13 @@ as the fixture `case`.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,27 @@ def stream_model(case: Case) -> UniVS:
     built = build_model(model_config(name)).eval()
     load_official(built, tensors)
     return built.requires_grad_(False)
+
+
+@lru_cache(maxsize=1)
+def trained_model(name: str) -> UniVS:
+    """A golden model all of whose weights but those of the backbone are trained."""
+    model = copy.deepcopy(golden_model(name)).requires_grad_(True)
+    model.backbone.requires_grad_(False)
+    return model
+
+
+@pytest.fixture
+def training_model(case: Case) -> UniVS:
+    """The official model of a case of training losses."""
+    found = re.search(r"_(R50|SwinT|SwinB|SwinL)_", case.info["config"], re.IGNORECASE)
+    return trained_model(found[1].lower() if found else "r50")
+
+
+@pytest.fixture
+def encode_texts() -> Callable[[Sequence[str]], TextFeatures]:
+    """What the golden text tower makes of texts."""
+    return lambda texts: golden_text_encoder().encode(texts)
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ def draws(seed: int = 0) -> TorchDraws:
 
 
 def test_labels_are_those_of_the_pixel_that_a_point_lies_on() -> None:
-    labels = torch.randint(-1, 5, (2, 5, 7), generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(1, 5, (2, 6, 8), generator=torch.Generator().manual_seed(0))
     points = torch.rand(2, 60, 2, generator=torch.Generator().manual_seed(1))
     points[0, :4] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.999, 0.001]])
     found = nearest_labels(labels, points)
     for frame in range(2):
         for (x, y), label in zip(points[frame].tolist(), found[frame].tolist(), strict=True):
-            assert label == labels[frame, min(int(y * 5), 4), min(int(x * 7), 6)]
+            assert label == labels[frame, min(int(y * 6), 5), min(int(x * 8), 7)]
 
 
 def test_segments_against_a_loop() -> None:

@@ -79,6 +79,32 @@ def small_word_model() -> UniVS:
 
 
 @pytest.fixture
+def small_official_model() -> UniVS:
+    """Of the official kind: tokens of a fixed number for each prompt, which know the time, and no dense memory."""
+    torch.manual_seed(0)
+    return UniVS(
+        FourConvolutions(),  # type: ignore[arg-type]
+        LightPixelDecoder((16, 24, 32, 32), widths=(32, 32, 32, 16), dim=32, mask_dim=16),
+        VisualSampler(32, tokens=8, cells="official", points="repeat", sign_embedding=False, kind_embedding=False),
+        MaskDecoder(
+            dim=32,
+            mask_dim=16,
+            heads=4,
+            ffn=64,
+            layers=3,
+            queries=5,
+            text_dim=24,
+            time="arbitrary",
+            blank_tokens="attended",
+        ),
+        None,
+        TextPrompter(24, 32, 4),
+        pixel_mean=(127, 127, 127),
+        pixel_std=(64, 64, 64),
+    )
+
+
+@pytest.fixture
 def fixed_points(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Tensor]:
     """Masks are compared at a grid of 8 x 8 points, the same for all rows, in place of points drawn at random."""
     at = (torch.arange(8) + 0.5) / 8

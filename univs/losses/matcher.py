@@ -49,10 +49,10 @@ def class_cost(class_logits: Tensor, labels: Tensor) -> Tensor:
     return cost.gather(2, labels[:, None].expand(-1, cost.shape[1], -1))
 
 
-def match(
+@torch.no_grad()
+def pair_costs(
     logits: Tensor,
     targets: Tensor,
-    present: Tensor,
     points: Tensor,
     class_logits: Tensor | None = None,
     labels: Tensor | None = None,
@@ -61,19 +61,35 @@ def match(
     mask_weight: float = 5.0,
     dice_weight: float = 5.0,
     class_weight: float = 3.0,
+) -> Tensor:
+    """What it costs that a query answers for an object: arguments as in `match` -> B Q G."""
+    cross_entropy, dice = mask_costs(logits, targets, points, unknown)
+    cost = mask_weight * cross_entropy + dice_weight * dice
+    if class_logits is not None and labels is not None:
+        cost = cost + class_weight * class_cost(class_logits, labels)
+    return cost
+
+
+def match(
+    logits: Tensor,
+    targets: Tensor,
+    present: Tensor,
+    points: Tensor,
+    class_logits: Tensor | None = None,
+    labels: Tensor | None = None,
+    unknown: Tensor | None = None,
+    **weights: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The cheapest one-to-one assignment of queries to objects, clip by clip; the device is waited for once.
 
     Args:
         logits: B Q T h w mask logits; targets: B G T H W; present: B G bool, False for padding; points: B P 2 in 0..1.
         class_logits: B Q K and labels: B G, or None where the data has no categories (class cost 0).
+        weights: of `pair_costs`.
     Returns:
         clips, queries and objects of all pairs: min(Q, objects) of each clip, clips and then queries ascending.
     """
-    cross_entropy, dice = mask_costs(logits, targets, points, unknown)
-    cost = mask_weight * cross_entropy + dice_weight * dice
-    if class_logits is not None and labels is not None:
-        cost = cost + class_weight * class_cost(class_logits, labels)
+    cost = pair_costs(logits, targets, points, class_logits, labels, unknown, **weights)
     costs, there = cost.cpu().numpy(), present.cpu().numpy()
     pairs = [np.zeros((3, 0), np.int64)]
     for clip, (of_clip, objects) in enumerate(zip(costs, there, strict=True)):

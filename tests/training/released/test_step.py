@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from univs.losses.clip_criterion import TERMS, clip_losses, match_predictions
+from univs.models.features import DecodeRequest, TextFeatures
+from univs.models.univs import UniVS
+from univs.training.released import LabelledClip, ReleasedSettings, ReleasedStep
+
+SETTINGS = ReleasedSettings(2.0, 3.0, 4.0, 0.5, points=32, objects=3, tokens=6)
+
+
+@pytest.fixture
+def embeddings() -> Tensor:
+    return torch.randn(7, 24, generator=torch.Generator().manual_seed(2))
+
+
+def step_of(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> tuple[ReleasedStep, list[DecodeRequest]]:
+    """A step, and what it asks the decoder."""
+    requests: list[DecodeRequest] = []
+    plain = model.decode_layers
+
+    def decode_layers(features: Any, request: DecodeRequest) -> Any:
+        requests.append(request)
+        return plain(features, request)
+
+    monkeypatch.setattr(model, "decode_layers", decode_layers)
+    return ReleasedStep(model, SETTINGS), requests
+
+
+@pytest.mark.parametrize("question", ["shown", "categories", "expressions"])
+def test_a_step_weighs_all_terms_of_all_predictions(
+    small_official_model: UniVS,
+    clips: list[LabelledClip],
+    texts: TextFeatures,
+    embeddings: Tensor,
+    draws: Any,
+    question: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step, requests = step_of(small_official_model, monkeypatch)
+    given: Tensor | None = embeddings
+    if question == "expressions":
+        given = None
+        rows = (torch.arange(4), torch.tensor([1]))
+        clips = [replace(c, labels=None, expressions=texts.take(r)) for c, r in zip(clips, rows, strict=True)]
+    losses = step(clips, question, given, draws)
+    (request,) = requests
+    assert request.clip_length == 2 and request.learnable and request.shuffle is draws
+    assert request.self_attention == ("sep-blocked" if question == "expressions" else "sep")
+    assert request.class_embeddings is given and request.prompts is not None
+    # three of the four listed objects fit; of categories, two are shown
+    assert request.prompts.query.shape[:3] == (2, 2 if question == "categories" else 3, 2)
+
+    answers = step.answer(clips, question, given, draws)
+    pairs = match_predictions(answers.predictions, 5, answers.targets, 32, draws)
+    want = clip_losses(answers.predictions, pairs, 5, answers.targets, answers.prompts, 32, draws)
+    weights = {"class": 2.0, "mask": 3.0, "dice": 4.0}
+    assert set(losses) == set(TERMS)
+    for name, values in losses.items():
+        assert values.shape == (4,)
+        torch.testing.assert_close(values, weights.get(name, 0.5) * want[name])
+        assert bool((values > 0).all()) == (name != "class" or given is not None) or name == "reid_l2p_aux"
+    assert answers.targets.present.tolist() == [[True] * 3, [True, False, False]]
+
+
+def test_what_a_step_teaches(small_official_model: UniVS, clips: list[LabelledClip], draws: Any) -> None:
+    """Shown objects: everything but what reads words, and the network of tokens, through which no gradient flows."""
+    model = small_official_model
+    losses = ReleasedStep(model, SETTINGS)(clips, "shown", torch.randn(7, 24), draws)
+    torch.stack([values.sum() for values in losses.values()]).sum().backward()
+    without = {name for name, p in model.named_parameters() if p.grad is None}
+    assert without and all(name.startswith("text_prompter.") for name in without)
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_frame_without_objects_leaves_the_batch_without_prompts(
+    small_official_model: UniVS, clips: list[LabelledClip], draws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second frame is drawn, and the second clip shows nothing on it."""
+    step, requests = step_of(small_official_model, monkeypatch)
+    masks = clips[1].masks.clone()
+    masks[:, 1] = False
+    losses = step([clips[0], replace(clips[1], masks=masks)], "shown", None, draws)
+    assert requests[0].prompts is None
+    assert set(losses) == {"mask", "dice", "class", "reid", "reid_aux"} and not losses["class"].any()
+
+
+def test_a_clip_by_itself_is_asked_for_no_object_twice(
+    small_official_model: UniVS, clips: list[LabelledClip], draws: Any
+) -> None:
+    """Two objects are on the frame that is drawn."""
+    answers = ReleasedStep(small_official_model, SETTINGS).answer(clips[:1], "shown", None, draws)
+    assert answers.prompts is not None and answers.prompts.ids.tolist() == [[2, 0]]
+    both = ReleasedStep(small_official_model, SETTINGS).answer(clips, "shown", None, draws)
+    assert both.prompts is not None and both.prompts.ids.tolist() == [[2, 0, 2], [0, 0, 0]]
+
+
+def test_masks_are_padded_as_the_frames_are(small_official_model: UniVS, clips: list[LabelledClip], draws: Any) -> None:
+    cut = [replace(clip, frames=clip.frames[..., :50, :90], masks=clip.masks[..., :50, :90]) for clip in clips]
+    answers = ReleasedStep(small_official_model, SETTINGS).answer(cut, "shown", None, draws)
+    assert answers.targets.masks.shape[-2:] == (64, 96) and not answers.targets.masks[..., 50:, :].any()
+    assert answers.predictions[0].mask_logits.shape[-2:] == (16, 24)

@@ -1,0 +1,7 @@
+"""Training as UniVS was trained: prompts drawn from labelled clips, and the losses of all their queries."""
+
+from univs.training.released.settings import ReleasedSettings
+from univs.training.released.step import ReleasedStep
+from univs.training.released.targets import LabelledClip
+
+__all__ = ["LabelledClip", "ReleasedSettings", "ReleasedStep"]

@@ -1,0 +1,45 @@
+"""Numbers of the official training, and where it may be followed or left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from univs.models.features import SelfAttentionKind
+
+TokenOrder = Literal["objects", "kinds"]
+"""Whose features the tokens of an object hold: its own; or "kinds": those of objects shown by masks come first, then
+those of points, then those of boxes, while positions are the object's own, and features are not blank where the object
+is not seen (official, an accident)."""
+
+ExpressionMasks = Literal["own", "numbered"]
+"""Which mask an expression is to find: that of its own row; or "numbered": that of the row whose place is the number of
+its object among the described ones (official, an accident where several expressions describe one object)."""
+
+
+@dataclass(frozen=True)
+class ReleasedSettings:
+    """What a step weighs and draws; weights are the same for all predictions."""
+
+    classes: float = 5.0
+    mask: float = 5.0
+    dice: float = 5.0
+    reidentification: float = 0.5
+    """0.25 with a Swin; half as much in the third stage."""
+    points: int = 12544
+    """Of a mask on a frame."""
+    objects: int = 20
+    """A clip's objects, and its prompt queries, are cut to so many."""
+    tokens: int = 32
+    """Of a shown object."""
+    self_attention: SelfAttentionKind = "sep"
+    """Of expressions it is always "sep-blocked"."""
+    token_order: TokenOrder = "objects"
+    expression_masks: ExpressionMasks = "own"
+
+    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Terms of `clip_losses` (and `between_clips`) times their weights."""
+        own = {"class": self.classes, "mask": self.mask, "dice": self.dice}
+        return {name: own.get(name, self.reidentification) * values for name, values in losses.items()}
