@@ -102,6 +102,7 @@ def test_unused_names_are_said_if_a_person_gave_them_and_checked(
         ({"way": "clips"}, "the task vos has no way 'clips'; known: clip, frame"),
         ({"way": ["clip"]}, "the option way must be null or a text"),
         ({"dense_frames": "six"}, "the option dense_frames must be a whole number of at least 1, not six"),
+        ({"self_attention": "sep-own"}, "self_attention must be sep or sep-blocked or sep-l2p or all, not sep-own"),
         (
             {"way": "clip", "memory_encoding": "own"},
             "memory_encoding must be next_clip or own_frame, not own",

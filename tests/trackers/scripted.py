@@ -180,11 +180,7 @@ class ScriptedModel(UniVS):
         blank = tokens.new_zeros(1, len(text.sentence), 1, COLOURS)
         return PromptQueries(blank, blank, tokens, None, None)
 
-    def decode(  # type: ignore[override]
-        self,
-        features: Any,
-        request: DecodeRequest,
-    ) -> Prediction:
+    def decode(self, features: Any, request: DecodeRequest) -> Prediction:
         """Learnable rows first, then the prompt rows, as `UniVS.decode`."""
         seen = torch.cat([f.mask_features for f in ([features] if isinstance(features, ImageFeatures) else features)])
         frames = tuple(int(frame[-1].amax()) for frame in seen)

@@ -202,6 +202,7 @@ class DecodeRequest:
     sentences: Tensor | None = None
     """N D (or B N D), of the length the text encoder gave them; None: no grounding logits."""
     self_attention: SelfAttentionKind = "sep"
+    """Which other rows the prompt rows see."""
     grounding_blend: GroundingBlend = "none"
     """Takes both kinds of queries, and no dense memory."""
     shuffle: Draws | None = None
