@@ -17,7 +17,8 @@ from univs.masks.geometry import Geometry
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
-from univs.trackers.semantic import classify, strips
+from univs.trackers.classes import Classes
+from univs.trackers.semantic import classify, name_cells, strips
 
 
 @pytest.mark.parametrize("geometry", [Geometry.fit(90, 130), Geometry.fit(61, 75, 90), Geometry.fit(200, 300, 70)])
@@ -36,6 +37,28 @@ def test_bands_are_the_enlarged_map(geometry: Geometry) -> None:
     assert (found != wanted).float().mean() < 1e-4  # a tie may fall on either side
 
 
+@pytest.mark.parametrize(("count", "dtype"), [(254, torch.uint8), (255, torch.int32), (300, torch.int32)])
+def test_numbers_of_classes_have_the_smallest_type_that_255_is_not_in(count: int, dtype: torch.dtype) -> None:
+    """255 in files means that nothing is known."""
+    scores = torch.zeros(1, count)
+    scores[0, -1] = 1
+    found = classify(torch.ones(1, 8, 8), scores, Geometry.fit(32, 32))
+    assert found.dtype == dtype and (found == count).all()
+
+
+def test_cells_are_named_by_scores_that_are_enlarged_bilinearly() -> None:
+    model, geometry = ScriptedModel(words=True), Geometry.fit(64, 96)
+    frame = picture(0, {1: (0, 0, 64, 96), 2: (0, 20, 44, 60), 3: (28, 52, 64, 76)})
+    features = model.encode_image(model.normalize(torch.from_numpy(frame).permute(2, 0, 1)[None]))
+    classes = Classes.of(("a", "b", "c"), torch.stack([colour(1), 0.7 * colour(2), colour(3)]))
+    assert model.word_head is not None
+    scores = model.word_head.score_cells(model.word_head(features), classes.embeddings)
+    for factor in (2, 4):
+        scores = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
+    found = name_cells(model, features, classes, geometry)
+    assert torch.equal(found, (scores[0].argmax(0) + 1).to(torch.uint8)) and set(found.unique().tolist()) == {1, 2, 3}
+
+
 CATS = Categories(("sea 4", "cat 1", "sky 3"))
 SKY, SEA, CAT = (0, 0, 32, 96), (32, 0, 64, 96), (24, 8, 48, 24)
 
@@ -50,7 +73,9 @@ def label(model: ScriptedModel, frames: Sequence[NDArray[np.uint8]], **options: 
 @pytest.mark.parametrize("length", [1, 3])
 def test_every_frame_is_labelled_by_what_it_shows(words: bool, length: int) -> None:
     frames = [picture(i, {3: SKY, 4: SEA, 1: (24, 8 + 8 * i, 48, 24 + 8 * i)}) for i in range(5)]
-    results = label(ScriptedModel(words=words), frames, clip_length=length)
+    model = ScriptedModel(words=words)
+    results = label(model, frames, clip_length=length)
+    assert [asked.request.clip_length for asked in model.asked] == ([] if words else [1] * 5 if length == 1 else [3, 2])
     assert [result.frame_index for result in results] == list(range(5))
     for frame, result in zip(frames, results, strict=True):
         wanted = np.zeros(frame.shape[:2], int)

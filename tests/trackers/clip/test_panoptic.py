@@ -157,14 +157,3 @@ def test_who_wins_only_what_he_does_not_claim_is_not_shown() -> None:
     sure = columns(-8, -8, -8, 8)
     (result,) = output.finish(found((nowhere, (0.9, 0.0, 0.0)), (unsure, (0.9, 0.0, 0.0)), (sure, (0.5, 0.0, 0.0))))
     assert result.names == {1: "dog"} and (result.labels[:, 50:] == 1).all() and not result.labels[:, :46].any()
-
-
-def test_windows_come_after_memory_and_every_length() -> None:
-    windows = Windows(5, 5)
-    assert windows.length == 10
-    due = []
-    for start in range(40):
-        if windows.begin():
-            due.append(start - 1)
-        windows.end(Span(start, start + 5, start + 1))
-    assert due == [15, 25, 35]

@@ -17,6 +17,7 @@ from univs.prompts import Categories, Mask, Text
 from univs.results import FrameResult
 from univs.streaming import segment
 from univs.trackers.classes import Classes
+from univs.trackers.clip.prompted import ClipPrediction
 from univs.trackers.clip.stuff_objects import StuffObjects
 
 FRAMES, FIRST = moving_squares(7)
@@ -60,6 +61,13 @@ def test_the_map_of_classes_equals_a_slow_one() -> None:
         best = votes.argmax(0)  # type: ignore[union-attr]
         assert (seen[t][0] == (best == 2)).all() and (seen[t][2] == (best == 1)).all()
         assert not seen[t][1].any() and seen[t][0].any() and seen[t][2].any()
+
+
+def test_where_stuff_certainly_is_its_logit_is_ten() -> None:
+    logits, sure = torch.tensor([[[-3.0, 12.0]]]), torch.tensor([[[True, False]]])
+    prediction = ClipPrediction([logits], torch.zeros(1, 1, 2), torch.ones(1), [sure])
+    assert prediction.assured([logits])[0].tolist() == [[[10.0, 12.0]]]
+    assert prediction.of([0]).assured([logits])[0].tolist() == [[[10.0, 12.0]]]
 
 
 def follow(model: UniVS, *names: Text, object_ids: tuple[int, ...] = (1, 2)) -> list[FrameResult]:
