@@ -8,13 +8,18 @@ import torch
 from tests.trackers.scripted import COLOURS, ScriptedModel, ScriptedWords, colour
 from univs.errors import UserError
 from univs.prompts import Categories
-from univs.trackers.classes import Classes, Words, classes_of
+from univs.trackers.classes import EVERYTHING, THINGS, Classes, Words, classes_of
 
 
 def test_things_are_given_by_their_place() -> None:
     assert Classes.of(("a", "b", "c"), torch.zeros(3, 2), {1}).things.tolist() == [False, True, False]
     assert Classes.of(("a", "b"), torch.zeros(2, 2)).things.tolist() == [True, True]
     assert Classes.of(("a", "b"), torch.zeros(2, 2), frozenset()).things.tolist() == [False, False]
+
+
+def test_if_nobody_says_it_is_the_things_of_coco_or_all_of_it() -> None:
+    assert len(THINGS.names) == 80 and THINGS.things is None
+    assert len(EVERYTHING.names) == 133 and EVERYTHING.things == set(range(80))
 
 
 def test_embeddings_are_those_given_or_those_of_the_encoder() -> None:

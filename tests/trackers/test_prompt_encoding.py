@@ -102,6 +102,16 @@ def test_thin_lines_fill_the_blocks_that_they_touch() -> None:
     assert covered.shape == line.shape and covered[8:16, :24].min() == 1 and covered.sum() == 8 * 24
 
 
+def test_several_strokes_and_clicks_say_one_thing() -> None:
+    model = ScriptedModel()
+    strokes = [Scribble(1, [[(0.1, 0.3), (0.3, 0.3)]]), Scribble(1, [[(0.6, 0.6), (0.7, 0.6)]])]
+    encode_prompts(model, features(model), GEOMETRY, {1: ObjectPrompt(scribbles=strokes)}, {}, 0)
+    drawn = model.encoded[0][1][0]
+    assert drawn[19, 10:28].min() == drawn[38, 58:67].min() == 1 and drawn.max() == 1
+    where, _ = rough_maps(ObjectPrompt(scribbles=strokes, points=[Points(1, [(14, 18)])]), GEOMETRY)
+    assert where[4, 3:7].min() == where[9, 15:16].min() == 1 and where.max() == 1  # where they meet, too
+
+
 @pytest.mark.parametrize("side", [64, 128])
 def test_strokes_are_drawn_at_the_size_of_the_input(side: int) -> None:
     model = ScriptedModel()
