@@ -39,6 +39,14 @@ def encode_rle(mask: NDArray[Any]) -> RLE:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Another mask that a prompt may have meant: H x W, and how well it is thought to fit, an IoU 0..1."""
+
+    mask: NDArray[np.bool_]
+    quality: float
+
+
+@dataclass(frozen=True)
 class FrameResult:
     """The answer for one frame.
 
@@ -46,7 +54,8 @@ class FrameResult:
     frame, whether visible or not. scores: object id -> confidence 0..1 of this frame. separate: object id -> H x W
     mask, where objects may overlap; None where the labels say it all. names: object id -> category or expression.
     track_scores: object id -> confidence in the whole track so far, where the task judges tracks; the last one counts.
-    stuff: the object ids that stand for stuff (sky, grass), not for a thing.
+    stuff: the object ids that stand for stuff (sky, grass), not for a thing. alternatives: object id -> what its prompt
+    on this frame may have meant instead, the likeliest first; to follow one of them, show its mask.
     """
 
     frame_index: int
@@ -57,6 +66,7 @@ class FrameResult:
     names: Mapping[int, str] = field(default_factory=dict)
     track_scores: Mapping[int, float] = field(default_factory=dict)
     stuff: frozenset[int] = frozenset()
+    alternatives: Mapping[int, Sequence[Alternative]] = field(default_factory=dict)
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """H x W mask of one object, empty where it is not visible. Raises KeyError if the object is not followed."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from univs.models.dense_memory import DenseMemory
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.pixel_decoder import LightPixelDecoder
+from univs.models.prompt_answers import PromptAnswers
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.visual_sampler import VisualSampler
@@ -42,7 +43,7 @@ class FourConvolutions(nn.Module):
         return maps
 
 
-def build_small(words: bool = False) -> UniVS:
+def build_small(words: bool = False, answers: bool = False) -> UniVS:
     torch.manual_seed(0)
     pixel_decoder = LightPixelDecoder((16, 24, 32, 32), widths=(32, 32, 32, 16), dim=32, mask_dim=16)
     return UniVS(
@@ -61,6 +62,7 @@ def build_small(words: bool = False) -> UniVS:
         ),
         TextPrompter(24, 32, 4) if words else None,
         WordHead(32, 24, 32) if words else None,
+        PromptAnswers(32, 16, extra=2) if answers else None,
         pixel_mean=(127, 127, 127),
         pixel_std=(64, 64, 64),
     )
@@ -102,6 +104,12 @@ def small_official_model() -> UniVS:
         pixel_mean=(127, 127, 127),
         pixel_std=(64, 64, 64),
     )
+
+
+@pytest.fixture
+def small_answering_model() -> UniVS:
+    """Gives three answers to a prompt."""
+    return build_small(answers=True)
 
 
 @pytest.fixture

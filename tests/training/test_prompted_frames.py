@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from univs.data.clips import stack_prompts
 from univs.data.prompt_drawing import FramePrompts, draw_prompts
-from univs.losses import CriterionWeights, binary_cross_entropy, dice_loss, sample_points
+from univs.losses import CriterionWeights, answer_losses, binary_cross_entropy, dice_loss, sample_points
 from univs.losses.set_criterion import focal_losses
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction
 from univs.models.univs import UniVS
@@ -213,3 +214,28 @@ def test_rows_that_pad_a_batch_change_nothing(small_model: UniVS, monkeypatch: p
     count = rows[0].shape[1]
     assert rows[1].shape[1] == count + 2
     torch.testing.assert_close(rows[1][:, :count], rows[0], atol=1e-4, rtol=1e-4)
+
+
+def test_several_answers_are_taught_beside_the_ordinary_one(
+    small_answering_model: UniVS, fixed_points: Callable[[int], Tensor]
+) -> None:
+    """The same losses of the ordinary rows, and those of `answer_losses` with the weight of the stage."""
+    model = small_answering_model
+    given = Given(model)
+    head = model.prompt_answers
+    assert head is not None
+    seen: list[Tensor] = []
+    handle = head.register_forward_hook(lambda _, __, out: seen.extend((out[1].mask_logits, out[1].quality)))
+    found = losses(model, given, replace(CHOSEN, answers=0.25))
+    handle.remove()
+    (logits, quality), ids = seen, given.drawn["ids"]
+    masks, there = masks_of(given.labels, ids)
+    with_points = answer_losses(logits, quality, masks[:, :, 0], there, 64, given.labels == 255)
+    assert logits.shape[:3] == (3, 2, 3) and quality.shape == (3, 2, 3)
+    assert float(found["quality"]) == pytest.approx(0.25 * float(with_points["quality"]), rel=1e-5)
+    assert float(found["answers"]) == pytest.approx(0.25 * float(with_points["answers"]), rel=1e-5)
+    without = losses(model, given, replace(CHOSEN, answers=0.0))
+    assert set(without) == {"prompt", "learnable"} and set(found) == {*without, "answers", "quality"}
+    assert float(found["prompt"]) == pytest.approx(float(without["prompt"]), rel=1e-4)
+    found["answers"].backward()
+    assert head.offset.grad is not None and head.offset.grad.abs().sum() > 0

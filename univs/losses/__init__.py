@@ -1,6 +1,7 @@
 """Losses as pure functions: points, masks, matching, the set criterion, re-identification, all terms of official
 training (`clip_losses`), and the correspondence of the memory."""
 
+from univs.losses.answers import answer_ious, answer_losses
 from univs.losses.clip_criterion import ClipTargets, PromptTargets, clip_losses, match_predictions
 from univs.losses.correspondence import correspondence_loss, mean_over
 from univs.losses.masks import binary_cross_entropy, bootstrapped_cross_entropy, dice_loss, soft_dice_loss
@@ -14,6 +15,8 @@ __all__ = [
     "ClipTargets",
     "CriterionWeights",
     "PromptTargets",
+    "answer_ious",
+    "answer_losses",
     "binary_cross_entropy",
     "bootstrapped_cross_entropy",
     "clip_losses",

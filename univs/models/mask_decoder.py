@@ -34,6 +34,13 @@ class MaskEmbedding(nn.Module):
         nn.init.uniform_(last.bias, -1, 1)
         self.layers = nn.ModuleList([nn.Linear(dim, dim), nn.Linear(dim, dim), last])
 
+    @property
+    def last(self) -> nn.Linear:
+        """The layer that makes the weights."""
+        layer = self.layers[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
     def forward(self, x: Tensor) -> Tensor:
         first, second, last = self.layers
         return last(F.relu(second(F.relu(first(x)))))

@@ -32,6 +32,7 @@ from univs.models.features import (
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
 from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
+from univs.models.prompt_answers import Answers, PromptAnswers
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.visual_sampler import SampledMap, VisualSampler, time_embedding
@@ -51,6 +52,7 @@ class UniVS(nn.Module):
         dense_memory: per-object residual on the mask features, or None.
         text_prompter: texts -> tokens and initial queries, or None for a model that takes no words.
         word_head: what each cell is, in words and boxes, or None (official): see `word_answers`.
+        prompt_answers: several answers to a prompt, or None (official) for one.
         pixel_mean, pixel_std: of RGB 0..255.
         config: the plain numbers it was built from (`zoo.build_model`).
     """
@@ -67,6 +69,7 @@ class UniVS(nn.Module):
         dense_memory: DenseMemory | None = None,
         text_prompter: TextPrompter | None = None,
         word_head: WordHead | None = None,
+        prompt_answers: PromptAnswers | None = None,
         *,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -75,14 +78,12 @@ class UniVS(nn.Module):
         super().__init__()
         self.backbone, self.pixel_decoder = backbone, pixel_decoder
         self.visual_sampler, self.mask_decoder, self.dense_memory = visual_sampler, mask_decoder, dense_memory
-        self.text_prompter, self.word_head = text_prompter, word_head
+        self.text_prompter, self.word_head, self.prompt_answers = text_prompter, word_head, prompt_answers
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
         self.config = dict(config or {})
         if dense_memory is not None:  # so that the residual acts through a known direction from the first step on
-            last = mask_decoder.mask_embedding.layers[-1]
-            assert isinstance(last, nn.Linear)
-            nn.init.ones_(last.bias)
+            nn.init.ones_(mask_decoder.mask_embedding.last.bias)
 
     @property
     def streaming(self) -> dict[str, Any]:
@@ -225,6 +226,23 @@ class UniVS(nn.Module):
     ) -> list[Prediction]:
         """What is predicted before layer 0 and after each layer, for training; otherwise as `decode`."""
         return self.mask_decoder(self._inputs(features), request, every_layer=True)
+
+    def decode_answers(
+        self, features: ImageFeatures | DecoderInputs, request: DecodeRequest, rows: Sequence[int] | None = None
+    ) -> tuple[list[Prediction], Answers]:
+        """What `decode_layers` predicts, and several answers of the last layer (`PromptAnswers`).
+
+        Args:
+            features: of B clips of one frame.
+            request: with the prompts of N objects.
+            rows: which of the N are to have several answers; None: all.
+        Raises ValueError for a model that gives one answer to a prompt, for clips of several frames and for a request
+        without prompts.
+        """
+        if self.prompt_answers is None:
+            raise ValueError("this model gives one answer to a prompt: its numbers have no prompt_answers")
+        inputs = self.prepare(features) if isinstance(features, ImageFeatures) else features
+        return self.prompt_answers(self.mask_decoder, inputs, request, rows)
 
     def _inputs(self, features: ImageFeatures | Sequence[DecoderInputs]) -> Sequence[DecoderInputs]:
         return [self.prepare(features)] if isinstance(features, ImageFeatures) else features

@@ -35,6 +35,7 @@ from univs.models.official import (
     split_averages,
 )
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
+from univs.models.prompt_answers import PromptAnswers
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
@@ -88,6 +89,9 @@ def _build(config: Mapping[str, Any]) -> UniVS:
     word_head = None
     if config.get("word_head"):
         word_head = WordHead(mask_decoder.dim, config["mask_decoder"]["text_dim"], **config["word_head"])
+    prompt_answers = None
+    if config.get("prompt_answers"):
+        prompt_answers = PromptAnswers(mask_decoder.dim, pixel_options["mask_dim"], **config["prompt_answers"])
     return UniVS(
         backbone,
         pixel_decoder,
@@ -96,6 +100,7 @@ def _build(config: Mapping[str, Any]) -> UniVS:
         dense_memory,
         text_prompter,
         word_head,
+        prompt_answers,
         pixel_mean=config["pixel_mean"],
         pixel_std=config["pixel_std"],
         config=config,

@@ -48,6 +48,8 @@ class ClipLosses:
     intermediate: Weight = 0.2
     prompt: Weight = 1.0
     learnable: Weight = 0.2
+    answers: Weight = 1.0
+    """Of several answers to a prompt, for a model that gives them."""
 
 
 class ClipStep:
@@ -62,7 +64,9 @@ class ClipStep:
         if model.dense_memory is None:
             raise UserError("stages clip and image train the dense memory, which this model has not: model=tiny has")
         self.model, self.dense, self.settings = model, model.dense_memory, settings
-        single = FrameLosses(settings.criterion, settings.intermediate, settings.prompt, settings.learnable)
+        single = FrameLosses(
+            settings.criterion, settings.intermediate, settings.prompt, settings.learnable, settings.answers
+        )
         self.frames = PromptedFrames(model, single)
 
     def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:

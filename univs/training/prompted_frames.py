@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from univs.losses import CriterionWeights, prompt_losses, set_losses
+from univs.losses import CriterionWeights, answer_losses, prompt_losses, set_losses
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import DenseMemory, MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures
@@ -29,6 +29,7 @@ class FrameLosses:
     intermediate: float
     prompt: float
     learnable: float
+    answers: float = 1.0
 
 
 class PromptedFrames:
@@ -47,7 +48,8 @@ class PromptedFrames:
     def __call__(
         self, features: ImageFeatures, key: MemoryKey, labels: Tensor, drawn: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Weighted losses `prompt` and, where it has a weight, `learnable`.
+        """Weighted losses: `prompt`, and where they have a weight `learnable` and, of several answers, `answers` and
+        `quality`.
 
         Args:
             features, key: of F frames.
@@ -67,7 +69,11 @@ class PromptedFrames:
             dense=self.dense.prompt_residual(features, key, maps),
             class_embeddings=some_class if learnable else None,
         )
-        predictions = self.model.decode_layers(features, request)
+        answers = None
+        if self.model.prompt_answers is not None and settings.answers > 0:
+            predictions, answers = self.model.decode_answers(features, request)
+        else:
+            predictions = self.model.decode_layers(features, request)
         rows = len(mask_decoder.query) if learnable else 0
         weights = settings.criterion
         logits = torch.stack([p.mask_logits for p in predictions])  # L F rows+K 1 S/4 S/4
@@ -78,6 +84,11 @@ class PromptedFrames:
         shares[-1] = 1
         prompt = (shares * (weights.mask * found["mask"] + weights.dice * found["dice"])).sum()
         losses = {"prompt": settings.prompt * prompt}
+        if answers is not None:
+            several = answer_losses(
+                answers.mask_logits, answers.quality, masks[:, :, 0], seen, weights.points, unknown[:, 0]
+            )
+            losses |= {name: settings.answers * value for name, value in several.items()}
         if learnable:
             there = drawn["complete"]
             scores = torch.stack([p.class_logits for p in predictions if p.class_logits is not None])[:, there, :rows]

@@ -100,6 +100,8 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         data, step, collate = words(model, settings)
     else:
         freeze_backbone(model, stage["frozen_backbone"])
+        if stage["trained"] is not None:
+            freeze_others(model, stage["trained"])
         step = ClipStep(model, clip_losses(stage["losses"]))
         data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
     options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
@@ -154,15 +156,19 @@ def freeze_backbone(model: UniVS, parts: int) -> None:
         part.requires_grad_(False)
 
 
+def freeze_others(model: UniVS, trained: Sequence[str]) -> None:
+    """Keep the weights of all parts but those whose names begin so."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(tuple(trained)))
+
+
 def words(
     model: UniVS, settings: Mapping[str, Any]
 ) -> tuple[Dataset[Any], WordStep, Callable[[Sequence[Any]], dict[str, Any]]]:
     """Data, step and collation of stage `words`; all parameters but those that the stage names are frozen."""
     stage = settings["stage"]
     head, _ = word_parts(model)
-    trained = tuple(stage["trained"])
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(trained))
+    freeze_others(model, stage["trained"])
     images = build_word_images(settings["data"]["sources"], size=stage["size"], seed=settings["seed"])
     encoder = load_text_encoder(settings["model"]["text"]["encoder"])
     if isinstance(encoder, CachedTextEncoder):  # texts are drawn at random: nothing worth keeping on disk

@@ -63,6 +63,7 @@ class ClipStage(AnyStage):
 
     frames: Count
     frozen_backbone: Annotated[int, Is("the number of parts that keep their weights (-1: all)"), Within(-1)]
+    trained: Annotated[Sequence[Text], NotEmpty()] | None
     prompts: PromptDraws
 
 

@@ -5,8 +5,8 @@ Shapes: N objects, H' W' padded input, Cm mask-feature channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.frame_labels import label_map, label_type, soft_aggregate, to_logits
+from univs.masks.frame_labels import label_map, label_type, mask_of, soft_aggregate, to_logits
 from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures, SelfAttentionKind
 from univs.models.univs import UniVS
-from univs.results import FrameResult
+from univs.results import Alternative, FrameResult
 from univs.settings import Count
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
@@ -51,18 +51,28 @@ class FrameSettings:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a prompt may have meant: H'/4 W'/4 mask logits, and the IoU that they are thought to have."""
+
+    logits: Tensor
+    quality: float
+
+
+@dataclass(frozen=True)
 class Followed:
     """The objects of one frame, that met in soft aggregation.
 
     scores: object id -> confidence 0..1, 0 where it is not visible, 1 where its mask was given. log_odds: N+1 H'/4
     W'/4, background first, objects in the order of object_ids. given: object id -> H W mask that came as a prompt on
-    this frame and is the object's answer as it is.
+    this frame and is the object's answer as it is. alternatives: object id -> other answers to the prompt that made it
+    known on this frame, the likeliest first.
     """
 
     object_ids: tuple[int, ...]
     scores: Mapping[int, float]
     log_odds: Tensor
     given: Mapping[int, NDArray[np.bool_]]
+    alternatives: Mapping[int, Sequence[Answer]] = field(default_factory=dict)
 
     def labels(self, geometry: Geometry) -> NDArray[Any]:
         """H W: the most likely object of each pixel; of two given masks that overlap the later one wins."""
@@ -97,7 +107,12 @@ class FrameTracker:
         """One label map, of the one frame of the clip."""
         frame = EncodedFrame(clip.frames[0], self.model, self.geometry)
         followed = self.follow(frame, clip.prompts.get(frame.index, {}))
-        return [FrameResult(frame.index, followed.labels(self.geometry), followed.object_ids, followed.scores)]
+        others = {
+            object_id: [Alternative(mask_of(answer.logits, self.geometry), answer.quality) for answer in answers]
+            for object_id, answers in followed.alternatives.items()
+        }
+        labels = followed.labels(self.geometry)
+        return [FrameResult(frame.index, labels, followed.object_ids, followed.scores, alternatives=others)]
 
     def follow(self, frame: EncodedFrame, prompts: Mapping[int, ObjectPrompt]) -> Followed:
         """The objects on the next frame, on which these prompts came."""
@@ -111,14 +126,17 @@ class FrameTracker:
         self._take_in(features, prompts, shrunk, frame.index)
         key = frame.key
         asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
-        logits = self._decode(features, key, shrunk, asked)
-        if self.settings.confine_prompts:
-            self._confine(logits, asked, new)
+        logits, answers = self._decode(features, key, shrunk, asked, new)
+        for object_id, said in asked.items() if self.settings.confine_prompts else ():
+            row = self.objects.row(object_id)
+            logits[row] = self._confined(logits[row], said, object_id in new)
+            for answer in answers.get(object_id, ()):
+                answer.logits.copy_(self._confined(answer.logits, said, True))
         log_odds = soft_aggregate(logits)
         probabilities = log_odds.softmax(0)[1:]
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
         scores.update(dict.fromkeys(given, 1.0))
-        followed = Followed(self.objects.ids, scores, log_odds, given)
+        followed = Followed(self.objects.ids, scores, log_odds, given, answers)
         self._remember(frame, probabilities, followed, prompted=bool(prompts))
         return followed
 
@@ -157,8 +175,13 @@ class FrameTracker:
         key: MemoryKey | None,
         given: Mapping[int, Tensor],
         asked: Mapping[int, ObjectPrompt],
-    ) -> Tensor:
-        """N H'/4 W'/4 mask logits: given masks as they are, the other objects decoded; `asked`: just prompted ones."""
+        new: set[int],
+    ) -> tuple[Tensor, dict[int, list[Answer]]]:
+        """N H'/4 W'/4 mask logits, and what `new` ones among `asked`, just prompted, may be instead.
+
+        Given masks as they are, the other objects decoded.
+        """
+        answers: dict[int, list[Answer]] = {}
         logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
         for object_id, mask in given.items():
             logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], MASK_STRIDE)[0])
@@ -167,21 +190,30 @@ class FrameTracker:
             queries = self.model.prompt_queries([self._tokens.tokens(rows)])
             residual = self._residual(features, key, rows, asked)
             request = DecodeRequest(queries, dense=residual, self_attention=self.settings.self_attention)
-            logits[rows] = self.model.decode(features, request).mask_logits[0, :, 0]
-        below, right = self.geometry.cells
-        logits[:, below:] = logits[:, :, right:] = NOBODY
-        return logits
+            several = [index for index, row in enumerate(rows) if self.objects.ids[row] in new]
+            if several and self.model.prompt_answers is not None:
+                layers, said = self.model.decode_answers(features, request, several)
+                logits[rows] = layers[-1].mask_logits[0, :, 0]
+                for index, masks, quality in zip(several, said.mask_logits[0], said.quality[0].sigmoid(), strict=True):
+                    best, *others = quality.argsort(descending=True, stable=True).tolist()
+                    logits[rows[index]] = masks[best]
+                    answers[self.objects.ids[rows[index]]] = [Answer(masks[i], float(quality[i])) for i in others]
+            else:
+                logits[rows] = self.model.decode(features, request).mask_logits[0, :, 0]
+        for maps in (logits, *(answer.logits for said in answers.values() for answer in said)):
+            below, right = self.geometry.cells
+            maps[..., below:, :] = maps[..., right:] = NOBODY
+        return logits, answers
 
-    def _confine(self, logits: Tensor, prompts: Mapping[int, ObjectPrompt], new: set[int]) -> None:
-        """Hold the logits (N H'/4 W'/4, changed in place) of just prompted objects to what was said for certain."""
-        for object_id, said in prompts.items():
-            row = self.objects.row(object_id)
-            if said.boxes:
-                boxes = torch.stack([self.geometry.shrink_box(box.xyxy) for box in said.boxes])
-                logits[row] = inside_boxes(logits[row], boxes)
-            clicks = [xy for points in said.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
-            if clicks and object_id in new:
-                logits[row] = around_points(logits[row], self.geometry.shrink_points(clicks).tolist())
+    def _confined(self, logits: Tensor, said: ObjectPrompt, new: bool) -> Tensor:
+        """H'/4 W'/4 mask logits of a just prompted object, held to what was said for certain."""
+        if said.boxes:
+            boxes = torch.stack([self.geometry.shrink_box(box.xyxy) for box in said.boxes])
+            logits = inside_boxes(logits, boxes)
+        clicks = [xy for points in said.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
+        if clicks and new:
+            logits = around_points(logits, self.geometry.shrink_points(clicks).tolist())
+        return logits
 
     def _residual(
         self, features: ImageFeatures, key: MemoryKey | None, rows: list[int], asked: Mapping[int, ObjectPrompt]

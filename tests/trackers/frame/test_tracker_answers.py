@@ -1,0 +1,87 @@
+"""Several answers to a prompt, as the frame tracker takes them: the likeliest is followed, the others are offered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.trackers.frame.films import film, run, same, shown
+from tests.trackers.scripted import SURE, ScriptedModel, area, cells
+from univs.models.features import DecodeRequest, Prediction
+from univs.models.prompt_answers import Answers
+from univs.prompts import Box, Points
+
+PART, GROUP = (8, 8, 16, 16), (8, 8, 40, 60)
+
+
+class Answering(ScriptedModel):
+    """Says beside its ordinary answer that a part, or a group, may be meant."""
+
+    def __init__(self, *quality: float) -> None:
+        super().__init__()
+        self.prompt_answers: Any = nn.Identity()
+        self.qualities, self.several = quality, []  # type: ignore[var-annotated]
+
+    def decode_answers(  # type: ignore[override]
+        self, features: Any, request: DecodeRequest, rows: Sequence[int]
+    ) -> tuple[list[Prediction], Answers]:
+        ordinary = self.decode(features, request)
+        self.several.append(tuple(rows))
+        said = [torch.stack([own, cells(PART), cells(GROUP)]) for own in ordinary.mask_logits[0, list(rows), 0]]
+        quality = torch.tensor(self.qualities).logit().expand(1, len(rows), 3)
+        return [ordinary], Answers(torch.stack(said)[None], quality)
+
+
+def test_the_likeliest_answer_is_followed_and_the_others_are_offered() -> None:
+    frames = film(3)
+    model = Answering(0.5, 0.2, 0.9)
+    results = run(model, frames, {0: [Points(7, [(12, 12)])]})
+    assert same(results[0].labels == 7, area(GROUP))
+    first, second = results[0].alternatives[7]
+    assert (first.quality, second.quality) == (pytest.approx(0.5), pytest.approx(0.2))
+    assert same(first.mask, frames[0][..., 0] == 1) and same(second.mask, area(PART))
+    assert first.mask.dtype == bool and first.mask.shape == frames[0].shape[:2]
+    (_, remembered), *_ = model.encoded
+    assert (remembered[0] > 0.5).sum() == area(GROUP).sum()  # what is followed is the group
+    assert model.several == [(0,)] and not results[1].alternatives and not results[2].alternatives
+
+
+def test_of_equally_likely_answers_the_ordinary_one_counts() -> None:
+    frames = film(1)
+    (result,) = run(Answering(0.6, 0.6, 0.6), frames, {0: [Points(7, [(12, 12)])]})
+    assert same(result.labels == 7, frames[0][..., 0] == 1)
+
+
+def test_only_what_is_new_and_not_given_has_several() -> None:
+    frames = film(3)
+    model = Answering(0.5, 0.2, 0.9)
+    said = {0: shown(frames[0], 2), 1: [Points(7, [(14, 12)])], 2: [Points(7, [(16, 12)])]}
+    results = run(model, frames, said)
+    assert [sorted(result.alternatives) for result in results] == [[], [7], []]
+    assert model.several == [(1,)]
+    assert same(results[1].labels == 2, (frames[1][..., 0] == 2) & ~area(GROUP))
+
+
+def test_alternatives_lie_in_the_box_and_hold_the_click() -> None:
+    frames = film(1)
+    (result,) = run(Answering(0.1, 0.2, 0.9), frames, {0: [Box(7, (8, 8, 24, 24))]})
+    in_box = area((8, 8, 28, 28))  # and half a cell
+    assert not (result.labels == 7)[~in_box].any() and (result.labels == 7).any()
+    assert not result.alternatives[7][0].mask[~in_box].any()
+    # a click outside of all parts of an answer leaves it as it is, one in a part keeps that part alone
+    model = Answering(0.1, 0.2, 0.9)
+
+    def two_parts(features: Any, request: DecodeRequest, rows: Sequence[int]) -> tuple[list[Prediction], Answers]:
+        ordinary = ScriptedModel.decode(model, features, request)
+        parts = torch.maximum(cells((0, 0, 8, 8)), cells((32, 32, 48, 48)))
+        every: Tensor = torch.stack([ordinary.mask_logits[0, 0, 0], parts, torch.full_like(parts, -SURE)])
+        return [ordinary], Answers(every[None, None], torch.tensor([[[2.0, 1.0, 0.0]]]))
+
+    model.decode_answers = two_parts  # type: ignore[method-assign, assignment]
+    (result,) = run(model, frames, {0: [Points(7, [(4, 4)])]})
+    assert same(result.alternatives[7][0].mask, area((0, 0, 8, 8)))
+    assert not result.alternatives[7][1].mask.any()
