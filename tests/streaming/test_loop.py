@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from tests.streaming.recorder import Recorder, RecorderModel, RecorderSettings
 from univs.errors import UserError
-from univs.streaming.loop import ClipSchedule
-from univs.trackers.tracker import Span
+from univs.masks.geometry import Geometry
+from univs.streaming.loop import ClipSchedule, Loop
+from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.tracker import Question, Span
 
 
 def by_the_rule(count: int, length: int, stride: int) -> list[tuple[int, int]]:
@@ -40,3 +44,13 @@ def test_clips_and_final_frames(count: int, length: int, stride: int) -> None:
     assert [(span.start, span.stop) for span in spans] == by_the_rule(count, length, stride)
     assert [span.final for span in spans[:-1]] == [span.start for span in spans[1:]]  # final: in no later clip
     assert schedule.finish() is None
+
+
+def test_only_who_is_known_can_be_removed() -> None:
+    tracker = Recorder(RecorderModel(), Question(Geometry.fit(8, 8)), RecorderSettings())
+    loop = Loop(tracker, ClipSchedule(2, 1))
+    loop.push(np.zeros((8, 8, 3), np.uint8), {5: ObjectPrompt()})
+    with pytest.raises(KeyError):
+        loop.remove(4)
+    loop.remove(5)
+    assert loop.object_ids == () and not tracker.removed
