@@ -89,6 +89,9 @@ def test_who_waits_for_a_clip_is_followed_and_may_be_removed() -> None:
     assert said(model.trackers_made[0]) == [{0: [8], 1: [3]}, {1: [3]}]
     with pytest.raises(UserError, match="object 8 is not being followed; followed: 3"):
         session.remove(8)
+    session.push(frame())
+    session.push(frame(), [box(1)])
+    assert session.object_ids == (3, 1)  # in the order in which they came
 
 
 def test_expressions_without_an_id_get_the_next_that_is_free() -> None:

@@ -9,16 +9,17 @@ import pytest
 import torch
 
 from tests.streaming.conftest import moving_squares
+from tests.streaming.recorder import Recorder, RecorderModel, RecorderSettings
 from univs.errors import UserError
 from univs.models.univs import UniVS
 from univs.prompts import Categories
 from univs.settings import UnusedSetting, flat_settings, flat_values, with_values
 from univs.streaming import Session
-from univs.streaming.tasks import TASKS
+from univs.streaming.tasks import TASKS, Task
 from univs.streaming.tracker_choice import choose_tracker
 from univs.trackers.frame.referring import ReferringTracker
 from univs.trackers.frame.tracker import FrameSettings, FrameTracker
-from univs.trackers.tracker import found
+from univs.trackers.tracker import Clips, found
 
 OTHERS = FrameSettings(
     self_attention="sep-blocked", token_width=5, token_frames=3, dense_frames=4, dense_interval=2, confine_prompts=False
@@ -69,6 +70,34 @@ def test_flat_names_set_every_field_of_every_tracker(model: UniVS, task: str, wa
         changed = with_values(defaults, {name: "other"})
         assert changed != defaults and flat_values(changed) == {**flat_values(defaults), name: "other"}
     assert all(not is_dataclass(value) for value in flat_values(defaults).values())
+
+
+def test_the_way_is_a_persons_or_the_models_or_the_first() -> None:
+    class Two(RecorderModel):
+        def trackers(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+            return {"vos": {"near": (Recorder, RecorderSettings), "far": (Recorder, RecorderSettings(Clips(7, 2)))}}
+
+    def length(model: Two, **options: Any) -> int:
+        return choose_tracker(model, TASKS["vos"], options).schedule().length
+
+    assert length(Two()) == 1 and length(Two(way="far")) == 7 and length(Two(way="far"), way="near") == 1
+    assert length(Two(clip_length=4)) == 4 and length(Two(clip_length=4), clip_length=3) == 3
+    own = Task("vos", lambda prompts: {}, trackers={"near": (Recorder, RecorderSettings(Clips(5, 5)))})
+    assert choose_tracker(Two(), own, {}).schedule().length == 5  # the task's own counts before the model's
+    assert choose_tracker(Two(), own, {"way": "far"}).schedule().stride == 2
+
+
+def test_clips_without_a_stride_lie_side_by_side(model: UniVS) -> None:
+    for task, options, clips in (("vss", {"clip_length": 3}, (3, 3)), ("vss", {}, (1, 1)), ("vos", {}, (1, 1))):
+        schedule = choose_tracker(model, TASKS[task], options).schedule()
+        assert (schedule.length, schedule.stride) == clips
+
+
+def test_sizes_are_those_of_the_model_unless_a_person_says_others() -> None:
+    chosen = choose_tracker(RecorderModel(short_side=40, square_padding=64), TASKS["vos"], {"square_padding": 96})
+    assert (chosen.short_side, chosen.square_padding) == (40, 96)
+    plain = choose_tracker(RecorderModel(), TASKS["vos"], {})
+    assert (plain.short_side, plain.square_padding) == (0, None)
 
 
 def test_class_score_has_one_default(model: UniVS) -> None:
