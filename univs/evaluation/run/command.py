@@ -14,6 +14,7 @@ RUNNERS = {
     "davis_folder": "video_folders:evaluate",
     "synth": "synth_world:evaluate",
     "labelled": "labelled_images:evaluate",
+    "first_masks": "first_masks:evaluate",
     "all": "runner:evaluate_all",
 }
 """Data set -> module and function that takes its settings; all others are public sets."""
