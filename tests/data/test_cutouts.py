@@ -131,6 +131,9 @@ def test_motion_blur_widens_along_the_way_and_keeps_the_label_where_most_of_it_i
     row, blurred = (canvas_[0][28, :, 0].astype(float) for canvas_ in (sharp, smeared))
     assert np.flatnonzero(blurred > 5).size >= np.flatnonzero(row > 5).size + 8
     assert blurred.sum() == pytest.approx(row.sum(), rel=0.02), "nothing is lost"
+    far = canvas(96)
+    paste(*far, solid(20, 20), at(30, 12), 3, smear=(40.0, 0.0))
+    assert far[0][28, :, 0].sum() == pytest.approx(row.sum(), rel=0.02), "nor where it is smeared beyond the margin"
     assert np.abs(across[0].astype(int) - smeared[0].transpose(1, 0, 2)).max() <= 3
     assert (smeared[1] == 3).sum() == pytest.approx((sharp[1] == 3).sum(), rel=0.1)
     assert np.abs(np.flatnonzero(smeared[1][28]).mean() - np.flatnonzero(sharp[1][28]).mean()) < 0.6

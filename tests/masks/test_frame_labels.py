@@ -11,7 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from univs.masks.frame_labels import axes, label_map, leaders, mask_of, seams, soft_aggregate, to_logits
+from univs.masks.frame_labels import (
+    axes,
+    label_map,
+    label_type,
+    leaders,
+    mask_of,
+    painted,
+    seams,
+    soft_aggregate,
+    to_logits,
+)
 from univs.masks.geometry import MASK_STRIDE, Geometry
 
 SIZES = [(240, 427, None), (33, 31, None), (5, 7, None), (240, 427, 480), (101, 53, 37), (17, 300, 32), (270, 480, 120)]
@@ -32,6 +42,13 @@ def test_one_object_is_decided_at_one_half() -> None:
     assert log_odds.isfinite().all()
     torch.testing.assert_close(log_odds[0, 0, 1:5], -logits[0, 0, 1:5], atol=1e-4, rtol=1e-4)
     assert (log_odds[1] > log_odds[0]).tolist() == [[False, False, False, True, True, True]]
+
+
+def test_given_masks_are_almost_certain() -> None:
+    assert to_logits(torch.tensor([0.0, 0.5, 1.0])).sigmoid().tolist() == pytest.approx([1e-7, 0.5, 1 - 1e-7], rel=0.1)
+    for logit in (-40.0, 0.0, 60.0):  # as far as floats go, the odds of the background are the object's, turned round
+        background, _ = soft_aggregate(torch.full((1, 1, 1), logit))
+        assert float(background) == pytest.approx(-logit, abs=1e-4)
 
 
 def test_sure_objects_still_compete() -> None:
@@ -122,6 +139,17 @@ def test_the_first_of_equals_counts_and_nobody_is_background() -> None:
 def test_wide_ids_keep_their_type() -> None:
     labels = label_map(torch.stack([torch.zeros(16, 24), torch.ones(16, 24)]), [70000], Geometry.fit(64, 96), np.int32)
     assert labels.dtype == np.int32 and (labels == 70000).all()
+
+
+def test_ids_have_the_smallest_type_that_holds_them() -> None:
+    assert [label_type(ids) for ids in ([], [255], [256, 1])] == [np.uint8, np.uint8, np.int32]
+
+
+def test_of_masks_that_overlap_the_later_wins() -> None:
+    masks = {7: np.array([[True, True, False]]), 3: np.array([[False, True, True]])}
+    assert painted(masks, (1, 3)).tolist() == [[7, 7, 3]]  # the larger id
+    assert painted(masks, (1, 3), [7, 3]).tolist() == [[7, 3, 3]]
+    assert painted({300: masks[7]}, (1, 3)).tolist() == [[300, 300, 0]] and not painted({}, (1, 3)).any()
 
 
 def test_only_seams_are_looked_at() -> None:

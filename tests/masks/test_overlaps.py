@@ -28,6 +28,22 @@ def test_iou_union_and_parts() -> None:
     assert share_inside([], rles[0]).shape == (0,) and areas([]).shape == (0,)
 
 
+def test_any_number_of_masks_is_measured() -> None:
+    """pycocotools measures 255 at once."""
+    masks = np.random.default_rng(2).random((450, *SIZE)) < 0.3
+    rles = [rle(mask) if number % 7 else None for number, mask in enumerate(masks)]
+    wanted = [int(mask.sum()) if number % 7 else 0 for number, mask in enumerate(masks)]
+    assert areas(rles).tolist() == wanted
+
+
+def test_pixels_that_are_known_are_not_counted_again() -> None:
+    masks = np.random.default_rng(4).random((3, 2, *SIZE)) < 0.5
+    tubes = [[rle(mask) for mask in tube] for tube in masks]
+    plain = intersections(tubes[:2], tubes[2:])
+    known = [2 * areas(tube) for tube in tubes[:2]]  # twice as many as there are: shares stay what they are
+    assert np.abs(intersections(tubes[:2], tubes[2:], known) - 2 * plain).max() == 0
+
+
 def test_boxes_around_masks() -> None:
     masks = np.zeros((2, *SIZE), bool)
     masks[0, 1:4, 1:4], masks[0, 2, 2] = True, False

@@ -16,6 +16,7 @@ from univs.training.imagenet_words import OTHER_PARTS, class_names, meanings, st
 def test_meanings_solve_the_ridge_regression() -> None:
     torch.manual_seed(0)
     prototypes, embeddings = torch.randn(20, 30, dtype=torch.float64), torch.randn(20, 7, dtype=torch.float64)
+    assert torch.equal(meanings(prototypes, embeddings), meanings(prototypes, embeddings, 1.0))
     exact = meanings(prototypes, embeddings, 0.0)
     assert torch.allclose(prototypes @ exact.T, embeddings, atol=1e-6)
     weight = meanings(prototypes, embeddings, 0.5).requires_grad_()
@@ -46,7 +47,7 @@ def test_a_head_starts_with_what_imagenet_knows() -> None:
     head = WordHead(32, encoder.dim, 16, trunk="tf_efficientnet_lite0").eval()
     before = head.words.weight.detach().clone()
     start_from_imagenet(head, encoder)  # type: ignore[arg-type]
-    assert torch.equal(head.words.weight, OTHER_PARTS * before), "what else makes words starts small"
+    assert torch.equal(head.words.weight, 0.05 * before) and OTHER_PARTS == 0.05, "what else makes words starts small"
     assert head.trunk is not None
     given = lite0_imagenet()
     assert torch.equal(head.trunk.head[0].weight, given["conv_head.weight"])
