@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2")
 
 from univs.data.appearance import GREY, add_fog, blur_plan, colour_matrix, degrade, recolour  # noqa: E402
 
@@ -82,6 +82,30 @@ def test_hue_turns_about_the_grey_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.allclose(turned @ (200, 100, 50), (50, 200, 100), atol=1e-3)
 
 
+class Told:
+    """Draws of a normal distribution that are told; keeps the spreads that were asked for."""
+
+    def __init__(self, *values: float) -> None:
+        self.values, self.spreads = list(values), []  # type: ignore[var-annotated]
+
+    def normal(self, mean: float, spread: float, count: int | None = None) -> object:
+        self.spreads.append(spread)
+        value = self.values.pop(0) if self.values else 0.0
+        return value if count is None else np.full(count, value)
+
+
+def test_the_spread_of_each_change_grows_with_the_strength() -> None:
+    for strength in (1.0, 2.0):
+        told = Told()
+        assert np.allclose(colour_matrix(told, strength), np.eye(3, 4), atol=1e-6)  # type: ignore[arg-type]
+        assert told.spreads == pytest.approx([s * strength for s in (0.25, 0.35, 0.2, 0.07, 18)])
+
+
+def test_what_is_greyed_was_turned_before() -> None:
+    matrix = colour_matrix(Told(2 * np.pi / 3, -50.0), 1.0)  # type: ignore[arg-type]
+    assert np.allclose(matrix @ (200, 100, 50, 1), GREY @ (50, 200, 100), atol=1e-3)
+
+
 def test_nothing_at_all_happens_at_times(scripted: Script) -> None:
     assert np.array_equal(plain(scripted, frames=2), np.stack([picture()] * 2))
 
@@ -152,6 +176,8 @@ def test_blur_of_a_clip_is_out_of_focus_or_shaken(scripted: Script) -> None:
     for kernel in focus:
         assert kernel is not None and kernel.shape == (9, 9) and kernel.sum() == pytest.approx(1, abs=1e-5)
         assert np.allclose(kernel, kernel.T) and kernel[4, 4] == kernel.max()
+    sharpest = [float(blur_plan(scripted([0.05, 0.5], seed), 1, 100)[0].max()) for seed in range(40)]  # type: ignore[union-attr]
+    assert 0.04 < min(sharpest) < 0.06 and 0.35 < max(sharpest) < 0.45, "of 2.0 and of 0.6 pixels"
     some = [blur_plan(scripted([0.05, 0.9], seed), 6, 100) for seed in range(20)]
     share = np.mean([[k is not None for k in plan] for plan in some])
     assert 0.35 < share < 0.65, "half of the frames"
@@ -207,6 +233,55 @@ def test_fog_drifts_by_its_own_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(drift[:, :2]).max() <= 0.4 and np.abs(drift[:, 2]).max() <= 0.8
     assert drift.std(0) == pytest.approx([0.4 / 3**0.5, 0.4 / 3**0.5, 0.8 / 3**0.5], rel=0.12)
     assert np.abs(drift.mean(0)).max() < 0.1
+
+
+def test_clouds_lie_where_they_drift_to_and_are_as_dense_as_they_are_strong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fog(*curves: float) -> np.ndarray:
+        """Of one seed, with the drift across and down in pixels, and what its strength changes by."""
+        left = list(curves)
+        monkeypatch.setattr("univs.data.appearance.smooth_curve", lambda rng, n, change: np.full(n, left.pop(0)))
+        frames = np.zeros((1, 32, 32, 3), np.uint8)
+        add_fog(frames, np.random.default_rng(3))
+        return frames[0]
+
+    still = fog(0, 0, 0)
+    assert 0 < still.max() < fog(0, 0, 5).max() and not fog(0, 0, -5).any()
+    assert np.array_equal(fog(5, 0, 0)[:, :-5], still[:, 5:]) and np.array_equal(fog(0, 7, 0)[:-7], still[7:])
+
+
+class Counting(np.random.Generator):
+    """Counts the noise that it draws."""
+
+    grains = 0
+
+    def standard_normal(self, *given: object, **named: object) -> object:  # type: ignore[override]
+        self.grains += 1
+        return super().standard_normal(*given, **named)  # type: ignore[call-overload]
+
+
+def test_how_often_frames_lose_quality_and_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("univs.data.appearance.add_fog", lambda frames, rng: None)
+    qualities, scales = [], []
+    encode, resize = cv2.imencode, cv2.resize
+
+    def encoded(kind: str, image: np.ndarray, options: list[int]) -> object:
+        qualities.append(options[1])
+        return encode(kind, image, options)
+
+    def resized(image: np.ndarray, size: object, **named: object) -> object:
+        scales.extend([named["fx"]] if "fx" in named else [])
+        return resize(image, size, **named)
+
+    monkeypatch.setattr(cv2, "imencode", encoded)
+    monkeypatch.setattr(cv2, "resize", resized)
+    noisy = 0
+    for seed in range(1000):
+        rng = Counting(np.random.PCG64(seed))
+        degrade(np.stack([picture(size=8)]), rng)
+        noisy += rng.grains
+    assert 0.21 < noisy / 1000 < 0.29 and 0.21 < len(qualities) / 1000 < 0.29 and 0.07 < len(scales) / 1000 < 0.13
+    assert 25 <= min(qualities) < 30 and 80 < max(qualities) < 85
+    assert 0.4 <= min(scales) < 0.45 and 0.75 < max(scales) <= 0.8
 
 
 def test_how_often_clips_are_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
