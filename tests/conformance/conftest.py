@@ -137,6 +137,9 @@ class GoldenDraws:
         seed = zlib.crc32(("rand:" + ",".join(map(str, shape))).encode())
         return torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).random(shape).astype(np.float32))
 
+    def integers(self, high: int, count: int) -> Tensor:
+        return (7 * torch.arange(count) + 3) % high
+
 
 def normal(name: str, shape: list[int]) -> np.ndarray:
     """The float32 normal numbers that belong to a name."""

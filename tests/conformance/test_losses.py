@@ -14,6 +14,7 @@ from univs.losses.matcher import pair_costs
 from univs.models import TextFeatures, UniVS
 from univs.models.official import CLASS_ROWS, our_name
 from univs.training.released import LabelledClip, ReleasedSettings, ReleasedStep
+from univs.training.released.long_video import LongVideoStep
 from univs.training.released.step import Answers, Question
 from univs.training.released.targets import boxes_of
 
@@ -30,9 +31,10 @@ TIE = 1e-6
 
 
 def question_of(case: Any) -> Question:
-    if case.info["prompt_type"] == "visual":
-        return "shown"
-    return "expressions" if case.info["task"] == "grounding" else "categories"
+    """Detection is trained with objects shown or with categories, as a normal number falls."""
+    if case.info["task"] == "detection":
+        return "shown" if case.info["randn_value"] > 0.5 else "categories"
+    return {"sot": "shown", "grounding": "expressions"}[case.info["task"]]
 
 
 def settings_of(case: Any) -> ReleasedSettings:
@@ -47,6 +49,7 @@ def settings_of(case: Any) -> ReleasedSettings:
         objects=case.setting("MODEL.UniVS.NUM_POS_QUERIES"),
         token_order="objects" if case.name.endswith("_fixedorder") else "kinds",
         expression_masks="numbered",
+        memory_times="counted",
     )
 
 
@@ -111,6 +114,8 @@ def check_gradients(case: Any, model: UniVS, weighted: Mapping[str, Tensor]) -> 
             shape = case.tensors[f"grad:{official}"]["shape"]
             error = float(case.errors(f"grad:{official}", gradient.reshape(shape)).max() / gradient.abs().max())
             assert error <= SAMPLE, f"{official}: {error:.1e} of the largest entry"
+    if "trainable_without_grad" not in case.info:
+        return
     without = {our_name(official) for official in case.info["trainable_without_grad"]} - {None}
     assert {name for name, p in parameters.items() if p.requires_grad and p.grad is None} == without
 
@@ -143,6 +148,36 @@ def test_losses_of_clips(
     losses = step.losses(answers, pairs, draws)
     check_terms(case, official_names(losses), case.info["losses_unweighted"])
     weighted = settings.weighted(losses)
+    check_terms(case, official_names(weighted), case.info["losses_weighted"])
+    check_gradients(case, training_model, weighted)
+
+
+@pytest.mark.cases("loss_stage3_*")
+def test_losses_of_a_long_video(
+    case: Any,
+    training_model: UniVS,
+    class_embeddings: Tensor,
+    encode_texts: Callable[[Sequence[str]], TextFeatures],
+    draws: Any,
+) -> None:
+    embeddings, settings = classes_of(case, class_embeddings), settings_of(case)
+    described = None
+    if case.info["task"] == "grounding":
+        described = encode_texts(case.info["expressions"]), case.info["exp_obj_ids_input"]
+    video = clip_of(case, ("frames_uint8_rgb", "masks"), case.info, described, embeddings is not None)
+    long_video = LongVideoStep(training_model, settings, case.info["clip_frames"])
+    answers = long_video.answer(video, question_of(case), embeddings, draws)
+    learnable = len(training_model.mask_decoder.query)
+    for number, of_clip in enumerate(answers):
+        found = of_clip.predictions[-1].embeddings
+        case.check(f"clip{number}_pred_embds", found, 1e-4, case.FLIPPED)
+        case.check(f"clip{number}_prompt_pred_embds", found[:, learnable:], 1e-4, case.FLIPPED)
+        assert of_clip.prompts is not None
+        assert of_clip.prompts.ids[0].tolist() == case.info["prompt_obj_ids_per_clip"][number]
+    pairs = [long_video.step.match(of_clip, draws) for of_clip in answers]
+    for of_clip, of_pairs, recorded in zip(answers, pairs, case.info["per_clip_losses_unweighted"], strict=True):
+        check_terms(case, official_names(long_video.step.losses(of_clip, of_pairs, draws)), recorded)
+    weighted = settings.weighted(long_video.losses(answers, pairs, draws))
     check_terms(case, official_names(weighted), case.info["losses_weighted"])
     check_gradients(case, training_model, weighted)
 

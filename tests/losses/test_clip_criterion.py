@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from univs.losses import ClipTargets, PromptTargets, clip_losses, match, match_predictions
-from univs.losses.clip_criterion import Pairs
+from univs.losses.clip_criterion import Pairs, seen_embeddings
 from univs.losses.reidentification import reidentification_losses
 from univs.losses.segments import segment_loss
 from univs.losses.set_criterion import focal_losses, point_mask_losses
@@ -207,6 +207,26 @@ def test_prompts_that_nothing_answers_to_teach_nothing() -> None:
     assert asked[0, [0, 3, 4]].all() and not asked[0, 1:3].any() and asked[0, QUERIES:].all()
     assert asked[1].nonzero()[:, 0].tolist() == [2, QUERIES, QUERIES + 1]
     assert torch.equal(embeddings.flatten(2).any(2), asked)
+
+
+def test_embeddings_of_objects_where_they_are_seen() -> None:
+    """Those of prompts first, then those of learnable queries; of categories, these alone."""
+    (made,), targets = predictions(1), clip_targets()
+    rows, ids = seen_embeddings(made, PAIRS[0], QUERIES, targets, shown())
+    prompts, want = shown(), []
+    for b, n, t in itertools.product(range(2), range(PROMPTS), range(FRAMES)):
+        if prompts.seen[b, n, t] >= 0:
+            want.append((int(prompts.seen[b, n, t]), made.embeddings[b, QUERIES + n, t]))
+    first = len(want)
+    for b, q, g in zip(*(part.tolist() for part in PAIRS[0]), strict=True):
+        for t in range(FRAMES):
+            if targets.ids[b, g, t] >= 0:
+                want.append((int(targets.ids[b, g, t]), made.embeddings[b, q, t]))
+    assert ids.tolist() == [name for name, _ in want] and 0 < first < len(want)
+    assert torch.equal(rows, torch.stack([embedding for _, embedding in want]))
+    for others in (None, categories()):
+        rows, ids = seen_embeddings(made, PAIRS[0], QUERIES, targets, others)
+        assert torch.equal(rows, torch.stack([embedding for _, embedding in want[first:]])) and len(ids) == len(rows)
 
 
 def test_each_prediction_is_matched_by_its_learnable_queries_at_points_of_its_clip() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from univs.losses import reidentification_losses
-from univs.losses.reidentification import contrastive_loss, draw_columns, likeness_loss
+from univs.losses.reidentification import between_clips_losses, contrastive_loss, draw_columns, likeness_loss
 from univs.models.draws import TorchDraws
 
 
@@ -19,11 +19,17 @@ class RecordedDraws(TorchDraws):
     def __init__(self, seed: int) -> None:
         super().__init__(torch.Generator().manual_seed(seed))
         self.orders: list[list[int]] = []
+        self.picks: list[list[int]] = []
 
     def permutation(self, length: int) -> Tensor:
         order = super().permutation(length)
         self.orders.append(order.tolist())
         return order
+
+    def integers(self, high: int, count: int) -> Tensor:
+        picks = super().integers(high, count)
+        self.picks.append(picks.tolist())
+        return picks
 
 
 def slow_columns(positive: list[list[bool]], orders: list[list[int]]) -> list[int]:
@@ -115,6 +121,40 @@ def test_without_pairs_nothing_is_lost() -> None:
     assert rows.grad is not None and not rows.grad.any()
     none = reidentification_losses(rows[:0], rows, torch.zeros(0, 3, dtype=torch.bool), TorchDraws())
     assert [float(value.detach()) for value in none] == [0, 0]
+
+
+@pytest.mark.parametrize("rows", [7, 45])
+def test_losses_between_clips_against_loops(rows: int) -> None:
+    """The first one of an object, in the order that is drawn, stands for it; the others are the columns."""
+    generator = torch.Generator().manual_seed(rows)
+    embeddings, ids = torch.randn(rows, 16, generator=generator), torch.randint(3, 7, (rows,), generator=generator)
+    draws = RecordedDraws(2)
+    found = between_clips_losses(embeddings, ids, draws)
+    order, first, second = draws.orders
+    vectors, names = [embeddings[i] for i in order], [int(ids[i]) for i in order]
+    contrast, likeness, objects = 0.0, 0.0, sorted(set(names))
+    for name, picks in zip(objects, draws.picks, strict=True):
+        anchor = vectors[names.index(name)]
+        similarity = [float(anchor @ vector) / 4 for vector in vectors]
+        same = [s for s, other in zip(similarity, names, strict=True) if other == name]
+        total = 0.0
+        for m in first[:30]:
+            if names[m] != name:
+                total += sum(math.exp(min(similarity[m] - same[pick], 10)) for pick in picks)
+        contrast += math.log(1 + total)
+        assert len(picks) == 3
+        for m in second[:30]:
+            cosine = float(anchor @ vectors[m] / (anchor.norm() * vectors[m].norm()))
+            gap = abs(max(cosine, 0) - float(names[m] == name))
+            likeness += 0.5 * gap**2 if gap < 1 else gap - 0.5
+    want = contrast / len(objects), likeness / len(objects)
+    assert [float(value) for value in found] == pytest.approx(want, rel=1e-4)
+
+
+def test_without_embeddings_nothing_is_lost_between_clips() -> None:
+    none = torch.zeros(0, 4, requires_grad=True)
+    found = between_clips_losses(none, torch.zeros(0, dtype=torch.long), TorchDraws())
+    assert [float(value.detach()) for value in found] == [0, 0]
 
 
 def test_objects_are_drawn_together_and_others_apart() -> None:

@@ -106,6 +106,20 @@ def clip_losses(
     return losses
 
 
+def seen_embeddings(
+    prediction: Prediction, pairs: Pairs, learnable: int, targets: ClipTargets, prompts: PromptTargets | None
+) -> tuple[Tensor, Tensor]:
+    """Embeddings R C of objects on the frames that show them, and who they are (R), to be held against other clips.
+
+    Those of the prompt queries come first, unless they ask for categories; arguments as in `clip_losses`.
+    """
+    clip, query, chosen = pairs
+    groups = [_seen(prediction.embeddings[clip, query], clip, targets.ids[clip, chosen])]
+    if prompts is not None and prompts.segments is None:
+        groups.insert(0, _seen_prompts(prediction, learnable, prompts))
+    return torch.cat([rows for rows, _, _ in groups]), torch.cat([ids for _, _, ids in groups])
+
+
 def _learnable_losses(
     prediction: Prediction,
     learnable: int,
@@ -127,13 +141,12 @@ def _learnable_losses(
     losses["reid"], losses["reid_aux"] = reidentification_losses(group[0], group[0], _same(group, group), draws)
     if prompts is None:
         return losses
-    embeddings = prediction.embeddings[:, learnable:]
     if prompts.segments is None:
-        of_prompts = _seen(embeddings.flatten(0, 1), _clips(prompts.ids), prompts.seen.flatten(0, 1))
+        of_prompts = _seen_prompts(prediction, learnable, prompts)
         found = reidentification_losses(group[0], of_prompts[0], _same(group, of_prompts), draws)
     else:
         assert labels is not None and prompts.labels is not None
-        there = prompts.ids >= 0
+        there, embeddings = prompts.ids >= 0, prediction.embeddings[:, learnable:]
         group = _all_frames(rows, clip, labels)
         of_prompts = _all_frames(embeddings[there], there.nonzero()[:, 0], prompts.labels[there])
         contrast, _ = reidentification_losses(group[0], of_prompts[0], _same(group, of_prompts), draws)
@@ -186,9 +199,11 @@ def _seen(rows: Tensor, clip: Tensor, ids: Tensor) -> Group:
     return rows[there], clip[:, None].expand_as(ids)[there], ids[there]
 
 
-def _clips(rows: Tensor) -> Tensor:
-    """B N -> B*N: the clip of each row."""
-    return torch.arange(len(rows), device=rows.device).repeat_interleave(rows.shape[1])
+def _seen_prompts(prediction: Prediction, learnable: int, prompts: PromptTargets) -> Group:
+    """Prompt queries on the frames that show whom they ask for."""
+    clips, count = prompts.ids.shape
+    clip = torch.arange(clips, device=prompts.ids.device).repeat_interleave(count)
+    return _seen(prediction.embeddings[:, learnable:].flatten(0, 1), clip, prompts.seen.flatten(0, 1))
 
 
 def _same(rows: Group, columns: Group) -> Tensor:

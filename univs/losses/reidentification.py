@@ -18,6 +18,9 @@ COLUMNS = 20
 FAMILIAR = 0.75
 """Share of the columns that are drawn from those of objects that the rows show too."""
 
+CLIP_COLUMNS, REFERENCES = 30, 3
+"""Between clips: columns of all kinds, and references of an object."""
+
 FARTHEST = 10.0
 """A similarity beyond a reference by more than this counts as by this much: exp stays finite."""
 
@@ -37,6 +40,35 @@ def reidentification_losses(rows: Tensor, columns: Tensor, positive: Tensor, dra
     chosen = draw_columns(positive, draws)
     cosine = F.normalize(rows, dim=1) @ F.normalize(columns[chosen], dim=1).mT
     return contrast, likeness_loss(cosine, positive[:, chosen])
+
+
+def between_clips_losses(embeddings: Tensor, ids: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    """`contrastive_loss` and `likeness_loss` of one embedding of each object and those of all clips; 0 without any.
+
+    Args:
+        embeddings: R C, of objects on frames of several clips of one video.
+        ids: R, who they are.
+        draws: their order (the first one of an object stands for it), then for each object `REFERENCES` positives to
+            hold the others against, then columns, for each loss anew.
+    """
+    if not len(ids):
+        return embeddings.sum(), embeddings.sum()
+    order = draws.permutation(len(ids)).to(ids.device)
+    embeddings, ids = embeddings[order], ids[order]
+    positive = ids.unique()[:, None] == ids
+    rows = embeddings[positive.to(torch.uint8).argmax(1)]
+    similarity = rows @ embeddings.mT / rows.shape[1] ** 0.5
+    references = torch.stack([_drawn(values[same], draws) for values, same in zip(similarity, positive, strict=True)])
+    chosen = draws.permutation(len(ids))[:CLIP_COLUMNS].to(ids.device)
+    contrast = contrastive_loss(similarity[:, chosen], positive[:, chosen], references)
+    chosen = draws.permutation(len(ids))[:CLIP_COLUMNS].to(ids.device)
+    cosine = F.normalize(rows, dim=1) @ F.normalize(embeddings[chosen], dim=1).mT
+    return contrast, likeness_loss(cosine, positive[:, chosen])
+
+
+def _drawn(values: Tensor, draws: Draws) -> Tensor:
+    """`REFERENCES` of the values, some perhaps several times."""
+    return values[draws.integers(len(values), REFERENCES).to(values.device)]
 
 
 def draw_columns(positive: Tensor, draws: Draws) -> Tensor:

@@ -19,6 +19,10 @@ class Draws(Protocol):
         """Numbers in 0..1."""
         ...
 
+    def integers(self, high: int, count: int) -> Tensor:
+        """`count` whole numbers in 0..high-1, each drawn by itself."""
+        ...
+
 
 class TorchDraws:
     """Choices of a generator of torch, made on the CPU; None: of the common one."""
@@ -31,3 +35,6 @@ class TorchDraws:
 
     def uniform(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self._generator)
+
+    def integers(self, high: int, count: int) -> Tensor:
+        return torch.randint(high, (count,), generator=self._generator)

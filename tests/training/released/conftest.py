@@ -25,6 +25,9 @@ class FixedDraws:
         seed = sum(size * 100**place for place, size in enumerate(shape))
         return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
+    def integers(self, high: int, count: int) -> Tensor:
+        return torch.arange(count) % high
+
 
 @pytest.fixture
 def draws() -> FixedDraws:
@@ -45,6 +48,17 @@ def clips() -> list[LabelledClip]:
         LabelledClip(frames[0], [3, 7], masks, torch.tensor([11, 4, 12, 15]), torch.tensor([2, 5, 1, 2])),
         LabelledClip(frames[1], [9, 2], other, torch.tensor([7]), torch.tensor([2])),
     ]
+
+
+@pytest.fixture
+def video() -> LabelledClip:
+    """Five frames with three objects: one that is hidden on the third and fourth frame, one that is never seen."""
+    masks = torch.zeros(3, 5, 64, 96, dtype=torch.bool)
+    for t in range(5):
+        masks[0, t, 4 + t : 40, 8 + t : 50], masks[2, t, 40:60, 50 + 3 * t : 90] = True, True
+    masks[2, 2:4] = False
+    frames = torch.randint(0, 256, (5, 3, 64, 96), generator=torch.Generator().manual_seed(3)).to(torch.uint8)
+    return LabelledClip(frames, [3, 7, 8, 20, 31], masks, torch.tensor([11, 4, 12]), torch.tensor([2, 5, 1]))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from univs.training.released import ReleasedSettings
 
 def test_the_numbers_are_those_of_the_release() -> None:
     """Stage 2 of the R50 model (UniVS, supplement; its configuration)."""
-    assert ReleasedSettings() == ReleasedSettings(5, 5, 5, 0.5, 112 * 112, 20, 32, "sep", "objects", "own")
+    assert ReleasedSettings() == ReleasedSettings(5, 5, 5, 0.5, 112 * 112, 20, 32, "sep", "objects", "own", "own")
 
 
 def test_what_has_no_weight_of_its_own_is_weighed_as_reidentification() -> None:

@@ -19,6 +19,12 @@ def test_objects_that_no_frame_shows_are_left_out(clips: list[LabelledClip], tex
     assert clips[0].visible(2).ids.tolist() == [11, 12]  # the first ones
 
 
+def test_some_frames_keep_all_objects(video: LabelledClip) -> None:
+    part = video.visible(9).between(slice(2, 4))
+    assert torch.equal(part.frames, video.frames[2:4]) and part.frame_indices == [8, 20]
+    assert torch.equal(part.masks, video.masks[[0, 2], 2:4]) and part.frame_ids().tolist() == [[0, 0], [-1, -1]]
+
+
 def test_ids_count_from_the_smallest_and_are_gone_where_the_object_is(clips: list[LabelledClip]) -> None:
     assert clips[0].visible(9).frame_ids().tolist() == [[0, 0], [1, -1], [4, 4]]
     assert clips[0].take(torch.zeros(0, dtype=torch.long)).frame_ids().shape == (0, 2)

@@ -68,8 +68,8 @@ def test_points_are_centres_of_pixels_of_the_mask() -> None:
 
 
 def test_large_boxes_change_size_and_place() -> None:
-    boxes = torch.tensor([[20.0, 10.0, 80.0, 90.0], [0.0, 0.0, 200.0, 100.0], [10.0, 10.0, 60.0, 46.0]])
-    size, place = [[0.0, 0.25], [1.0, 0.75], [1.0, 1.0]], [[1.0, 0.5], [0.0, 1.0], [1.0, 1.0]]
+    boxes = torch.tensor([[20.0, 10, 80, 90], [0, 0, 200, 100], [10, 10, 60, 51], [10, 10, 60, 46]])
+    size, place = [[0.0, 0.25], [1.0, 0.75], [1.0, 1.0], [1.0, 1.0]], [[1.0, 0.5], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     moved = move_boxes(boxes, (100, 200), GivenDraws(size, place))
     want = []
     for (x0, y0, x1, y1), grow, shift in zip(boxes.tolist(), size, place, strict=True):
@@ -82,7 +82,7 @@ def test_large_boxes_change_size_and_place() -> None:
             sides.append(((middle - extent / 2) * whole, (middle + extent / 2) * whole))
         want.append([sides[0][0], sides[1][0], sides[0][1], sides[1][1]])
     torch.testing.assert_close(moved, torch.tensor(want))
-    assert torch.equal(moved[2], boxes[2]) and (moved[:2] - boxes[:2]).abs().max() > 1
+    assert torch.equal(moved[3], boxes[3]) and ((moved[:3] - boxes[:3]).abs().amax(1) > 1).all()
 
 
 @pytest.fixture
@@ -101,19 +101,19 @@ def masks(clips: list[LabelledClip]) -> Tensor:
     return clips[0].masks[[0, 2, 3, 1], 0]
 
 
-KINDS = torch.tensor([POINT, MASK, BOX, MASK])
+KINDS = torch.tensor([BOX, MASK, POINT, MASK])
 
 
 def one_by_one(model: UniVS, image: ImageFeatures, masks: Tensor, draws: Any) -> list[PromptTokens]:
     """The tokens of KINDS, in the order of the objects."""
-    points = draw_points(masks[:1], draws)
-    boxes = boxes_of(masks[2:3])
+    points = draw_points(masks[2:3], draws)
+    boxes = boxes_of(masks[:1])
     moved = move_boxes(boxes, (64, 96), draws)
     of_masks = model.encode_masks(image, masks[[1, 3]], 5, draws, 6, extremes=True)
     return [
-        model.encode_points(image, points[:, None], torch.ones(1, 1), 5, 6),
-        PromptTokens(of_masks.features[:1], of_masks.positions[:1], of_masks.valid[:1]),
         model.encode_boxes(image, boxes, 5, draws, 6, moved=moved, extremes=True),
+        PromptTokens(of_masks.features[:1], of_masks.positions[:1], of_masks.valid[:1]),
+        model.encode_points(image, points[:, None], torch.ones(1, 1), 5, 6),
         PromptTokens(of_masks.features[1:], of_masks.positions[1:], of_masks.valid[1:]),
     ]
 
@@ -121,6 +121,7 @@ def one_by_one(model: UniVS, image: ImageFeatures, masks: Tensor, draws: Any) ->
 def test_each_object_is_shown_by_its_kind_of_prompt(
     small_official_model: UniVS, image: ImageFeatures, masks: Tensor, draws: Any
 ) -> None:
+    draws.given = 0.99
     found = frame(small_official_model, image, draws).encode(masks, KINDS)
     for row, want in enumerate(one_by_one(small_official_model, image, masks, draws)):
         assert torch.equal(found.features[row], want.features[0]) and torch.equal(
@@ -128,6 +129,8 @@ def test_each_object_is_shown_by_its_kind_of_prompt(
         )
     assert found.valid.all(1).tolist() == [True, True, True, False]
     assert not found.features[3].any() and not found.positions[3].any()
+    unmoved = small_official_model.encode_boxes(image, boxes_of(masks[:1]), 5, draws, 6, extremes=True)
+    assert not torch.allclose(unmoved.positions[0], found.positions[0])
     later = PromptFrame(small_official_model, image, 6, 6, "objects", draws).encode(masks, KINDS)
     assert not torch.allclose(later.positions[:3], found.positions[:3])
 
@@ -135,10 +138,10 @@ def test_each_object_is_shown_by_its_kind_of_prompt(
 def test_official_features_come_in_the_order_of_the_kinds(
     small_official_model: UniVS, image: ImageFeatures, masks: Tensor, draws: Any
 ) -> None:
-    """Masks (objects 1 and 3), points (0), boxes (2); positions are in the order of the objects."""
+    """Masks (objects 1 and 3), points (2), boxes (0); positions are in the order of the objects."""
     own = frame(small_official_model, image, draws).encode(masks, KINDS)
     found = frame(small_official_model, image, draws, "kinds").encode(masks, KINDS)
-    assert torch.equal(found.features, own.features[[1, 3, 0, 2]]) and torch.equal(found.positions, own.positions)
+    assert torch.equal(found.features, own.features[[1, 3, 2, 0]]) and torch.equal(found.positions, own.positions)
     assert found.valid.all(1).tolist() == [True, False, True, True]
 
 
@@ -161,4 +164,4 @@ def test_models_whose_points_are_single_tokens_get_blank_ones(
     with torch.no_grad():
         image = small_word_model.encode_image(torch.randn(1, 3, 64, 96))
         found = frame(small_word_model, image, draws).encode(masks, KINDS)
-    assert found.valid.sum(1).tolist() == [1, 6, 6, 0]
+    assert found.valid.sum(1).tolist() == [6, 6, 1, 0]

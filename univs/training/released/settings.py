@@ -18,6 +18,10 @@ ExpressionMasks = Literal["own", "numbered"]
 """Which mask an expression is to find: that of its own row; or "numbered": that of the row whose place is the number of
 its object among the described ones (official, an accident where several expressions describe one object)."""
 
+MemoryTimes = Literal["own", "counted"]
+"""Which frame indices the memory of a long video knows: those of its frames; or "counted": their places in the clip
+(official, an accident)."""
+
 
 @dataclass(frozen=True)
 class ReleasedSettings:
@@ -38,8 +42,9 @@ class ReleasedSettings:
     """Of expressions it is always "sep-blocked"."""
     token_order: TokenOrder = "objects"
     expression_masks: ExpressionMasks = "own"
+    memory_times: MemoryTimes = "own"
 
     def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Terms of `clip_losses` (and `between_clips`) times their weights."""
+        """Terms of `clip_losses` and those between clips times their weights."""
         own = {"class": self.classes, "mask": self.mask, "dice": self.dice}
         return {name: own.get(name, self.reidentification) * values for name, values in losses.items()}

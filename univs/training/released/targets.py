@@ -44,6 +44,15 @@ class LabelledClip:
         height, width = self.masks.shape[-2:]
         return replace(self, masks=F.pad(self.masks, (0, size[1] - width, 0, size[0] - height)))
 
+    def between(self, frames: slice) -> LabelledClip:
+        """Some of its frames, with all of its objects."""
+        return replace(
+            self,
+            frames=self.frames[frames],
+            frame_indices=self.frame_indices[frames],
+            masks=self.masks[:, frames],
+        )
+
     def visible(self, most: int) -> LabelledClip:
         """With the first `most` of the objects that any frame shows."""
         return self.take(self.masks.flatten(1).any(1).nonzero()[:most, 0])
