@@ -44,6 +44,15 @@ def test_pixels_that_are_known_are_not_counted_again() -> None:
     assert np.abs(intersections(tubes[:2], tubes[2:], known) - 2 * plain).max() == 0
 
 
+def test_shared_pixels_are_whole_numbers() -> None:
+    """29 / 100 of 100 pixels is less than 29, as floats go."""
+    flat = np.zeros((2, SIZE[0] * SIZE[1]), bool)
+    flat[0, :100], flat[1, :29] = True, True
+    first, second = (rle(mask.reshape(SIZE)) for mask in flat)
+    assert intersections([[first]], [[second]]).tolist() == [[29]]
+    assert intersections([[first], [None]], [[second]]).tolist() == [[29], [0]]
+
+
 def test_boxes_around_masks() -> None:
     masks = np.zeros((2, *SIZE), bool)
     masks[0, 1:4, 1:4], masks[0, 2, 2] = True, False
