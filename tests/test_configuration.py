@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +115,43 @@ def test_other_values_keep_their_types() -> None:
     )
     assert settings["sequences"] == ["00001", "视频"] and settings["save_masks"] is True
     assert compose("train", ["data.root=x", "stage.size=4,80"])["stage"]["size"] == "4,80"  # refused by its type later
+
+
+def own_file(folder: Path, text: str, name: str = "my people (1).yaml") -> str:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_group_takes_a_file_of_ones_own(tmp_path: Path) -> None:
+    file = own_file(
+        tmp_path,
+        "root: ???\nprobabilities: {photo: 0, video: 1}\nsynth: {num_frames: 4}\n"
+        'sources:\n  - {kind: videos, root: "${data.root}/a b", gaps: [1, 3]}\n',
+    )
+    settings = compose("train", [f"data={file}", "data.root=/x y", "data.synth.num_frames=6", "stage=image"])
+    assert settings["data"]["sources"] == [{"kind": "videos", "root": "/x y/a b", "gaps": [1, 3]}]
+    assert settings["data"]["synth"] == {"num_frames": 6} and settings["data"]["probabilities"]["video"] == 1
+    assert settings["stage"]["frames"] == 1 and settings["model"]["name"] == "tiny"
+    with pytest.raises(UserError, match=r"no value for data\.root"):
+        compose("train", [f"data={file}"])
+
+
+def test_two_files_of_the_same_name_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own_file(tmp_path, "root: r\nsources: []\n", "mine.yml")
+    (tmp_path / "s").mkdir()
+    own_file(tmp_path / "s", "frames: 9\n", "mine.yaml")
+    settings = compose("train", ["data=~/mine.yml", f"stage={tmp_path / 's' / 'mine.yaml'}"])
+    assert settings["data"]["root"] == "r" and settings["stage"] == {"frames": 9}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a: [1", "is no YAML"), ("- 1\n", "holds no settings"), ("", "holds no settings"), (None, "does not exist")],
+)
+def test_files_that_are_none(tmp_path: Path, text: str | None, said: str) -> None:
+    file = str(tmp_path / "x.yaml") if text is None else own_file(tmp_path, text)
+    with pytest.raises(UserError, match=said) as caught:
+        compose("train", [f"data={file}"])
+    assert "\n" not in str(caught.value) and file in str(caught.value)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from univs.errors import UserError
 from univs.overrides import TypedTexts, at_home, for_hydra
+from univs.texts import read_text
 
 
 def configs_folder() -> Path:
@@ -26,21 +28,32 @@ def configs_folder() -> Path:
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The settings of configs/NAME.yaml with Hydra overrides (`key=value`, `group=option`) applied, as plain values.
 
-    Paths and other text are taken as they are typed (`univs.overrides`), `~` at the start of a path is the home folder.
-    Raises UserError, in one line, for an unknown key, option or group, and for a value that must be given and is not.
+    In place of an option a group takes a file of one's own, `data=mine/people.yaml`, whose settings can be overridden as
+    well. Paths and other text are taken as they are typed (`univs.overrides`), `~` at the start of a path is the home
+    folder. Raises UserError, in one line, for an unknown key, option or group, for a value that must be given and is
+    not, and for a file that is not there or no mapping in YAML.
     """
+    texts = TypedTexts()
+    with tempfile.TemporaryDirectory(prefix="univs-configs-") as own:
+        overrides = [_own_file(override, Path(own)) for override in overrides]
+        _check_options(name, overrides, Path(own))
+        readable = [for_hydra(override, texts) for override in overrides]
+        if any(Path(own).iterdir()):
+            readable.append(f"hydra.searchpath=['file://{own}']")
+        return _composed(name, readable, texts)
+
+
+def _composed(name: str, readable: Sequence[str], texts: TypedTexts) -> dict[str, Any]:
+    """What Hydra makes of overrides that it can read."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    texts = TypedTexts()
-    _check_options(name, overrides)
-    readable = [for_hydra(override, texts) for override in overrides]
     try:
         with initialize_config_dir(str(configs_folder()), version_base="1.3"):
-            config = hydra_compose(name, readable)
+            config = hydra_compose(name, list(readable))
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:
             raise UserError(f"{name}: no value for {', '.join(missing)}; add {missing[0]}=...")
@@ -51,11 +64,39 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return at_home(texts.put_back({str(key): value for key, value in settings.items()}))
 
 
-def _check_options(name: str, overrides: Sequence[str]) -> None:
-    """Raise UserError for a choice (`dataset=davis17`) that is none of the files in its folder."""
+def _own_file(override: str, folder: Path) -> str:
+    """An override as it is; of `group=FILE.yaml` the option that the file becomes, which is put into GROUP of a folder.
+
+    Raises UserError for a file that is not there, or no mapping in YAML.
+    """
+    group, _, value = override.partition("=")
+    if not re.fullmatch(r"[a-z_]+", group) or not (configs_folder() / group).is_dir():
+        return override
+    path = Path(value).expanduser()
+    if path.suffix not in (".yaml", ".yml"):
+        return override
+    import yaml
+
+    text = read_text(path, f"settings in YAML, as configs/{group} has them")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{group}={value} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{group}={value} holds no settings: write NAME: VALUE, one a line, as configs/{group} does")
+    name = f"own_{re.sub('[^A-Za-z0-9]', '_', path.stem)}"
+    (folder / group).mkdir(exist_ok=True)
+    (folder / group / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return f"{group}={name}"
+
+
+def _check_options(name: str, overrides: Sequence[str], own: Path) -> None:
+    """Raise UserError for a choice (`dataset=davis17`) that is neither in the folder of its group nor in `own`."""
     for override in overrides:
         group, _, option = override.lstrip("+").partition("=")
         folder = configs_folder() / group
+        if (own / group / f"{option}.yaml").is_file():
+            continue
         if re.fullmatch(r"[a-z_]+", group) and folder.is_dir() and not (folder / f"{option.strip()}.yaml").is_file():
             known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
             raise UserError(f"{name}: there is no {group}/{option}; there are {known}")

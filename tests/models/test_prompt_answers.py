@@ -57,6 +57,7 @@ def test_untrained_answers_differ_by_their_offset_alone(answering: UniVS, random
     assert head is not None
     torch.nn.init.zeros_(head.offset)
     _, answers = answering.decode_answers(random_features, asked(objects=1))
+    assert (answers.quality.argmax(2) == 0).all()  # and the ordinary one is the one that is taken
     for further in (1, 2):  # with one object even the row that is seen is the same as the one that looks
         torch.testing.assert_close(answers.mask_logits[:, :, further], answers.mask_logits[:, :, 0], atol=1e-5, rtol=0)
 

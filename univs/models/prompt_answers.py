@@ -51,6 +51,9 @@ class PromptAnswers(nn.Module):
             nn.init.zeros_(change.last.bias)
         self.quality_hidden = nn.Linear(dim, dim)
         self.quality = nn.Linear(dim, 1 + extra)
+        nn.init.zeros_(self.quality.weight)  # until it has learnt to judge, the ordinary answer is the likeliest
+        with torch.no_grad():
+            self.quality.bias.copy_(torch.tensor([1.0] + [0.0] * extra))
 
     def forward(
         self, decoder: MaskDecoder, inputs: DecoderInputs, request: DecodeRequest, rows: Sequence[int] | None = None
