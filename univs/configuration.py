@@ -28,10 +28,10 @@ def configs_folder() -> Path:
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The settings of configs/NAME.yaml with Hydra overrides (`key=value`, `group=option`) applied, as plain values.
 
-    In place of an option a group takes a file of one's own, `data=mine/people.yaml`, whose settings can be overridden as
-    well. Paths and other text are taken as they are typed (`univs.overrides`), `~` at the start of a path is the home
-    folder. Raises UserError, in one line, for an unknown key, option or group, for a value that must be given and is
-    not, and for a file that is not there or no mapping in YAML.
+    In place of an option a group takes a file of one's own, `data=mine/people.yaml`, whose settings can be overridden
+    as well. Paths and other text are taken as they are typed (`univs.overrides`), `~` at the start of a path is the
+    home folder. Raises UserError, in one line, for an unknown key, option or group, for a value that must be given and
+    is not, and for a file that is not there or no mapping in YAML.
     """
     texts = TypedTexts()
     with tempfile.TemporaryDirectory(prefix="univs-configs-") as own:
