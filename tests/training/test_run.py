@@ -46,44 +46,6 @@ def overrides(photos: Path, out: Path, *more: str) -> list[str]:
     ]
 
 
-class Numbers:
-    """A data set whose samples are their indices; from 100 on there are none."""
-
-    def __getitem__(self, index: int) -> int:
-        if index >= 100:
-            raise UserError(f"sample {index} is broken")
-        return index
-
-
-def indices(samples: Sequence[int]) -> dict[str, Any]:
-    return {"indices": list(samples)}
-
-
-@pytest.mark.parametrize(
-    ("step", "rank", "world", "want"),
-    [
-        (0, 0, 1, [[0, 1, 2], [3, 4, 5]]),
-        (4, 0, 1, [[12, 13, 14], [15, 16, 17]]),
-        (0, 1, 2, [[1, 3, 5], [7, 9, 11]]),
-        (2, 0, 2, [[12, 14, 16], [18, 20, 22]]),
-    ],
-)
-def test_batches_go_on_where_a_run_left_off_and_no_two_processes_share_one(
-    step: int, rank: int, world: int, want: list[list[int]]
-) -> None:
-    given = run.batches(Numbers(), 3, 0, rank, world, indices)(step)  # type: ignore[arg-type]
-    assert [batch["indices"] for batch in itertools.islice(given, 2)] == want
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_sample_that_cannot_be_had_is_said_in_the_line_of_its_error(workers: int) -> None:
-    given = run.batches(Numbers(), 4, workers, 0, 1, indices)(24)  # type: ignore[arg-type]
-    assert next(given)["indices"] == [96, 97, 98, 99]
-    with pytest.raises(UserError) as error:
-        next(given)
-    assert str(error.value) == "sample 100 is broken"
-
-
 def test_the_first_parts_of_the_backbone_may_be_frozen(small_model: UniVS) -> None:
     def trained() -> list[bool]:
         return [all(p.requires_grad for p in part.parameters()) for part in small_model.backbone.parts()]
@@ -273,6 +235,16 @@ def test_the_averages_are_what_is_written(
     for name, value in saved[0].items():
         assert torch.equal(value, state["average"]["values"][name])
     assert any(not torch.equal(saved[0][name], state["model"][name]) for name in saved[0])
+
+
+def test_a_gpu_may_use_tf32_and_searches_for_no_convolutions() -> None:
+    """The search takes most of a minute at the first step, and no step was faster for it."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        run.prepare_gpu()
+        assert torch.get_float32_matmul_precision() == "high" and not torch.backends.cudnn.benchmark
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_denormal_numbers_count_as_zero_in_a_cpu_run() -> None:

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_a_run_that_is_stopped_saves_what_it_has(tmp_path: Path, capsys: pytest.
 
 
 def test_an_error_ends_the_run_but_what_is_learnt_is_kept(tmp_path: Path) -> None:
-    def ending(start: int) -> Iterator[dict[str, Tensor]]:
+    def ending(start: int) -> Generator[dict[str, Any], None, None]:
         yield from itertools.islice(batches(start), 2)
         raise UserError("the source broke")
 
@@ -152,11 +152,11 @@ def test_minutes_go_on_counting_where_a_run_left_off(tmp_path: Path) -> None:
     first.run()
     assert first.step_number == 1, "the time of the one step is more than that"
     again = trainer(tmp_path, short)
-    assert again.seconds == first.seconds and again.progress == 1
+    assert again.seconds == first.seconds and again.progress() == 1
     again.run()
     assert again.step_number == 1
     half = trainer(tmp_path, options(budget=Budget(minutes=again.seconds / 30)))
-    assert half.progress == pytest.approx(0.5)
+    assert half.progress() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -222,13 +222,77 @@ def test_one_of_several_processes_goes_by_the_first_ones_clock_and_writes_nothin
     monkeypatch.setattr(nn.parallel, "DistributedDataParallel", Wrapped)
     shares = iter([0.25, 0.75, 1.0])
 
-    def broadcast(share: Tensor, source: int) -> None:
-        assert source == 0
-        share.fill_(next(shares))
+    def all_reduce(told: Tensor, how: Any) -> None:
+        assert how == torch.distributed.ReduceOp.MAX
+        assert told.tolist() == pytest.approx([0.0 if rank else run.step_number / 100, 0.0])
+        told[0] = next(shares)
 
-    monkeypatch.setattr(torch.distributed, "broadcast", broadcast)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
     run = trainer(tmp_path, options(100))
     assert isinstance(run.forward, Wrapped) and run.forward.named == {"find_unused_parameters": True}
     run.run()
     assert run.step_number == 2, "until the first process says that the budget is spent"
     assert any(tmp_path.iterdir()) == (rank == 0)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_several_processes_stop_after_the_same_step_whoever_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """A signal does not end a step here, which the others would wait for: it is said when all meet."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", Wrapped)
+    model = Toy()
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        if told and run.step_number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return plain(batch, kept)
+
+    def all_reduce(said: Tensor, how: Any) -> None:
+        assert said[1] == (told and run.step_number == 3)
+        said[1] = run.step_number == 3
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    run = Trainer(model, step, batches, options(100), tmp_path, CPU)
+    run.run()
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 3 == run.step_number
+
+
+def test_a_stop_in_the_middle_of_an_update_waits_for_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, moments and average of one and the same step are saved."""
+    run, other = trainer(tmp_path), trainer(tmp_path / "other", options(6))
+    step = run.optimizer.step
+
+    def stopped(*given: Any) -> Any:
+        if run.step_number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*given)
+
+    monkeypatch.setattr(run.optimizer, "step", stopped)
+    run.run()
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 3 == run.step_number
+    resumed = trainer(tmp_path)
+    resumed.run()
+    other.run()
+    assert_same(snapshot(resumed), snapshot(other))
+
+
+def test_an_update_that_fails_half_way_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(tmp_path, options(6, save_minutes=0.0))
+    update = run.average.update
+
+    def failing(model: nn.Module) -> None:
+        if run.step_number == 2:
+            raise RuntimeError("the optimizer stepped, the average did not")
+        update(model)
+
+    monkeypatch.setattr(run.average, "update", failing)
+    with pytest.raises(RuntimeError):
+        run.run()
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 2 and state["average"]["updates"] == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def options(steps: int = 6, **changed: Any) -> TrainerOptions:
     )
 
 
-def batches(start: int) -> Iterator[dict[str, Tensor]]:
+def batches(start: int) -> Generator[dict[str, Any], None, None]:
     for i in itertools.count(start):
         yield {"x": torch.randn(4, 3, generator=torch.Generator().manual_seed(i))}
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from univs.claim import claim_folder
 from univs.configuration import compose
 from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
 from univs.data.word_batches import build_word_images, collate_words
 from univs.devices import choose_device
-from univs.errors import UserError
 from univs.losses import CriterionWeights
 from univs.models import zoo
 from univs.models.embedding_cache import CachedTextEncoder
@@ -27,44 +25,11 @@ from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.imagenet_weights import load_lite0_imagenet
+from univs.training.loading import batches
 from univs.training.schedule import Budget
 from univs.training.stages import check_run
 from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
-
-
-class _Told(Dataset[Any]):
-    """Samples of another data set; where one cannot be had, the UserError that says why.
-
-    Raised in a process of the loader it would come back with the whole traceback as its text.
-    """
-
-    def __init__(self, samples: Dataset[Any]) -> None:
-        self.samples = samples
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return self.samples[index]
-        except UserError as error:
-            return error
-
-    def collate(self, collate: Callable[[Sequence[Any]], dict[str, Any]], samples: Sequence[Any]) -> Any:
-        """A batch, or the first error among the samples."""
-        errors = [sample for sample in samples if isinstance(sample, UserError)]
-        return errors[0] if errors else collate(samples)
-
-
-class _From(Sampler[int]):
-    """Indices from `start` on, every `world`-th, without end."""
-
-    def __init__(self, start: int, rank: int, world: int) -> None:
-        self.start, self.rank, self.world = start, rank, world
-
-    def __iter__(self) -> Iterator[int]:
-        index = self.start + self.rank
-        while True:
-            yield index
-            index += self.world
 
 
 def main(overrides: Sequence[str]) -> None:
@@ -128,8 +93,7 @@ def prepare_cpu() -> None:
 
 
 def prepare_gpu() -> None:
-    """Sizes stay the same from step to step, so the fastest convolutions are worth a search; float32 may be TF32."""
-    torch.backends.cudnn.benchmark = True
+    """What is left in float32 may be TF32."""
     torch.set_float32_matmul_precision("high")
 
 
@@ -196,39 +160,6 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> 
         prompts=PromptDraws(**stage["prompts"]),
         seed=seed,
     )
-
-
-def batches(
-    clips: Dataset[Any],
-    size: int,
-    workers: int,
-    rank: int,
-    world: int,
-    collate: Callable[[Sequence[Any]], dict[str, Any]] = collate_clips,
-) -> Callable[[int], Iterator[dict[str, Any]]]:
-    """A function from the number of steps already done to batches that go on from there.
-
-    They raise the UserError of a sample that cannot be had.
-    """
-    told = _Told(clips)
-
-    def start(step: int) -> Iterator[dict[str, Any]]:
-        loader = DataLoader(
-            told,
-            batch_size=size,
-            sampler=_From(step * size * world, rank, world),
-            num_workers=workers,
-            collate_fn=partial(told.collate, collate),
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if workers else None,
-            persistent_workers=workers > 0,
-        )
-        for batch in loader:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
-
-    return start
 
 
 def clip_losses(settings: Mapping[str, Any]) -> ClipLosses:

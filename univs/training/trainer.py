@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,7 @@ from univs.settings import CountFromZero, Positive, Share, Weight, Within
 from univs.terminal import plain_console
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
+from univs.training.interruption import Interruption
 from univs.training.schedule import Budget, kept_share, learning_rate_factor
 
 
@@ -65,8 +66,8 @@ class Trainer:
     Args:
         model: trained in place; its `backbone` gets the smaller learning rate.
         step: (batch, kept share) -> weighted losses by name.
-        batches: start position (batches already taken) -> endless iterator of batches, so that a resumed run goes on
-            with fresh data.
+        batches: start position (batches already taken) -> endless generator of batches, so that a resumed run goes on
+            with fresh data. It is closed in the end.
         options: see `TrainerOptions`.
         out: folder of `last.pt`, the curves and `log.jsonl`.
     """
@@ -75,7 +76,7 @@ class Trainer:
         self,
         model: nn.Module,
         step: Callable[[dict[str, Any], float], dict[str, Tensor]],
-        batches: Callable[[int], Iterable[dict[str, Any]]],
+        batches: Callable[[int], Generator[dict[str, Any], None, None]],
         options: TrainerOptions,
         out: Path,
         device: torch.device,
@@ -92,7 +93,10 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         self.average = WeightAverage(model, options.ema_decay)
         self.step_number, self.seconds = 0, 0.0
+        self.whole = True
+        """Whether weights, moments, average and number of the step belong together."""
         self.seed = torch.initial_seed()
+        self.interruption = Interruption(at_once=self.world == 1)
         self._resume(out / "last.pt")
 
     def _resume(self, path: Path) -> None:
@@ -111,50 +115,65 @@ class Trainer:
                 f"{path} is of another model or other trained parts ({why}); choose another out="
             ) from error
 
-    @property
     def progress(self) -> float:
-        """Share of the budget that is spent, the same in all processes."""
-        share = torch.tensor(self.options.budget.progress(self.step_number, self.seconds))
+        """Share of the budget that is spent, the same in all processes.
+
+        Raises KeyboardInterrupt in all of them after the same step where any was told to stop.
+        """
+        share = self.options.budget.progress(self.step_number, self.seconds)
         if self.world > 1:
-            share = share.to(self.device)
-            torch.distributed.broadcast(share, 0)
-        return float(share)
+            told = torch.tensor([0.0 if self.rank else share, float(self.interruption.asked)], device=self.device)
+            torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)  # the first one's share, anyone's wish
+            share = float(told[0])
+            if told[1] > 0:
+                raise KeyboardInterrupt
+        return share
 
     def run(self) -> None:
         """Train until the budget is spent; Ctrl-C or SIGTERM saves and stops."""
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.model.train()
-        curves = self._curves()
-        console, saved, shown = plain_console(stderr=True), time.monotonic(), 0.0
-        batches: Iterator[dict[str, Any]] = iter(self.batches(self.step_number))
-        progress, waited, resumed = self.progress, 0.0, self.seconds
-        try:
-            while progress < 1:
-                begun = time.monotonic()
+        curves, console = self._curves(), plain_console(stderr=True)
+        with self.interruption, closing(self.batches(self.step_number)) as batches:
+            try:
+                self._train(batches, console, curves)
+            except KeyboardInterrupt:
+                if self.rank == 0:
+                    console.print("stopped; the same command goes on from here")
+            finally:
+                self.interruption.hold()
+                if self.rank == 0 and self.whole:
+                    self.save()
+                if curves is not None:
+                    curves.close()
+
+    def _train(self, batches: Generator[dict[str, Any], None, None], console: Console, curves: Any) -> None:
+        saved, shown = time.monotonic(), 0.0
+        progress, waited, resumed = self.progress(), 0.0, self.seconds
+        while progress < 1:
+            begun = time.monotonic()
+            with self.interruption.held():  # a process of the loader whose batch is not taken would complain
                 batch = next(batches)
-                waited += time.monotonic() - begun
-                values = self._step(batch, progress)
+            waited += time.monotonic() - begun
+            values = self._gradients(batch, progress)
+            with self.interruption.held():
+                self.whole = False
+                self._update(values["gradient_norm"])
                 self.seconds += time.monotonic() - begun
                 self.step_number += 1
-                progress = self.progress
-                if self.rank == 0:
-                    if time.monotonic() - shown > 10 or progress >= 1:
-                        shown = time.monotonic()
-                        values["data_share"] = torch.tensor(waited / (self.seconds - resumed))
-                        self._report(console, curves, values, progress)
-                    if time.monotonic() - saved > 60 * self.options.save_minutes:
-                        saved = time.monotonic()
-                        self.save()
-        except KeyboardInterrupt:
-            console.print("stopped; the same command goes on from here")
-        finally:
+                self.whole = True
+            progress = self.progress()
             if self.rank == 0:
-                self.save()
-            if curves is not None:
-                curves.close()
-            signal.signal(signal.SIGTERM, before)
+                if time.monotonic() - shown > 10 or progress >= 1:
+                    shown = time.monotonic()
+                    values["data_share"] = torch.tensor(waited / (self.seconds - resumed))
+                    self._report(console, curves, values, progress)
+                if time.monotonic() - saved > 60 * self.options.save_minutes:
+                    saved = time.monotonic()
+                    with self.interruption.held():
+                        self.save()
 
-    def _step(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
+    def _gradients(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
+        """Leave the gradients of the next step, clipped; its losses and `gradient_norm`."""
         options = self.options
         factor = learning_rate_factor(self.step_number, progress, options.warmup, options.final_factor)
         for group in self.optimizer.param_groups:
@@ -169,10 +188,13 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-        if bool(torch.isfinite(norm)):  # a step with an overflow is left out, not taken
+        return {**{name: value.detach() for name, value in losses.items()}, "gradient_norm": norm}
+
+    def _update(self, norm: Tensor) -> None:
+        """Take the step; one with an overflow is left out."""
+        if bool(torch.isfinite(norm)):
             self.optimizer.step()
             self.average.update(self.model)
-        return {**{name: value.detach() for name, value in losses.items()}, "gradient_norm": norm}
 
     def save(self) -> None:
         """Write `last.pt`."""
