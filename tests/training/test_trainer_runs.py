@@ -18,7 +18,7 @@ from tests.training.toy_run import CPU, Step, Toy, assert_same, batches, losses_
 from univs.errors import UserError
 from univs.terminal import plain_console
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
-from univs.training.schedule import Budget
+from univs.training.schedule import Budget, StepClock
 from univs.training.trainer import Trainer, _moved
 
 
@@ -138,7 +138,7 @@ def test_a_line_of_the_log_and_the_curves(tmp_path: Path, capsys: pytest.Capture
         def add_scalar(self, name: str, value: float, step: int) -> None:
             drawn.append((name, value, step))
 
-    run.seconds, run.step_number = 120.0, 40
+    run.clock, run.step_number = StepClock(120.0), 40
     run._report(plain_console(stderr=True), Curves(), {"dice": torch.tensor(0.25), "size": torch.tensor(2.0)}, 0.25)
     said = " ".join(capsys.readouterr().err.split())
     assert said == "step 40 (25.0%, 3.00 s a step, 6 min left): dice 0.250 size 2.000"
@@ -157,6 +157,22 @@ def test_minutes_go_on_counting_where_a_run_left_off(tmp_path: Path) -> None:
     assert again.step_number == 1
     half = trainer(tmp_path, options(budget=Budget(minutes=again.seconds / 30)))
     assert half.progress() == pytest.approx(0.5)
+
+
+def test_minutes_in_which_a_run_is_suspended_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which every step takes a second, and the twelfth a night."""
+    now = [0.0]
+    monkeypatch.setattr("univs.training.trainer.time.monotonic", lambda: now[0])
+    model = Toy()
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        now[0] += 30000.0 if run.step_number == 11 else 1.0
+        return plain(batch, kept)
+
+    run = Trainer(model, step, batches, options(budget=Budget(minutes=1)), tmp_path, CPU)
+    run.run()
+    assert run.step_number == 51 and run.seconds == 60
 
 
 @pytest.mark.parametrize("half", [False, True])

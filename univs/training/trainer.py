@@ -27,7 +27,7 @@ from univs.terminal import plain_console
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
 from univs.training.interruption import Interruption
-from univs.training.schedule import Budget, kept_share, learning_rate_factor
+from univs.training.schedule import Budget, StepClock, kept_share, learning_rate_factor
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Trainer:
             raise UserError("no part of the model is trained; stage.trained names the beginnings of its parts")
         self.optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         self.average = WeightAverage(model, options.ema_decay)
-        self.step_number, self.seconds = 0, 0.0
+        self.step_number, self.clock = 0, StepClock()
         self.whole = True
         """Whether weights, moments, average and number of the step belong together."""
         self.seed = torch.initial_seed()
@@ -108,12 +108,17 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.average.load_state_dict(state["average"])
-            self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
+            self.step_number, self.clock = int(state["step"]), StepClock(float(state["seconds"]))
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"nothing for {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise UserError(
                 f"{path} is of another model or other trained parts ({why}); choose another out="
             ) from error
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, of earlier parts of the run too; not the time in which it was suspended."""
+        return self.clock.seconds
 
     def progress(self) -> float:
         """Share of the budget that is spent, the same in all processes.
@@ -148,7 +153,7 @@ class Trainer:
 
     def _train(self, batches: Generator[dict[str, Any], None, None], console: Console, curves: Any) -> None:
         saved, shown = time.monotonic(), 0.0
-        progress, waited, resumed = self.progress(), 0.0, self.seconds
+        progress, waited, spent = self.progress(), 0.0, 0.0
         while progress < 1:
             begun = time.monotonic()
             with self.interruption.held():  # a process of the loader whose batch is not taken would complain
@@ -158,14 +163,15 @@ class Trainer:
             with self.interruption.held():
                 self.whole = False
                 self._update(values["gradient_norm"])
-                self.seconds += time.monotonic() - begun
+                self.clock.count(time.monotonic() - begun)
                 self.step_number += 1
                 self.whole = True
+            spent += time.monotonic() - begun
             progress = self.progress()
             if self.rank == 0:
                 if time.monotonic() - shown > 10 or progress >= 1:
                     shown = time.monotonic()
-                    values["data_share"] = torch.tensor(waited / (self.seconds - resumed))
+                    values["data_share"] = torch.tensor(waited / spent)
                     self._report(console, curves, values, progress)
                 if time.monotonic() - saved > 60 * self.options.save_minutes:
                     saved = time.monotonic()
