@@ -43,4 +43,4 @@ def test_colours_of_davis_and_voc_are_ids() -> None:
 
 def test_other_colours_and_greys_are_none() -> None:
     strange = np.array([(255, 255, 255), (22, 22, 22), (64, 64, 64), (255, 0, 0), (127, 0, 0)], np.uint8)
-    assert (ids_of_colours(strange) == NO_ID).all()
+    assert (ids_of_colours(strange) == NO_ID).all() and NO_ID < 0, "0 is the background"

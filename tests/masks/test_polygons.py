@@ -34,6 +34,7 @@ def test_polygons_are_filled_as_by_cocos_tools() -> None:
         ([1, 2, 3, 4, 5, 6, 7], "7 coordinates; expected an even number"),
         ([1, 2, "3", 4, 5, 6], "no list of numbers"),
         ([1, 2, None, 4, 5, 6], "no list of numbers"),
+        ([1, 2, True, 4, 5, 6], "no list of numbers"),
         ([1, 2, 10**400, 4, 5, 6], "no list of numbers"),
         ([[1, 2], [3, 4], [5, 6]], "no list of numbers"),
         ([[1, 2], [3, 4, 5]], "no list of numbers"),

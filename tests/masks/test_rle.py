@@ -100,13 +100,22 @@ def test_counts_of_another_frame_size_are_refused() -> None:
 def test_empty_runs_do_not_change_what_masks_share() -> None:
     """pycocotools ends its comparison of two masks where both have an empty run."""
     mask = {"size": [6, 9], "counts": [10, 0, 10, 20, 14]}
-    rle = read_mask(mask, SIZE, "a mask")
-    assert rle is not None and draw(rle).sum() == 20
-    assert rle_tools.iou([rle], [rle], [0]) == 1
+    packed = {**mask, "counts": rle_tools.frPyObjects(mask, *SIZE)["counts"].decode()}
+    for form in (mask, packed):
+        rle = read_mask(form, SIZE, "a mask")
+        assert rle is not None and draw(rle).sum() == 20
+        assert rle_tools.iou([rle], [rle], [0]) == 1
+
+
+def test_lists_of_counts_become_texts_and_nothing_else_does() -> None:
+    assert counts_as_text(b'{"counts" :\n [1,\n 2], "a": [3]}') == b'{"counts" :\n ",1,2", "a": [3]}'
+    for other in (b'{"counts": [1, "a"]}', b'{"counts": "abc"}', b'{"size": [1, 2]}'):
+        assert counts_as_text(other) == other
 
 
 def test_no_mask_is_larger_than_its_counts_can_say() -> None:
-    for size in ((0, 5), (-1, 5), (2**20, 2**20)):
+    assert read_mask(None, (1, 2**29 - 1), "a mask") is None
+    for size in ((0, 5), (-1, 5), (2**20, 2**20), (1, 2**29)):
         with pytest.raises(UserError, match="no mask can have"):
             read_mask(None, size, "a mask")
 

@@ -48,4 +48,10 @@ def test_the_fallen_suppress_only_under_the_released_rule() -> None:
     overlap = torch.tensor([[1.0, 0.9, 0.1], [0.9, 1.0, 0.9], [0.1, 0.9, 1.0]])
     assert suppress(overlap, 0.9, "any_better").tolist() == [True, False, False]
     assert suppress(overlap, 0.9, "kept").tolist() == [True, False, True]
+    assert suppress(overlap, 0.9).tolist() == [True, False, True]  # the usual rule, if nobody says
     assert suppress(overlap, 0.95).all()
+
+
+def test_the_smallest_boxes_and_masks_overlap_themselves_whole() -> None:
+    box, mask = torch.tensor([[[0.2, 0.2, 0.4, 0.4]]]), torch.eye(3).bool()[None] & (torch.arange(3) == 1)
+    assert float(box_iou(box, box)) == pytest.approx(1) and mask_iou(mask, mask).tolist() == [[1]]
