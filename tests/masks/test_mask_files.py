@@ -12,7 +12,15 @@ from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
 from univs import UserError
-from univs.masks.mask_files import read_codes, read_marked, read_objects, read_values, write_labels, write_objects
+from univs.masks.mask_files import (
+    is_mask,
+    read_codes,
+    read_marked,
+    read_objects,
+    read_values,
+    write_labels,
+    write_objects,
+)
 from univs.masks.palette import davis_palette
 
 TWO = np.zeros((20, 30), np.uint8)
@@ -101,6 +109,20 @@ def test_ids_above_254_come_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["m.png"]
     with pytest.raises(ValueError, match="0 to 65535"):
         write_objects(tmp_path / "m.png", labels + 1)
+
+
+def test_the_id_255_is_no_void_and_one_object_is_one(tmp_path: Path) -> None:
+    for ids in (np.array([0, 1, 510])[TWO], np.array([0, 1, 255])[TWO]):
+        write_objects(tmp_path / "m.png", ids)
+        found = read_objects(tmp_path / "m.png")
+        assert np.array_equal(found.ids, ids) and not found.void.any()
+        with pytest.raises(UserError, match="holds 2 objects"):
+            read_objects(tmp_path / "m.png", single=True)
+
+
+def test_which_files_may_be_masks() -> None:
+    names = {"a.png": True, "A.PNG": True, "a.b.tiff": True, ".a.png": False, "a.jpg": False, "png": False}
+    assert {name: is_mask(Path(name)) for name in names} == names
 
 
 def test_ids_to_254_are_indexed_in_the_colours_of_davis(tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ def test_runs_that_make_no_mask_are_refused(numbers: tuple[int, ...], why: str) 
     with pytest.raises(BrokenRunsError) as caught:
         check_runs(Runs.joined([np.array([35]), np.array([35]), np.array([-5, 40])]), 35)
     assert caught.value.place == 2
+    with pytest.raises(BrokenRunsError) as caught:
+        check_runs(Runs.joined([np.array([35]), np.array([-5, 40])]), 35)
+    assert caught.value.place == 1, "whose runs begin at an odd place"
     with pytest.raises(BrokenRunsError, match="no run lengths"):
         check_runs(Runs.joined([np.array([35]), np.zeros(0, np.int64)]), 35)
 
