@@ -10,7 +10,7 @@ from torch import Tensor
 from univs.losses.clip_criterion import TERMS, clip_losses, match_predictions
 from univs.models.features import DecodeRequest, TextFeatures
 from univs.models.univs import UniVS
-from univs.training.released import LabelledClip, ReleasedSettings, ReleasedStep
+from univs.training.released import LabelledClip, LongVideoStep, ReleasedSettings, ReleasedStep
 
 SETTINGS = ReleasedSettings(2.0, 3.0, 4.0, 0.5, points=32, objects=3, tokens=6)
 
@@ -89,6 +89,26 @@ def test_a_frame_without_objects_leaves_the_batch_without_prompts(
     losses = step([clips[0], replace(clips[1], masks=masks)], "shown", None, draws)
     assert requests[0].prompts is None
     assert set(losses) == {"mask", "dice", "class", "reid", "reid_aux"} and not losses["class"].any()
+
+
+@pytest.mark.parametrize("question", ["shown", "categories", "expressions"])
+def test_clips_without_objects_teach_that_nothing_is_of_any_class(
+    small_official_model: UniVS,
+    clips: list[LabelledClip],
+    texts: TextFeatures,
+    embeddings: Tensor,
+    draws: Any,
+    question: Any,
+) -> None:
+    empty = [
+        replace(clip, masks=torch.zeros_like(clip.masks), expressions=texts.take(slice(0, len(clip.ids))))
+        for clip in clips
+    ]
+    step = ReleasedStep(small_official_model, SETTINGS)
+    losses = step(empty, question, embeddings, draws)
+    assert all(bool(values.any()) == (name == "class") for name, values in losses.items())
+    longer = LongVideoStep(small_official_model, SETTINGS, 2)(empty[0], question, embeddings, draws)
+    assert all(bool(values.any()) == (name == "class") for name, values in longer.items())
 
 
 def test_a_clip_by_itself_is_asked_for_no_object_twice(

@@ -132,9 +132,11 @@ class LongVideoStep:
         class_embeddings: Tensor | None,
         draws: Draws,
     ) -> Ask | None:
-        """Who asks the same of each clip in turn; None if the first clip has nothing to ask for."""
+        """Who asks the same of each clip in turn; None if there is nothing to ask for."""
         model, settings = self.model, self.settings
         count = min(settings.objects, len(video.ids))
+        if not len(visible.ids):
+            return None
         if question == "categories":
             assert class_embeddings is not None and video.labels is not None
             asked = draw_categories([visible], [video.labels], settings.objects, len(class_embeddings), draws)

@@ -11,8 +11,7 @@ from univs.models.features import SelfAttentionKind
 
 TokenOrder = Literal["objects", "kinds"]
 """Whose features the tokens of an object hold: its own; or "kinds": those of objects shown by masks come first, then
-those of points, then those of boxes, while positions are the object's own, and features are not blank where the object
-is not seen (official, an accident)."""
+those of points, then those of boxes, while positions are the object's own (official, an accident)."""
 
 ExpressionMasks = Literal["own", "numbered"]
 """Which mask an expression is to find: that of its own row; or "numbered": that of the row whose place is the number of

@@ -72,10 +72,13 @@ class ReleasedStep:
         listed = [clip.labels for clip in clips if clip.labels is not None]
         count = min(self.settings.objects, max(len(clip.ids) for clip in clips))
         clips = [clip.padded(features.input_size).visible(self.settings.objects) for clip in clips]
-        if question == "categories":
+        prompted: Prompted | None
+        if not any(len(clip.ids) for clip in clips):
+            prompted = None
+        elif question == "categories":
             assert class_embeddings is not None
             asked = draw_categories(clips, listed, self.settings.objects, len(class_embeddings), draws)
-            prompted: Prompted | None = ask_for_categories(self.model, features, clips, asked, class_embeddings)
+            prompted = ask_for_categories(self.model, features, clips, asked, class_embeddings)
         elif question == "expressions":
             prompted = ask_for_expressions(self.model, features, clips, count, self.settings.expression_masks)
         else:

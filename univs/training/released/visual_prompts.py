@@ -5,7 +5,7 @@ Shapes: T frames, G objects of a clip, M shown ones, H W pixels of the padded in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -91,32 +91,20 @@ class PromptFrame:
         return PromptTokens(content, positions[own], content.any(-1))
 
     def _masks(self, masks: Tensor) -> PromptTokens:
-        found = self._inside(masks)
-        if self.order == "kinds" and not masks.any():  # every cell is as good as any other
-            return replace(found, features=self._inside(~masks).features)
-        return found
-
-    def _inside(self, masks: Tensor) -> PromptTokens:
         return self.model.encode_masks(self.features, masks, self.index, self.draws, self.tokens, extremes=True)
 
     def _points(self, masks: Tensor) -> PromptTokens:
-        return self._at(draw_points(masks, self.draws))
-
-    def _at(self, points: Tensor) -> PromptTokens:
-        labels = torch.ones_like(points[:, :1], dtype=torch.long)
-        found = self.model.encode_points(self.features, points[:, None], labels, self.index, self.tokens)
+        points = draw_points(masks, self.draws)[:, None]
+        labels = torch.ones_like(points[..., 0], dtype=torch.long)
+        found = self.model.encode_points(self.features, points, labels, self.index, self.tokens)
         return fit_width(found, self.tokens)
 
     def _boxes(self, masks: Tensor) -> PromptTokens:
         boxes = boxes_of(masks)
         moved = move_boxes(boxes, self.features.input_size, self.draws)
-        found = self.model.encode_boxes(
+        return self.model.encode_boxes(
             self.features, boxes, self.index, self.draws, self.tokens, moved=moved, extremes=True
         )
-        if self.order == "kinds":  # a box without any size is one around the corner of the input
-            corner = self._at(torch.zeros_like(boxes[:, :2]))
-            return replace(found, features=torch.where(found.valid[..., None], found.features, corner.features))
-        return found
 
 
 def draw_points(masks: Tensor, draws: Draws) -> Tensor:
@@ -137,6 +125,6 @@ def move_boxes(boxes: Tensor, size: tuple[int, int], draws: Draws) -> Tensor:
     unit = boxes / scale
     extent, centre = unit[:, 2:] - unit[:, :2], (unit[:, :2] + unit[:, 2:]) / 2
     grown, shifted = (MOVED * (2 * draws.uniform(len(boxes), 2).to(boxes) - 1) for _ in range(2))
-    half, middle = (extent * (1 + grown)).clamp(0, 1) / 2, (centre + shifted * extent).clamp(0, 1)
+    half, middle = (extent * (1 + grown)).clamp_max(1) / 2, centre + shifted * extent
     moved = torch.cat([middle - half, middle + half], 1) * scale
     return torch.where((extent.prod(1) > LARGE)[:, None], moved, boxes)
