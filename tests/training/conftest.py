@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from univs.models.backbone import Backbone
 from univs.models.dense_memory import DenseMemory
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.pixel_decoder import LightPixelDecoder
@@ -43,11 +45,12 @@ class FourConvolutions(nn.Module):
         return maps
 
 
-def build_small(words: bool = False, answers: bool = False) -> UniVS:
+def build_small(words: bool = False, answers: bool = False, backbone: str | None = None) -> UniVS:
     torch.manual_seed(0)
-    pixel_decoder = LightPixelDecoder((16, 24, 32, 32), widths=(32, 32, 32, 16), dim=32, mask_dim=16)
+    encoder: Any = Backbone(backbone) if backbone else FourConvolutions()
+    pixel_decoder = LightPixelDecoder(tuple(encoder.channels), widths=(32, 32, 32, 16), dim=32, mask_dim=16)
     return UniVS(
-        FourConvolutions(),  # type: ignore[arg-type]
+        encoder,
         pixel_decoder,
         VisualSampler(32, tokens=8, position_bands=2),
         MaskDecoder(dim=32, mask_dim=16, heads=4, ffn=64, layers=3, queries=5, text_dim=24),

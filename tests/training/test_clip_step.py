@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.training.moving_clips import make_clip, moving
 from univs.configuration import compose
-from univs.data.clips import ClipSettings, PromptDraws, TrainingClip, collate_clips, prompt_clip
+from univs.data.clips import collate_clips
 from univs.data.prompt_drawing import KINDS
 from univs.errors import UserError
 from univs.losses import CriterionWeights, binary_cross_entropy, dice_loss, sample_points
@@ -23,33 +24,6 @@ from univs.models.zoo import build_model
 from univs.training import clip_step
 from univs.training.clip_step import ClipLosses, ClipStep, known_cells
 from univs.training.prompt_batch import encode_prompts
-
-
-def moving(length: int) -> np.ndarray:
-    """Two rectangles on T 64 64, 1 moving right and 2 up."""
-    labels = np.zeros((length, 64, 64), np.uint8)
-    for t in range(length):
-        labels[t, 8:30, 8 + 5 * t : 36 + 5 * t] = 1
-        labels[t, 38 - 4 * t : 60 - 4 * t, 20:50] = 2
-    return labels
-
-
-def make_clip(
-    labels: np.ndarray,
-    targets: tuple[int, ...],
-    kind: str = "mask",
-    *,
-    anew: int = 1,
-    complete: bool = True,
-    seed: int = 0,
-) -> TrainingClip:
-    """Coloured objects on grey, with noise; every prompt is of one kind."""
-    rng = np.random.default_rng(seed)
-    colours = rng.permutation(np.array([[90, 90, 90], [220, 60, 40], [40, 70, 220]], np.uint8))
-    shown = colours[np.where(labels > 2, 0, labels)].astype(int)
-    frames = np.clip(shown + rng.integers(-15, 15, shown.shape), 0, 255).astype(np.uint8)
-    draws = ClipSettings({}, prompts=PromptDraws({kind: 1.0}, {kind: 1.0}, anew))
-    return TrainingClip(frames, labels, targets, complete, "video", *prompt_clip(rng, labels, targets, draws))
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_the_settings_of_a_stage_reach_the_trainer(photos: Path, tmp_path: Path,
     changed = {
         "learning_rate": 0.02, "backbone_factor": 0.3, "final_factor": 0.4, "warmup": 7, "weight_decay": 0.6,
         "clip_norm": 0.8, "ema_decay": 0.9, "kept_share": 0.11, "kept_share_start": 0.12, "save_minutes": 13.0,
-        "precision": "bfloat16",
+        "precision": "bfloat16", "accumulate": 3,
     }  # fmt: skip
     stage = [f"stage.{name}={value}" for name, value in changed.items()]
     start(caught, overrides(photos, tmp_path / "out", *stage, "stage.frozen_backbone=2", "stage.losses.points=9"))
@@ -105,6 +105,60 @@ def test_the_settings_of_a_stage_reach_the_trainer(photos: Path, tmp_path: Path,
     assert isinstance(caught["step"], ClipStep) and caught["step"].settings.criterion.points == 9
     batch = next(caught["batches"](0))
     assert batch["frames"].shape == (2, 2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_the_encoder_is_computed_twice_where_asked(
+    photos: Path, tmp_path: Path, caught: dict[str, Any], monkeypatch: pytest.MonkeyPatch, twice: bool
+) -> None:
+    wrapped: list[Any] = []
+    monkeypatch.setattr(run, "recomputing", lambda step, blocks: wrapped.append((step, blocks)) or "economical")
+    start(caught, overrides(photos, tmp_path / "out", f"stage.checkpointing={str(twice).lower()}"))
+    assert (caught["step"] == "economical") == twice == bool(wrapped)
+    assert not twice or isinstance(wrapped[0][0], ClipStep) and caught["model"].pixel_decoder in wrapped[0][1]
+
+
+@pytest.mark.parametrize(
+    ("error", "more", "advice"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), (),
+         "lower stage.batch_size (2; stage.accumulate=2 keeps what half of it learns from a step) or stage.frames (2) "
+         "or stage.size (32), or set stage.checkpointing=true"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+         ("stage.batch_size=1", "stage.frames=1", "stage.checkpointing=true"), "lower stage.size (32)"),
+        (MemoryError(), ("stage.batch_size=1", "stage.checkpointing=true"),
+         "lower stage.frames (2) or stage.size (32)"),
+    ],
+)  # fmt: skip
+def test_too_little_memory_is_one_line_that_says_what_to_lower(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_model: UniVS,
+    error: Exception,
+    more: Sequence[str],
+    advice: str,
+) -> None:
+    def step(self: ClipStep, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        raise error
+
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+    monkeypatch.setattr(ClipStep, "__call__", step)
+    with pytest.raises(UserError) as said:
+        run.train(compose("train", overrides(photos, tmp_path, *more)), CPU, 0, 1)
+    assert str(said.value) == f"a step takes more memory than this machine has; {advice}"
+
+
+def test_other_errors_of_a_step_stay_what_they_are(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: UniVS
+) -> None:
+    def step(self: ClipStep, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        raise RuntimeError("shapes")
+
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+    monkeypatch.setattr(ClipStep, "__call__", step)
+    with pytest.raises(RuntimeError, match="shapes"):
+        run.train(compose("train", overrides(photos, tmp_path)), CPU, 0, 1)
 
 
 def test_a_run_depends_on_its_seed_alone(

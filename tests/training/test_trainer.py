@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.training.toy_run import CPU, Toy, assert_same, batches, losses_of, options, snapshot, trainer
 from univs.errors import UserError
@@ -52,7 +55,7 @@ def test_a_run_is_the_loop_written_out(tmp_path: Path, clip: float) -> None:
 
 def test_long_gradients_are_shortened_to_the_norm_asked_for(tmp_path: Path) -> None:
     run = trainer(tmp_path, options(clip_norm=0.01))
-    found = run._gradients(next(batches(0)), 0.0)
+    found = run._gradients([next(batches(0))], 0.0)
     run._update(found["gradient_norm"])
     first = [state["exp_avg"] for state in run.optimizer.state.values()]
     taken = math.sqrt(sum(float(m.square().sum()) for m in first)) / 0.1  # the first moment is a tenth of the gradient
@@ -92,7 +95,7 @@ def test_gradients_of_a_finite_loss_may_overflow_too(tmp_path: Path) -> None:
 
     run = Trainer(model, step, batches, options(), tmp_path, CPU)
     before = snapshot(run)
-    norm = run._gradients(next(batches(0)), 0.0)["gradient_norm"]
+    norm = run._gradients([next(batches(0))], 0.0)["gradient_norm"]
     assert math.isnan(float(norm))
     run._update(norm)
     assert_same(snapshot(run)["model"], before["model"])
@@ -128,3 +131,61 @@ def test_the_backbone_learns_slower_and_vectors_do_not_decay() -> None:
     want |= {f"{part}.weight": (1.0, None) for part in fast} | {f"{part}.bias": (1.0, 0.0) for part in fast}
     assert found == {**want, "query": (1.0, 0.0), "level_embed": (1.0, 0.0)}
     assert sum(len(group["params"]) for group in groups) == len(names)
+
+
+def test_batches_that_are_accumulated_are_one_larger_batch(tmp_path: Path) -> None:
+    """Three batches of four samples make the step of twelve, for losses that are means over samples."""
+
+    def larger(start: int) -> Generator[dict[str, Any], None, None]:
+        given = batches(3 * start)
+        while True:
+            yield {"x": torch.cat([next(given)["x"] for _ in range(3)])}
+
+    model = Toy()
+    whole = Trainer(model, losses_of(model), larger, options(), tmp_path / "whole", CPU)
+    parts = trainer(tmp_path / "parts", options(accumulate=3))
+    for run in (whole, parts):
+        run.out.mkdir(exist_ok=True)
+        run.run()
+        assert run.step_number == 6
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(parts.model.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+        assert not torch.equal(value, Toy().state_dict()[name])
+    logs = [json.loads((run.out / "log.jsonl").read_text().splitlines()[-1]) for run in (whole, parts)]
+    assert logs[0]["square"] == pytest.approx(logs[1]["square"], rel=1e-4)
+    assert logs[0]["gradient_norm"] == pytest.approx(logs[1]["gradient_norm"], rel=1e-4)
+
+
+def test_an_accumulating_run_goes_on_with_the_batches_that_it_has_not_taken(tmp_path: Path) -> None:
+    taken: list[int] = []
+
+    def counted(start: int) -> Generator[dict[str, Any], None, None]:
+        for number, batch in enumerate(batches(start), start):
+            taken.append(number)
+            yield batch
+
+    for steps in (2, 3):
+        model = Toy()
+        Trainer(model, losses_of(model), counted, options(steps, accumulate=2), tmp_path, CPU).run()
+    assert taken == [0, 1, 2, 3, 4, 5]
+
+
+def test_processes_meet_once_for_all_batches_of_a_step(tmp_path: Path) -> None:
+    run, alone = trainer(tmp_path, options(accumulate=3)), []
+    whole = run.forward
+
+    class Joined(nn.Module):
+        @contextmanager
+        def no_sync(self) -> Iterator[None]:
+            alone.append(True)
+            yield
+            alone.append(False)
+
+        def forward(self, *given: Any) -> Any:
+            alone.append("forward")
+            return whole(*given)
+
+    run.forward, run.world = Joined(), 2
+    given = batches(0)
+    run._gradients([next(given) for _ in range(3)], 0.0)
+    assert alone == [True, "forward", False, True, "forward", False, "forward"]

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from tests.training.toy_run import CPU, Step, Toy, assert_same, batches, losses_of, options, snapshot, trainer
 from univs.errors import UserError
-from univs.terminal import plain_console
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
-from univs.training.schedule import Budget, StepClock
+from univs.training.schedule import Budget
 from univs.training.trainer import Trainer, _moved
 
 
@@ -129,21 +128,6 @@ def test_what_the_log_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     said = " ".join(capsys.readouterr().err.split())
     assert "step 1 (16.7%" in said and "step 6 (100.0%" in said and "0 min left" in said
     assert any((tmp_path / "curves").iterdir())
-
-
-def test_a_line_of_the_log_and_the_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, drawn = trainer(tmp_path), []
-
-    class Curves:
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            drawn.append((name, value, step))
-
-    run.clock, run.step_number = StepClock(120.0), 40
-    run._report(plain_console(stderr=True), Curves(), {"dice": torch.tensor(0.25), "size": torch.tensor(2.0)}, 0.25)
-    said = " ".join(capsys.readouterr().err.split())
-    assert said == "step 40 (25.0%, 3.00 s a step, 6 min left): dice 0.250 size 2.000"
-    assert drawn == [("dice", 0.25, 40), ("size", 2.0, 40)]
-    assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 40, "minutes": 2.0, "dice": 0.25, "size": 2.0}
 
 
 def test_minutes_go_on_counting_where_a_run_left_off(tmp_path: Path) -> None:

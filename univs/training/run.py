@@ -17,6 +17,7 @@ from univs.configuration import compose
 from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
 from univs.data.word_batches import build_word_images, collate_words
 from univs.devices import choose_device
+from univs.errors import UserError, lacks_memory
 from univs.losses import CriterionWeights
 from univs.models import zoo
 from univs.models.embedding_cache import CachedTextEncoder
@@ -26,6 +27,7 @@ from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
+from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.schedule import Budget
 from univs.training.stages import check_run
 from univs.training.trainer import Trainer, TrainerOptions
@@ -69,22 +71,44 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
             freeze_others(model, stage["trained"])
         step = ClipStep(model, clip_losses(stage["losses"]))
         data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
+    if stage.get("checkpointing"):
+        step = recomputing(step, encoder_blocks(model))
     options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
     folder = Path(settings["out"])
     trainer = Trainer(
         model,
         step,
         batches(data, stage["batch_size"], stage["workers"], rank, world, collate),
-        TrainerOptions(**{name: options[name] for name in TrainerOptions.__dataclass_fields__}),
+        TrainerOptions(**{name: options[name] for name in TrainerOptions.__dataclass_fields__ if name in options}),
         folder,
         device,
     )
-    trainer.run()
+    try:
+        trainer.run()
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UserError(_what_takes_less(stage, device)) from error
     if rank == 0:
         model.load_state_dict(trainer.average.values)
         path = folder / f"{settings['model']['name']}.safetensors"
         zoo.save(model, path, settings["model"])
         print(f"averaged weights after {trainer.step_number} steps: {path}")
+
+
+def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:
+    """What to lower where a step needs more memory than there is; what is learnt so far stays."""
+    size = stage["batch_size"]
+    advice = []
+    if size > 1:
+        more = stage.get("accumulate", 1) * 2
+        advice.append(f"stage.batch_size ({size}; stage.accumulate={more} keeps what half of it learns from a step)")
+    if stage.get("frames", 1) > 1:
+        advice.append(f"stage.frames ({stage['frames']})")
+    advice.append(f"stage.size ({stage['size']})")
+    where = "the GPU" if device.type == "cuda" else "this machine"
+    recompute = "" if stage.get("checkpointing") else ", or set stage.checkpointing=true"
+    return f"a step takes more memory than {where} has; lower {' or '.join(advice)}{recompute}"
 
 
 def prepare_cpu() -> None:

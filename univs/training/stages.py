@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypedDict
 
 from univs.data.clips import PromptDraws
@@ -55,6 +55,7 @@ class AnyStage:
     batch_size: Count
     workers: Workers
     losses: Mapping[str, Any]
+    checkpointing: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

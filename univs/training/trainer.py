@@ -7,26 +7,25 @@ resumed run is to the bit what it would have been without the stop.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from univs.errors import UserError
-from univs.settings import CountFromZero, Positive, Share, Weight, Within
-from univs.terminal import plain_console
+from univs.settings import Count, CountFromZero, Positive, Share, Weight, Within
 from univs.training.checkpoint import load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
 from univs.training.interruption import Interruption
+from univs.training.precision import choose_precision
+from univs.training.report import Report
 from univs.training.schedule import Budget, StepClock, kept_share, learning_rate_factor
 
 
@@ -44,8 +43,11 @@ class TrainerOptions:
     ema_decay: Share
     kept_share: Annotated[float, Within(0, 1, above=True)]
     kept_share_start: Annotated[float, Within(0, 1, above=True)]
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16"]
     save_minutes: Weight
+    accumulate: Count = 1
+    """So many batches make one step: the mean of their gradients, which is that of one larger batch but for losses that
+    are means over objects (each batch has its own number of them)."""
 
 
 class _Forward(nn.Module):
@@ -97,6 +99,7 @@ class Trainer:
         """Whether weights, moments, average and number of the step belong together."""
         self.seed = torch.initial_seed()
         self.interruption = Interruption(at_once=self.world == 1)
+        self.precision, self._why = choose_precision(options.precision, device)
         self._resume(out / "last.pt")
 
     def _resume(self, path: Path) -> None:
@@ -137,29 +140,31 @@ class Trainer:
     def run(self) -> None:
         """Train until the budget is spent; Ctrl-C or SIGTERM saves and stops."""
         self.model.train()
-        curves, console = self._curves(), plain_console(stderr=True)
-        with self.interruption, closing(self.batches(self.step_number)) as batches:
+        report = None  # the first process speaks for all
+        if self.rank == 0:
+            report = Report(self.out, self.options.budget, f"{self.precision}: {self._why}")
+        with self.interruption, closing(self.batches(self.step_number * self.options.accumulate)) as batches:
             try:
-                self._train(batches, console, curves)
+                self._train(batches, report)
             except KeyboardInterrupt:
-                if self.rank == 0:
-                    console.print("stopped; the same command goes on from here")
+                if report is not None:
+                    report.close()
+                    report.say("stopped; the same command goes on from here")
             finally:
                 self.interruption.hold()
+                if report is not None:
+                    report.close()
                 if self.rank == 0 and self.whole:
                     self.save()
-                if curves is not None:
-                    curves.close()
 
-    def _train(self, batches: Generator[dict[str, Any], None, None], console: Console, curves: Any) -> None:
-        saved, shown = time.monotonic(), 0.0
-        progress, waited, spent = self.progress(), 0.0, 0.0
+    def _train(self, batches: Generator[dict[str, Any], None, None], report: Report | None) -> None:
+        saved, progress, waited, spent = time.monotonic(), self.progress(), 0.0, 0.0
         while progress < 1:
             begun = time.monotonic()
             with self.interruption.held():  # a process of the loader whose batch is not taken would complain
-                batch = next(batches)
+                parts = [next(batches) for _ in range(self.options.accumulate)]
             waited += time.monotonic() - begun
-            values = self._gradients(batch, progress)
+            values = self._gradients(parts, progress)
             with self.interruption.held():
                 self.whole = False
                 self._update(values["gradient_norm"])
@@ -168,33 +173,48 @@ class Trainer:
                 self.whole = True
             spent += time.monotonic() - begun
             progress = self.progress()
-            if self.rank == 0:
-                if time.monotonic() - shown > 10 or progress >= 1:
-                    shown = time.monotonic()
-                    values["data_share"] = torch.tensor(waited / spent)
-                    self._report(console, curves, values, progress)
+            if report is not None:
+                report.step(self.step_number, self.seconds, progress, values, waited / spent)
                 if time.monotonic() - saved > 60 * self.options.save_minutes:
                     saved = time.monotonic()
                     with self.interruption.held():
                         self.save()
 
-    def _gradients(self, batch: dict[str, Any], progress: float) -> dict[str, Tensor]:
-        """Leave the gradients of the next step, clipped; its losses and `gradient_norm`."""
+    def _gradients(self, parts: Sequence[dict[str, Any]], progress: float) -> dict[str, Tensor]:
+        """Leave the gradients of the next step, clipped; the losses (their means over the parts) and `gradient_norm`.
+
+        Args:
+            parts: the batches of the step.
+            progress: share of the run that is done.
+        """
         options = self.options
         factor = learning_rate_factor(self.step_number, progress, options.warmup, options.final_factor)
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * factor
         kept = kept_share(progress, options.kept_share, start=options.kept_share_start)
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.step_number]).generate_state(1)[0]))
-        batch = _moved(batch, self.device)
-        half = options.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            losses = self.forward(batch, kept)
-        total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        found = []
+        for number, batch in enumerate(parts, 1):
+            with self._alone() if number < len(parts) else nullcontext():
+                losses = self._losses(batch, kept)
+                self._backward(torch.stack(list(losses.values())).sum() / len(parts))
+            found.append({name: value.detach() for name, value in losses.items()})
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-        return {**{name: value.detach() for name, value in losses.items()}, "gradient_norm": norm}
+        means = {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
+        return {**means, "gradient_norm": norm}
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Gradients are added up in this process; the processes' mean is taken once, of the sum."""
+        return self.forward.no_sync() if self.world > 1 else nullcontext()  # type: ignore[operator]
+
+    def _losses(self, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            losses: dict[str, Tensor] = self.forward(_moved(batch, self.device), kept)
+        return losses
+
+    def _backward(self, total: Tensor) -> None:
+        total.backward()
 
     def _update(self, norm: Tensor) -> None:
         """Take the step; one with an overflow is left out."""
@@ -212,25 +232,6 @@ class Trainer:
             "average": self.average.state_dict(),
         }
         save_checkpoint(self.out / "last.pt", state)
-
-    def _curves(self) -> Any:
-        """A tensorboard writer, in the first process only."""
-        if self.rank:
-            return None
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(self.out / "curves"))
-
-    def _report(self, console: Console, curves: Any, found: dict[str, Tensor], progress: float) -> None:
-        values = {name: float(value) for name, value in found.items()}
-        speed = self.seconds / max(1, self.step_number)
-        words = " ".join(f"{name} {value:.3f}" for name, value in values.items())
-        left = (self.seconds / 60) * (1 / max(progress, 1e-6) - 1)
-        console.print(f"step {self.step_number} ({progress:.1%}, {speed:.2f} s a step, {left:.0f} min left): {words}")
-        for name, value in values.items():
-            curves.add_scalar(name, value, self.step_number)
-        with (self.out / "log.jsonl").open("a") as log:
-            log.write(json.dumps({"step": self.step_number, "minutes": self.seconds / 60, **values}) + "\n")
 
 
 def _moved(value: Any, device: torch.device) -> Any:
