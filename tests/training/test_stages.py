@@ -40,7 +40,7 @@ def test_what_must_be_above_zero(name: str, value: str) -> None:
         "stage.steps=0", "stage.steps=3.5", "stage.minutes=0", "stage.minutes=soon", "stage.warmup=-1",
         "stage.weight_decay=-1", "stage.backbone_factor=-1", "stage.final_factor=2", "stage.ema_decay=1.5",
         "stage.precision=float8", "stage.save_minutes=-1", "stage.frozen_backbone=-2", "stage.losses.points=0",
-        "stage.accumulate=0", "stage.accumulate=1.5", "stage.checkpointing=1",
+        "dry_run=1", "dry_run=maybe", "stage.accumulate=0", "stage.accumulate=1.5", "stage.checkpointing=1",
         "stage.losses.prompt=-1", "stage.losses.prompt=nan", "stage.losses.local_radius=0", "stage.prompts.frames=0",
         "stage.prompts.objects=0", "stage.prompts.first.mask=-1", "+stage.prompts.anew.blob=1", "+stage.foo=1",
         "+stage.losses.foo=1", "+foo=1", "~stage.size", "seed=-1", "seed=x", "seed=1.5", "device=tpu", "out=", "init=",

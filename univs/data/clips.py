@@ -17,7 +17,7 @@ from univs.data.photo import PhotoSource
 from univs.data.photo_pool import PhotoPool, object_areas
 from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
 from univs.data.region_labels import RegionLabels
-from univs.data.source_settings import Reader, open_source
+from univs.data.source_settings import Reader, SourceCount, count_source, open_source
 from univs.data.sources import open_images, open_masks, open_set, open_videos
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
@@ -117,9 +117,11 @@ class TrainingClips(Dataset[TrainingClip]):
         photos: PhotoPool | None = None,
         videos: Sequence[VideoSource] = (),
         extra: Mapping[str, VideoSamples] | None = None,
+        counts: Sequence[SourceCount] = (),
     ) -> None:
-        """Raises UserError for a probability without its source."""
-        self.settings = settings
+        """counts: of what the photos and videos are, for who reports it. Raises UserError for a probability without its
+        source."""
+        self.settings, self.counts = settings, tuple(counts)
         self.photos = photos
         self.videos = [source for source in videos if len(source.sequences) and source.weight > 0]
         self.extra = dict(extra or {})
@@ -133,7 +135,7 @@ class TrainingClips(Dataset[TrainingClip]):
     def changed(self, **settings: Any) -> TrainingClips:
         """The same sources (and their cache) under other settings: probabilities, frames, size, seed, ..."""
         kept = replace(self.settings, **settings)
-        return TrainingClips(kept, photos=self.photos, videos=self.videos, extra=self.extra)
+        return TrainingClips(kept, photos=self.photos, videos=self.videos, extra=self.extra, counts=self.counts)
 
     def __len__(self) -> int:
         return self.settings.length
@@ -235,14 +237,17 @@ def build_clips(
     """
     photos: list[tuple[PhotoSource, float]] = []
     videos: list[VideoSource] = []
+    counts: list[SourceCount] = []
     for number, source in enumerate(sources):
         own, found = open_source(source, f"data.sources.{number}", READERS)
+        counts.append(count_source(source, own.weight, "video" if isinstance(found, list) else "photo", found))
         if isinstance(found, list):
             videos.append(VideoSource(found, own.weight, own.gaps))
         else:
             photos.append((found, own.weight))
     pool = PhotoPool(photos, cache_bytes=cache_bytes) if any(weight > 0 for _, weight in photos) else None
-    return TrainingClips(ClipSettings(probabilities, **settings), photos=pool, videos=videos, extra=extra)
+    chosen = ClipSettings(probabilities, **settings)
+    return TrainingClips(chosen, photos=pool, videos=videos, extra=extra, counts=counts)
 
 
 def collate_clips(clips: Sequence[TrainingClip]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,25 @@ class SourceSettings:
     """How often it is drawn from, among those of its sort."""
     gaps: tuple[Count, Count] = (1, 2)
     """Stored frames from one clip frame to the next, smallest and largest."""
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """How much an opened source holds.
+
+    name: its kind and where it lies. sort: photo or video. count: of photos or videos. weight: among its sort.
+    """
+
+    name: str
+    sort: str
+    count: int
+    weight: float
+
+
+def count_source(source: Mapping[str, Any], weight: float, sort: str, found: Sized) -> SourceCount:
+    """How much there is in what `open_source` made of a source."""
+    place = next((str(source[key]) for key in ("root", "images", "name") if source.get(key)), "")
+    return SourceCount(f"{source['kind']} {place}".strip(), sort, len(found), weight if len(found) else 0.0)
 
 
 def open_source(source: Any, where: str, readers: Mapping[str, Reader]) -> tuple[SourceSettings, Any]:

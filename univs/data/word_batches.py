@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from univs.data.appearance import degrade
 from univs.data.clips import draw
 from univs.data.named_images import NamedImages, SemanticImages, merged_name, renamed
-from univs.data.source_settings import Reader, open_source
+from univs.data.source_settings import Reader, SourceCount, count_source, open_source
 from univs.data.warps import opencv
 from univs.errors import UserError
 from univs.formats.sample import NO_CLASS, VideoSample
@@ -66,13 +66,21 @@ class WordImages(Dataset[WordImage]):
         sources: data sets and their weights.
         size: S.
         seed: of the draws.
+        counts: of what the sources hold, for who reports it.
     """
 
-    def __init__(self, sources: Sequence[tuple[Samples, float]], *, size: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        sources: Sequence[tuple[Samples, float]],
+        *,
+        size: int,
+        seed: int = 0,
+        counts: Sequence[SourceCount] = (),
+    ) -> None:
         self.sources = [(source, weight) for source, weight in sources if len(source) and weight > 0]
         if not self.sources:
             raise UserError("words: no source with images and a positive weight")
-        self.size, self.seed = size, seed
+        self.size, self.seed, self.counts = size, seed, tuple(counts)
         self.names = tuple(sorted({name for source, _ in self.sources for name in source.names}))
         self.numbers = {name: number for number, name in enumerate(self.names)}
 
@@ -168,8 +176,12 @@ def build_word_images(sources: Sequence[Mapping[str, Any]], *, size: int, seed: 
         "semantic": Reader(open_semantic),
         "synth": Reader(SynthWords, checked=SynthVS),
     }
-    opened = (open_source(source, f"data.sources.{number}", readers) for number, source in enumerate(sources))
-    return WordImages([(found, settings.weight) for settings, found in opened], size=size, seed=seed)
+    opened, counts = [], []
+    for number, source in enumerate(sources):
+        own, found = open_source(source, f"data.sources.{number}", readers)
+        opened.append((found, own.weight))
+        counts.append(count_source(source, own.weight, "photo", found))
+    return WordImages(opened, size=size, seed=seed, counts=counts)
 
 
 def open_semantic(images: str | Path, labels: str | Path, names: str | Sequence[str]) -> SemanticImages:

@@ -27,6 +27,7 @@ from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
+from univs.training.plan import print_plan
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.schedule import Budget
 from univs.training.stages import check_run
@@ -38,7 +39,8 @@ def main(overrides: Sequence[str]) -> None:
     """Train with `configs/train.yaml` and these overrides.
 
     Writes OUT/last.pt (resumed from when it exists), OUT/curves (tensorboard), OUT/log.jsonl and, at the end or when
-    interrupted, OUT/NAME.safetensors with the averaged weights. Raises UserError for wrong settings or missing data.
+    interrupted, OUT/NAME.safetensors with the averaged weights; with dry_run=true nothing, and says what it would do.
+    Raises UserError for wrong settings or missing data.
     """
     settings = compose("train", list(overrides))
     check_run(settings)
@@ -51,14 +53,15 @@ def main(overrides: Sequence[str]) -> None:
         if device.type == "cuda":
             torch.cuda.set_device(device)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    with nullcontext() if rank else claim_folder(Path(settings["out"]), "out="):
+    writes = rank == 0 and not settings["dry_run"]
+    with claim_folder(Path(settings["out"]), "out=") if writes else nullcontext():
         train(settings, device, rank, world)
     if world > 1:
         torch.distributed.destroy_process_group()
 
 
 def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: int) -> None:
-    """Train with checked settings, as one of `world` processes."""
+    """Train with checked settings, as one of `world` processes; or say what would be done (`dry_run`)."""
     stage = settings["stage"]
     torch.manual_seed(settings["seed"] + rank)
     model = build(settings["model"], settings["init"]).to(device)
@@ -73,13 +76,18 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
     if stage.get("checkpointing"):
         step = recomputing(step, encoder_blocks(model))
-    options = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
+    given = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
+    options = TrainerOptions(**{name: given[name] for name in TrainerOptions.__dataclass_fields__ if name in given})
     folder = Path(settings["out"])
+    if settings["dry_run"]:
+        if rank == 0:
+            print_plan(settings, model, data, options, device, world)
+        return
     trainer = Trainer(
         model,
         step,
         batches(data, stage["batch_size"], stage["workers"], rank, world, collate),
-        TrainerOptions(**{name: options[name] for name in TrainerOptions.__dataclass_fields__ if name in options}),
+        options,
         folder,
         device,
     )

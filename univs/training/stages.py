@@ -42,6 +42,7 @@ class RunSettings:
     init: Text | None
     device: Annotated[str, Matches("auto|cpu|cuda", "auto, cpu or cuda")]
     seed: Seed
+    dry_run: bool
     model: Mapping[str, Any]
     stage: Mapping[str, Any]
     data: Mapping[str, Any]
