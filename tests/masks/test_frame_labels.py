@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.masks import frame_labels
 from univs.masks.frame_labels import (
     axes,
     label_map,
     label_type,
+    largest,
     leaders,
     mask_of,
     painted,
@@ -98,7 +100,7 @@ def agree(labels: np.ndarray, ids: list[int], whole: Tensor) -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "short"), SIZES)
-@pytest.mark.parametrize("objects", [1, 2, 7])
+@pytest.mark.parametrize("objects", [1, 2, 7, 40])
 def test_labels_are_those_of_the_enlarged_maps(height: int, width: int, short: int | None, objects: int) -> None:
     geometry = Geometry.fit(height, width, short)
     ids = [0, *range(3, 3 + objects)]
@@ -157,6 +159,33 @@ def test_only_seams_are_looked_at() -> None:
     maps[1, :, :30], maps[1, :, 30:] = 3, -3
     looked_at = seams(*leaders(maps))
     assert looked_at[:, 29].all() and looked_at.sum() == 40
+
+
+def test_what_leads_at_no_cell_may_lead_between_them() -> None:
+    """Half way between 10 and 0 is less than 6."""
+    geometry = Geometry.fit(64, 96)
+    maps = torch.full((5, 16, 24), -3.0)
+    maps[0, :, :12], maps[3, :, 12:], maps[1] = 10, 10, 6
+    labels = largest(maps, np.arange(5), geometry)
+    agree(labels, [0, 1, 2, 3, 4], enlarged(maps, geometry))
+    assert set(np.unique(labels)) == {0, 1, 3}
+
+
+def test_names_that_are_far_behind_are_not_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ninety more of them cost no blend more."""
+    geometry, blended, blend = Geometry.fit(64, 96), [0], frame_labels._blend
+    maps = smooth(3, geometry, 5)
+
+    def counted(left: np.ndarray, right: np.ndarray, share: np.ndarray) -> np.ndarray:
+        blended[-1] += len(left)
+        return blend(left, right, share)
+
+    monkeypatch.setattr(frame_labels, "_blend", counted)
+    few = largest(maps, np.arange(3), geometry)
+    blended.append(0)
+    behind = maps.amin() - 1 - torch.rand(90, *maps.shape[1:], generator=torch.manual_seed(0))
+    assert (largest(torch.cat([maps, behind]), np.arange(93), geometry) == few).all()
+    assert blended[0] == blended[1] > 0
 
 
 def test_a_large_frame_costs_little_more_than_its_copy() -> None:

@@ -125,6 +125,8 @@ class ScriptedModel(UniVS):
         self.asked: list[Asked] = []
         self.read: list[tuple[int, int]] = []
         """(frame, N) of the texts that were asked of a frame."""
+        self.prepared: list[int] = []
+        """Frames that were made ready for the decoder."""
 
     def __copy__(self) -> ScriptedModel:
         """Itself: what is made ready for inference goes on reading the script, and tells the test what it was asked."""
@@ -172,6 +174,7 @@ class ScriptedModel(UniVS):
         return _tokens(seen * torch.where(labels > 0, 1.0, -1.0)[..., None], labels >= 0, frame_index)
 
     def prepare(self, features: ImageFeatures) -> Any:
+        self.prepared += [int(frame[-1].amax()) for frame in features.mask_features]
         return features
 
     def text_prompts(self, features: ImageFeatures, text: TextFeatures, clip_length: int = 1) -> PromptQueries:
@@ -300,8 +303,11 @@ class ScriptedHead(WordHead):
             self.bias.fill_(-10)
         self.boxes: dict[int, list[tuple[Rectangle, float]]] = {}
         """Frame -> (box, objectness logit)."""
+        self.seen: list[int] = []
+        """Frames that it was asked to read."""
 
     def forward(self, features: ImageFeatures) -> WordCells:
+        self.seen.append(int(features.mask_features[0, -1].amax()))
         at8 = F.avg_pool2d(features.mask_features, 2)
         height, width = at8.shape[-2:]
         objectness = torch.full((1, height, width), -SURE)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.trackers.scripted import ScriptedModel, picture
+from univs.errors import UserError
 from univs.masks.geometry import Geometry
 from univs.trackers.encoded_frame import EncodedFrame, Encoder
 from univs.trackers.tracker import Clip, Frame, Span
@@ -34,3 +35,13 @@ def test_features_are_of_the_padded_input_and_the_pyramid_is_for_the_dense_memor
     seen = frame.features.mask_features[0, 0]
     assert torch.equal(seen[:8, :6], torch.ones(8, 6)) and seen.sum() == 48
     assert set(frame.features.pyramid) == ({4, 8, 16} if dense else set()) and (frame.key is None) != dense
+
+
+def test_the_word_head_reads_a_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read = ScriptedModel(words=True), []
+    monkeypatch.setattr(model.word_head, "forward", lambda features: read.append(features) or object())
+    frame = EncodedFrame(Frame(0, picture(0, {})), model, Geometry.fit(64, 96))
+    assert not read
+    assert frame.cells is frame.cells and len(read) == 1 and read[0] is frame.features
+    with pytest.raises(UserError, match="no word head"):
+        _ = EncodedFrame(Frame(0, picture(0, {})), ScriptedModel(), Geometry.fit(64, 96)).cells

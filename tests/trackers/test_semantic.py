@@ -52,10 +52,11 @@ def test_cells_are_named_by_scores_that_are_enlarged_bilinearly() -> None:
     features = model.encode_image(model.normalize(torch.from_numpy(frame).permute(2, 0, 1)[None]))
     classes = Classes.of(("a", "b", "c"), torch.stack([colour(1), 0.7 * colour(2), colour(3)]))
     assert model.word_head is not None
-    scores = model.word_head.score_cells(model.word_head(features), classes.embeddings)
+    cells = model.word_head(features)
+    scores = model.word_head.score_cells(cells, classes.embeddings)
     for factor in (2, 4):
         scores = F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
-    found = name_cells(model, features, classes, geometry)
+    found = name_cells(model, cells, classes, geometry)
     assert torch.equal(found, (scores[0].argmax(0) + 1).to(torch.uint8)) and set(found.unique().tolist()) == {1, 2, 3}
 
 

@@ -64,12 +64,19 @@ def label_map(
         H W labels, 0 for the background. Of equal odds the first counts.
     """
     rows, columns = geometry.cells
-    maps = np.ascontiguousarray(log_odds[:, :rows, :columns].float().cpu().numpy())
-    ids = np.array([0, *object_ids], dtype)
-    ahead, clear = leaders(maps)
+    return largest(log_odds[:, :rows, :columns], np.array([0, *object_ids], dtype), geometry)
+
+
+def largest(maps: Tensor, ids: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
+    """Of P h w maps of the frame's cells, whose names are `ids`, the name of the largest at each pixel: H W.
+
+    Of equal maps the first counts.
+    """
+    values = np.ascontiguousarray(maps.detach().float().cpu().numpy())
+    ahead, clear = leaders(values)
     labels = spread(ids[ahead], geometry)
-    if len(maps) > 1:
-        paint_seams(labels, maps, ids, seams(ahead, clear), geometry)
+    if len(values) > 1:
+        paint_seams(labels, values, ids, ahead, seams(ahead, clear), geometry)
     return labels
 
 
@@ -147,9 +154,18 @@ def spread(cells: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
 
 
 def paint_seams(
-    labels: NDArray[Any], maps: NDArray[np.float32], ids: NDArray[Any], looked_at: NDArray[np.bool_], geometry: Geometry
+    labels: NDArray[Any],
+    maps: NDArray[np.float32],
+    ids: NDArray[Any],
+    ahead: NDArray[np.intp],
+    looked_at: NDArray[np.bool_],
+    geometry: Geometry,
 ) -> None:
-    """Put the id of the largest of P maps on the pixels of H W labels that lie in the quads looked at."""
+    """Put the id of the largest of P maps on the pixels of H W labels that lie in the quads looked at.
+
+    A map that nowhere in a quad reaches what the one ahead there has everywhere in it is not enlarged: of many names
+    few meet at a place.
+    """
     down, across = axes(geometry)
     rows, columns = np.nonzero(looked_at)
     tall, wide = int(down.counts.max()), int(across.counts.max())
@@ -159,18 +175,23 @@ def paint_seams(
         y, x = rows[start : start + several], columns[start : start + several]
         pixels_y, inside_y, weight_y = _block(down, y, tall)
         pixels_x, inside_x, weight_x = _block(across, x, wide)
-        best: NDArray[np.float32] | None = None
-        found = np.zeros((len(y), tall, wide), ids.dtype)
+        corners = (y, x), (y, x + 1), (y + 1, x), (y + 1, x + 1)
+        least = np.minimum.reduce([padded[ahead[y, x], row, column] for row, column in corners])
+        least -= CLEAR * (1 + np.abs(least))
+        best = np.full((len(y), tall, wide), -np.inf, np.float32)
+        found = np.zeros(best.shape, ids.dtype)
         for number, values in zip(ids, padded, strict=True):
-            above = _blend(values[y, x], values[y, x + 1], weight_x)
-            below = _blend(values[y + 1, x], values[y + 1, x + 1], weight_x)
-            value = above[:, None] * (1 - weight_y)[:, :, None] + below[:, None] * weight_y[:, :, None]
-            if best is None:
-                best = value
-                continue
-            wins = value > best
-            found[wins] = number
-            np.maximum(best, value, out=best)
+            at_corners = [values[corner] for corner in corners]
+            reaches = np.maximum.reduce(at_corners) >= least
+            near = slice(None) if reaches.all() else np.flatnonzero(reaches)
+            upper_left, upper_right, lower_left, lower_right = (corner[near] for corner in at_corners)
+            above = _blend(upper_left, upper_right, weight_x[near])
+            below = _blend(lower_left, lower_right, weight_x[near])
+            share = weight_y[near][:, :, None]
+            value = above[:, None] * (1 - share) + below[:, None] * share
+            wins = value > best[near]
+            found[near] = np.where(wins, number, found[near])
+            best[near] = np.maximum(value, best[near])
         inside = inside_y[:, :, None] & inside_x[:, None]
         places = pixels_y[:, :, None] * labels.shape[1] + pixels_x[:, None]
         labels.reshape(-1)[places[inside]] = found[inside]

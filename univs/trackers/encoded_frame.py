@@ -17,6 +17,8 @@ from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures
 from univs.models.mask_decoder import DecoderInputs
 from univs.models.univs import UniVS
+from univs.models.word_answers import word_parts
+from univs.models.word_head import WordCells
 from univs.trackers.tracker import Clip, Frame
 
 
@@ -51,6 +53,12 @@ class EncodedFrame:
         """Keys of the dense memory on this frame, if the model has one."""
         dense = self._model.dense_memory
         return None if dense is None else dense.memory_key(self.features)
+
+    @cached_property
+    def cells(self) -> WordCells:
+        """What the word head says of this frame. Raises UserError if the model has none."""
+        head, _ = word_parts(self._model)
+        return head(self.features)
 
 
 EncodedClip = Clip[EncodedFrame]

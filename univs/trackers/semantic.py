@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.masks.frame_labels import largest
 from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.masks.strips import input_strips
-from univs.models.features import DecodeRequest, ImageFeatures
+from univs.models.features import DecodeRequest
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
-from univs.models.word_head import WORD_STRIDE
+from univs.models.word_head import WORD_STRIDE, WordCells
 from univs.results import FrameResult
 from univs.settings import Count
 from univs.trackers.classes import EVERYTHING, Classes, Words, classes_of
@@ -55,7 +56,7 @@ class SemanticTracker:
         final = clip.indices[: clip.span.final - clip.span.start]
         if self._model.word_head is not None:
             return [
-                self._named(index, name_cells(self._model, frame.features, self._classes, self._geometry))
+                self._named(index, name_cells(self._model, frame.cells, self._classes, self._geometry))
                 for index, frame in zip(final, encoded, strict=False)
             ]
         embeddings, length = self._classes.embeddings, len(clip.frames)
@@ -80,21 +81,23 @@ class SemanticTracker:
 
     def _named(self, index: int, classes: Tensor) -> FrameResult:
         labels = classes.cpu().numpy()
-        numbers = tuple(int(number) for number in np.unique(labels))
+        numbers = tuple(np.flatnonzero(np.bincount(labels.ravel())).tolist())
         names = {number: self._classes.names[number - 1] for number in numbers}
         return FrameResult(index, labels, numbers, dict.fromkeys(numbers, 1.0), names=names)
 
 
-def name_cells(model: UniVS, features: ImageFeatures, classes: Classes, geometry: Geometry) -> Tensor:
+def name_cells(model: UniVS, cells: WordCells, classes: Classes, geometry: Geometry) -> Tensor:
     """H W class numbers from 1 on one frame: which name fits each cell best, said by the word head.
 
     Raises UserError if the model has none.
     """
     head, _ = word_parts(model)
-    scores = head.score_cells(head(features), classes.embeddings)
+    scores = head.score_cells(cells, classes.embeddings)
     fine = F.interpolate(scores, scale_factor=WORD_STRIDE // MASK_STRIDE, mode="bilinear", align_corners=False)[0]
-    dtype = _class_type(len(fine))
-    return to_frame(torch.cat([(strip.argmax(0) + 1).to(dtype) for _, strip in input_strips(fine, geometry)]), geometry)
+    numbers = torch.arange(1, len(fine) + 1, dtype=_class_type(len(fine))).numpy()
+    padded = Geometry(*geometry.padded, *geometry.padded)
+    labels = torch.from_numpy(largest(fine, numbers, padded))
+    return to_frame(labels[: geometry.input_height, : geometry.input_width], geometry)
 
 
 def classify(logits: Tensor, scores: Tensor, geometry: Geometry) -> Tensor:

@@ -312,3 +312,11 @@ def test_a_text_is_read_as_a_rough_entry() -> None:
 def test_a_model_without_a_word_head_knows_no_words() -> None:
     with pytest.raises(UserError, match="the model scripted has no word head"):
         session_of(ScriptedModel()).step(film(1)[0], [Text("the 1")])
+
+
+def test_a_frame_is_read_once_however_many_ask() -> None:
+    """Expressions are asked together; each has a tracker of its own, and one is doubted."""
+    model = scripted()
+    prompts = {0: [Text("the 1"), Text("the 2"), Text("the one")], 2: [Mask(3, area(RIGHT))]}
+    run(model, film(5), prompts, ask_interval=1, confidence=0.5, margin=0.05)
+    assert model.word_head.seen == list(range(5)) and model.prepared == list(range(5))

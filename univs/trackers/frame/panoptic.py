@@ -50,7 +50,7 @@ class PanopticTracker:
         seen = self._things.look(frame)
         things = self._things.follow(frame, seen)
         if self._model.word_head is not None:
-            named = name_cells(self._model, frame.features, self._classes, self._geometry)
+            named = name_cells(self._model, frame.cells, self._classes, self._geometry)
         else:
             found = Detections.of(seen, seen.mask_logits.shape[1])
             named = classify(found.logits[:, 0], found.scores, self._geometry)

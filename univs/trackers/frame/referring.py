@@ -127,11 +127,11 @@ class ReferringTracker:
         if not object_ids:
             return {}
         head, _ = word_parts(self._model)
-        cells = head(frame.features)
+        cells = frame.cells
         assert frame.key is not None
         texts = TextFeatures.cat([self._described[object_id].text for object_id in object_ids])
         request, _ = text_request(self._model, frame.features, frame.key, cells, [texts])
-        logits = self._model.decode(frame.features, request).mask_logits[0, :, 0]
+        logits = self._model.decode([frame.inputs], request).mask_logits[0, :, 0]
         masks = self._inside(logits)
         fits = head.score_masks(cells, F.avg_pool2d(masks[None].float(), 2), texts.sentence)[0].sigmoid()
         sizes = masks.sum((1, 2)).tolist()
@@ -192,8 +192,8 @@ class ReferringTracker:
         if np.logical_and(guess, mask).sum() >= self._settings.overlap * np.logical_or(guess, mask).sum():
             return False
         head, _ = word_parts(self._model)
-        cells = F.avg_pool2d(self._geometry.shrink_masks([mask]).to(frame.features.mask_features)[None], 8)
-        known = head.score_masks(head(frame.features), cells, one.text.sentence)[0, 0, 0].sigmoid()
+        shares = F.avg_pool2d(self._geometry.shrink_masks([mask]).to(frame.features.mask_features)[None], 8)
+        known = head.score_masks(frame.cells, shares, one.text.sentence)[0, 0, 0].sigmoid()
         return fit > known.item() + self._settings.margin
 
     def _guess(self, reply: Reply | None) -> tuple[NDArray[np.bool_], float]:

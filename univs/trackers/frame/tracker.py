@@ -124,9 +124,8 @@ class FrameTracker:
         shrunk = given_masks(prompts, self.geometry, self._device) if given else {}
         new = {object_id for object_id in prompts if object_id not in self.objects}
         self._take_in(features, prompts, shrunk, frame.index)
-        key = frame.key
         asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
-        logits, answers = self._decode(features, key, shrunk, asked, new)
+        logits, answers = self._decode(frame, shrunk, asked, new)
         for object_id, said in asked.items() if self.settings.confine_prompts else ():
             row = self.objects.row(object_id)
             logits[row] = self._confined(logits[row], said, object_id in new)
@@ -171,8 +170,7 @@ class FrameTracker:
 
     def _decode(
         self,
-        features: ImageFeatures,
-        key: MemoryKey | None,
+        frame: EncodedFrame,
         given: Mapping[int, Tensor],
         asked: Mapping[int, ObjectPrompt],
         new: set[int],
@@ -182,24 +180,25 @@ class FrameTracker:
         Given masks as they are, the other objects decoded.
         """
         answers: dict[int, list[Answer]] = {}
-        logits = features.mask_features.new_empty(len(self.objects), *features.mask_features.shape[-2:])
+        finest = frame.features.mask_features
+        logits = finest.new_empty(len(self.objects), *finest.shape[-2:])
         for object_id, mask in given.items():
             logits[self.objects.row(object_id)] = to_logits(F.avg_pool2d(mask[None], MASK_STRIDE)[0])
         rows = [row for row, object_id in enumerate(self.objects.ids) if object_id not in given]
         if rows:
             queries = self.model.prompt_queries([self._tokens.tokens(rows)])
-            residual = self._residual(features, key, rows, asked)
+            residual = self._residual(frame.features, frame.key, rows, asked)
             request = DecodeRequest(queries, dense=residual, self_attention=self.settings.self_attention)
             several = [index for index, row in enumerate(rows) if self.objects.ids[row] in new]
             if several and self.model.prompt_answers is not None:
-                layers, said = self.model.decode_answers(features, request, several)
+                layers, said = self.model.decode_answers(frame.inputs, request, several)
                 logits[rows] = layers[-1].mask_logits[0, :, 0]
                 for index, masks, quality in zip(several, said.mask_logits[0], said.quality[0].sigmoid(), strict=True):
                     best, *others = quality.argsort(descending=True, stable=True).tolist()
                     logits[rows[index]] = masks[best]
                     answers[self.objects.ids[rows[index]]] = [Answer(masks[i], float(quality[i])) for i in others]
             else:
-                logits[rows] = self.model.decode(features, request).mask_logits[0, :, 0]
+                logits[rows] = self.model.decode([frame.inputs], request).mask_logits[0, :, 0]
         for maps in (logits, *(answer.logits for said in answers.values() for answer in said)):
             below, right = self.geometry.cells
             maps[..., below:, :] = maps[..., right:] = NOBODY
