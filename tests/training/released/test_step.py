@@ -121,6 +121,19 @@ def test_a_clip_by_itself_is_asked_for_no_object_twice(
     assert both.prompts is not None and both.prompts.ids.tolist() == [[2, 0, 2], [0, 0, 0]]
 
 
+def test_the_first_objects_count_where_there_are_too_many(
+    small_official_model: UniVS, clips: list[LabelledClip], draws: Any
+) -> None:
+    """Of three that are seen, and of the two of these on the frame that is drawn."""
+    for most, ids, asked in ((2, [[0, 0], [1, -1]], [[0, 0]]), (1, [[0, 0]], [[0]])):
+        step = ReleasedStep(small_official_model, replace(SETTINGS, objects=most))
+        answers = step.answer(clips, "shown", None, draws)
+        assert answers.targets.ids[0].tolist() == ids and answers.prompts is not None
+        assert answers.prompts.ids[:1].tolist() == asked
+        answers = LongVideoStep(small_official_model, step.settings, 2).answer(clips[0], "shown", None, draws)[0]
+        assert answers.targets.ids[0].tolist() == ids
+
+
 def test_masks_are_padded_as_the_frames_are(small_official_model: UniVS, clips: list[LabelledClip], draws: Any) -> None:
     cut = [replace(clip, frames=clip.frames[..., :50, :90], masks=clip.masks[..., :50, :90]) for clip in clips]
     answers = ReleasedStep(small_official_model, SETTINGS).answer(cut, "shown", None, draws)
