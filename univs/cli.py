@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     add_score_arguments(score)
     score.set_defaults(run=_score, takes_rest=False)
     datasets = commands.add_parser(
-        "datasets", help="public sets that can be read; check a download", allow_abbrev=False
+        "datasets", help="public sets that can be read; check a download; pack training data", allow_abbrev=False
     )
     datasets.set_defaults(run=_datasets, takes_rest=False)
     add_datasets_arguments(datasets)

@@ -15,7 +15,7 @@ from univs.errors import UserError
 
 PATHS = frozenset(("out", "init", "weights"))
 """Settings that are paths, or names in place of one."""
-DATA_PATHS = frozenset(("root", "list", "images", "labels", "photos", "image_set", "expressions"))
+DATA_PATHS = frozenset(("root", "list", "images", "labels", "photos", "image_set", "expressions", "file"))
 """Entries below `data` that are paths."""
 NAMES = frozenset(("exclude", "only", "folders", "sequences", "category"))
 """Entries that are names or lists of them: text even where they look like numbers."""

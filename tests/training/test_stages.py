@@ -22,7 +22,7 @@ def wrong(*overrides: str) -> str:
 
 @pytest.mark.parametrize("stage", ["clip", "image", "words"])
 def test_the_stages_that_come_along_are_right(stage: str) -> None:
-    for data in ("photos_and_videos", "named_images") if stage == "words" else ("photos_and_videos",):
+    for data in ("photos_and_videos", "pack", *(["named_images"] if stage == "words" else [])):
         check_run(compose("train", [f"stage={stage}", f"data={data}", "data.root=-"]))
 
 

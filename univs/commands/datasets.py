@@ -1,4 +1,4 @@
-"""`univs datasets`: the public sets that can be read, and whether a download of one is whole."""
+"""`univs datasets`: the public sets that can be read, whether a download of one is whole, and packs for training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from univs.commands import pack
 from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import print_whole
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     command.description = (
-        "Lists the public sets that can be read, or checks a download: univs datasets check NAME ROOT."
+        "Lists the public sets that can be read, checks a download (univs datasets check NAME ROOT), or packs the "
+        "sources of a training run into one file (univs datasets pack data.root=DATA --out FILE.zip)."
     )
-    actions = command.add_subparsers(metavar="check")
+    actions = command.add_subparsers(metavar="check | pack")
     check = actions.add_parser("check", help="say what is missing or unreadable", allow_abbrev=False)
     check.add_argument("name", metavar="NAME", help="of the set (univs datasets)")
     check.add_argument("root", metavar="ROOT", type=a_path, help="the folder it lies in")
     check.add_argument("--split", help="only this one (default: every one that is there)")
     check.add_argument("--json", action="store_true", help="print what was found as JSON in place of the table")
     check.set_defaults(run=run_check)
+    packing = actions.add_parser("pack", help="write training data to one file", allow_abbrev=False)
+    pack.add_arguments(packing)
 
 
 def run_list(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
@@ -13,16 +14,23 @@ from torch.utils.data import Dataset
 
 from univs.data.appearance import degrade
 from univs.data.composites import Scene, composite_scene, static_scene
+from univs.data.pack import open_pack
 from univs.data.photo import PhotoSource
 from univs.data.photo_pool import PhotoPool, object_areas
 from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
 from univs.data.region_labels import RegionLabels
-from univs.data.source_settings import Reader, SourceCount, count_source, open_source
+from univs.data.source_settings import OpenedSource, Reader, SourceCount, open_sources
 from univs.data.sources import open_images, open_masks, open_set, open_videos
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
 from univs.formats.sample import VideoSample
 from univs.settings import Among, Count, SomeAboveZero, Weight
+
+
+def open_clip_pack(file: str | Path) -> list[OpenedSource]:
+    """The photos and videos of a file that `univs datasets pack` wrote. Raises UserError as `open_pack` does."""
+    return open_pack(file, "clips")
+
 
 READERS = {
     "photos": Reader(open_masks),
@@ -30,6 +38,7 @@ READERS = {
     "regions": Reader(RegionLabels),
     "videos": Reader(open_videos, gaps=True),
     "set": Reader(open_set, gaps=True),
+    "pack": Reader(open_clip_pack, several=True),
 }
 """Kind of a source -> what reads it."""
 KindShares = Annotated[Mapping[str, Weight], Among(KINDS), SomeAboveZero()]
@@ -232,22 +241,33 @@ def build_clips(
     Each source has `kind`, optionally `weight` (default 1, among the photos or among the videos) and the arguments of
     its reader: photos (root, category, exclude), coco (root, exclude, complete), regions (images, labels), videos
     (root, exclude, image_set, complete, and `gaps`, default [1, 2] stored frames), set (a public set: name, root,
-    split, exclude, and `gaps` if it has videos). `extra` are data sets of VideoSample by name. Raises UserError for an
-    unknown kind, a wrong argument or missing files.
+    split, exclude, and `gaps` if it has videos), pack (file: sources packed by `univs datasets pack`). `extra` are data
+    sets of VideoSample by name. Raises UserError for an unknown kind, a wrong argument or missing files.
     """
+    opened = open_sources(sources, READERS)
+    return clips_of(opened, ClipSettings(probabilities, **settings), extra=extra, cache_bytes=cache_bytes)
+
+
+def clips_of(
+    opened: Sequence[OpenedSource],
+    settings: ClipSettings,
+    *,
+    extra: Mapping[str, VideoSamples] | None = None,
+    cache_bytes: int = 1_500_000_000,
+) -> TrainingClips:
+    """Training clips from sources that have been opened: sequences of videos, and photos. Raises UserError as above."""
     photos: list[tuple[PhotoSource, float]] = []
     videos: list[VideoSource] = []
     counts: list[SourceCount] = []
-    for number, source in enumerate(sources):
-        own, found = open_source(source, f"data.sources.{number}", READERS)
-        counts.append(count_source(source, own.weight, "video" if isinstance(found, list) else "photo", found))
-        if isinstance(found, list):
+    for one in opened:
+        own, found, _ = one
+        counts.append(one.counted("video" if isinstance(found, Sequence) else "photo"))
+        if isinstance(found, Sequence):
             videos.append(VideoSource(found, own.weight, own.gaps))
         else:
             photos.append((found, own.weight))
     pool = PhotoPool(photos, cache_bytes=cache_bytes) if any(weight > 0 for _, weight in photos) else None
-    chosen = ClipSettings(probabilities, **settings)
-    return TrainingClips(chosen, photos=pool, videos=videos, extra=extra, counts=counts)
+    return TrainingClips(settings, photos=pool, videos=videos, extra=extra, counts=counts)
 
 
 def collate_clips(clips: Sequence[TrainingClip]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""Labelled images with names, as clips of one frame: things, stuff and expressions of COCO folders, semantic maps."""
+"""Labelled images with names, as clips of one frame: things, stuff and expressions of COCO folders, semantic maps, and
+frames of the built-in world."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +42,22 @@ def renamed(sample: VideoSample) -> VideoSample:
     things = {number: merged_name(name) for number, name in sample.categories.items()}
     stuff = {number: merged_name(name) for number, name in sample.stuff.items()}
     return replace(sample, categories=things, stuff=stuff)
+
+
+class Samples(Protocol):
+    """A data set of images or videos with names."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def stuff_names(self) -> frozenset[str]:
+        """Those that no object has."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> VideoSample: ...
 
 
 class NamedImages:
@@ -127,3 +145,23 @@ class SemanticImages:
             panoptic=panoptic[None],
             stuff={number: self.names[number - 1] for number in seen},
         )
+
+
+class SynthWords:
+    """Single frames of the built-in world under merged names; arguments (`options`) as for `SynthVS`."""
+
+    def __init__(self, **options: Any) -> None:
+        from univs.data.synth import SynthVS
+        from univs.data.synth.vocabulary import vocabulary as synth_vocabulary
+
+        self.options = options
+        self.world = SynthVS(**{"split": "train", "num_frames": 1, **options})
+        words = synth_vocabulary()
+        self.names = tuple(sorted({merged_name(name) for name in words.names if name not in words.unseen}))
+        self.stuff_names = frozenset(merged_name(name) for name in words.stuff)
+
+    def __len__(self) -> int:
+        return len(self.world)
+
+    def __getitem__(self, index: int) -> VideoSample:
+        return renamed(self.world[index])

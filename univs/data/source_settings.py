@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from univs.errors import UserError
 from univs.settings import Count, Text, Weight, check, settings_of
@@ -15,12 +15,14 @@ class Reader:
     """What opens a source.
 
     opens: takes the arguments. checked: whose annotations say what they may be; None: those of `opens`. gaps: whether
-    the source may hold videos, which are stepped through.
+    the source may hold videos, which are stepped through. several: whether it gives several sources, each with its
+    settings, as a pack does: a list of `OpenedSource`.
     """
 
     opens: Callable[..., Any]
     checked: Any = None
     gaps: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,17 @@ class SourceCount:
     weight: float
 
 
-def count_source(source: Mapping[str, Any], weight: float, sort: str, found: Sized) -> SourceCount:
-    """How much there is in what `open_source` made of a source."""
-    place = next((str(source[key]) for key in ("root", "images", "name") if source.get(key)), "")
-    return SourceCount(f"{source['kind']} {place}".strip(), sort, len(found), weight if len(found) else 0.0)
+class OpenedSource(NamedTuple):
+    """What a reader made of a source, its settings, and a name for people: its kind and where it lies."""
+
+    settings: SourceSettings
+    source: Any
+    name: str
+
+    def counted(self, sort: str) -> SourceCount:
+        """How much there is in it; sort: photo or video."""
+        number = len(self.source)
+        return SourceCount(self.name, sort, number, self.settings.weight if number else 0.0)
 
 
 def open_source(source: Any, where: str, readers: Mapping[str, Reader]) -> tuple[SourceSettings, Any]:
@@ -74,3 +83,25 @@ def open_source(source: Any, where: str, readers: Mapping[str, Reader]) -> tuple
     options = {name: given[name] for name in given if name not in own}
     check(options, settings_of(reader.checked or reader.opens), where)
     return settings, reader.opens(**options)
+
+
+def open_sources(sources: Sequence[Mapping[str, Any]], readers: Mapping[str, Reader]) -> list[OpenedSource]:
+    """The sources of `data.sources`.
+
+    Those that a pack holds stand in its place, each with its own weight times that of the pack. Raises UserError as
+    `open_source` does.
+    """
+    opened: list[OpenedSource] = []
+    for number, source in enumerate(sources):
+        own, found = open_source(source, f"data.sources.{number}", readers)
+        if readers[own.kind].several:
+            opened += [one._replace(settings=_weighed(one.settings, own.weight)) for one in found]
+        else:
+            place = next((str(source[key]) for key in ("root", "images", "name") if source.get(key)), "")
+            opened.append(OpenedSource(own, found, f"{own.kind} {place}".strip()))
+    return opened
+
+
+def _weighed(settings: SourceSettings, weight: float) -> SourceSettings:
+    """The settings with so many times the weight."""
+    return SourceSettings(settings.kind, settings.weight * weight, settings.gaps)

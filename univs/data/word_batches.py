@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,31 +17,17 @@ from torch.utils.data import Dataset
 
 from univs.data.appearance import degrade
 from univs.data.clips import draw
-from univs.data.named_images import NamedImages, SemanticImages, merged_name, renamed
-from univs.data.source_settings import Reader, SourceCount, count_source, open_source
+from univs.data.named_images import NamedImages, Samples, SemanticImages, SynthWords
+from univs.data.pack import open_pack
+from univs.data.source_settings import OpenedSource, Reader, SourceCount, open_sources
 from univs.data.warps import opencv
 from univs.errors import UserError
 from univs.formats.sample import NO_CLASS, VideoSample
+from univs.settings import check, settings_of
 from univs.vocabularies import vocabulary
 
 SIDES = ("left", "right")
 TRIES = 20
-
-
-class Samples(Protocol):
-    """A data set of images or videos with names."""
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    @property
-    def stuff_names(self) -> frozenset[str]:
-        """Those that no object has."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> VideoSample: ...
 
 
 @dataclass(frozen=True)
@@ -166,43 +152,38 @@ def collate_words(images: Sequence[WordImage]) -> dict[str, Any]:
 def build_word_images(sources: Sequence[Mapping[str, Any]], *, size: int, seed: int = 0) -> WordImages:
     """Training crops from a list of plain source descriptions, each with `kind`, `weight` and its reader's arguments.
 
-    Kinds: coco (root, expressions, exclude, only, complete), semantic (images, labels, names: a list or a vocabulary)
-    and synth (arguments of SynthVS). Raises UserError for an unknown kind, a wrong argument or missing files.
+    Kinds: coco (root, expressions, exclude, only, complete), semantic (images, labels, names: a list or a vocabulary),
+    synth (arguments of SynthVS) and pack (file: sources packed by `univs datasets pack`). Raises UserError for an
+    unknown kind, a wrong argument or missing files.
     """
+    opened = open_sources(sources, word_readers())
+    counts = [one.counted("photo") for one in opened]
+    return WordImages([(one.source, one.settings.weight) for one in opened], size=size, seed=seed, counts=counts)
+
+
+def word_readers() -> dict[str, Reader]:
+    """Kind of a source of words -> what reads it."""
     from univs.data.synth import SynthVS
 
-    readers = {
+    return {
         "coco": Reader(NamedImages),
         "semantic": Reader(open_semantic),
         "synth": Reader(SynthWords, checked=SynthVS),
+        "pack": Reader(open_word_pack, several=True),
     }
-    opened, counts = [], []
-    for number, source in enumerate(sources):
-        own, found = open_source(source, f"data.sources.{number}", readers)
-        opened.append((found, own.weight))
-        counts.append(count_source(source, own.weight, "photo", found))
-    return WordImages(opened, size=size, seed=seed, counts=counts)
+
+
+def open_word_pack(file: str | Path) -> list[OpenedSource]:
+    """The labelled images of a file that `univs datasets pack` wrote. Raises UserError as `open_pack` does."""
+    from univs.data.synth import SynthVS
+
+    def made(**options: Any) -> SynthWords:
+        check(options, settings_of(SynthVS), str(file))
+        return SynthWords(**options)
+
+    return open_pack(file, "words", made)
 
 
 def open_semantic(images: str | Path, labels: str | Path, names: str | Sequence[str]) -> SemanticImages:
     """Images with maps of class numbers; names: of the classes 0, 1, ..., or the name of a vocabulary."""
     return SemanticImages(images, labels, vocabulary(names).names if isinstance(names, str) else names)
-
-
-class SynthWords:
-    """Single frames of the built-in world under merged names; arguments as for `SynthVS`."""
-
-    def __init__(self, **options: Any) -> None:
-        from univs.data.synth import SynthVS
-        from univs.data.synth.vocabulary import vocabulary as synth_vocabulary
-
-        self.world = SynthVS(**{"split": "train", "num_frames": 1, **options})
-        words = synth_vocabulary()
-        self.names = tuple(sorted({merged_name(name) for name in words.names if name not in words.unseen}))
-        self.stuff_names = frozenset(merged_name(name) for name in words.stuff)
-
-    def __len__(self) -> int:
-        return len(self.world)
-
-    def __getitem__(self, index: int) -> VideoSample:
-        return renamed(self.world[index])

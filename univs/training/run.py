@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from univs.claim import claim_folder
 from univs.configuration import compose
 from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
+from univs.data.pack import with_packed_settings
 from univs.data.word_batches import build_word_images, collate_words
 from univs.devices import choose_device
 from univs.errors import UserError, lacks_memory
@@ -179,6 +180,7 @@ def words(
 def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> TrainingClips:
     """The training clips that the data settings describe."""
     extra = {}
+    data = with_packed_settings(data)
     if data["probabilities"].get("synth"):
         from univs.data.synth import SynthVS
 

@@ -85,10 +85,10 @@ class WordData(TypedDict):
 
 
 class ClipData(WordData):
-    """configs/data/photos_and_videos.yaml."""
+    """configs/data/photos_and_videos.yaml; null stands for what a pack was packed with."""
 
-    probabilities: Annotated[Mapping[str, Weight], SomeAboveZero()]
-    synth: Mapping[str, Any]
+    probabilities: Annotated[Mapping[str, Weight], SomeAboveZero()] | None
+    synth: Mapping[str, Any] | None
 
 
 def check_run(settings: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     required = settings_of(WordData) if words else known
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
-    if not words:
+    if not words and data["synth"] is not None:
         check(data["synth"], settings_of(SynthVS, leave_out=("split",)), "data.synth")
 
 
