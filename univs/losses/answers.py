@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.losses.counting import ALONE, Counting
 from univs.losses.set_criterion import point_mask_losses
 
 SHARED = 0.1
@@ -22,6 +23,7 @@ def answer_losses(
     valid: Tensor,
     points: int,
     unknown: Tensor | None = None,
+    counting: Counting = ALONE,
 ) -> dict[str, Tensor]:
     """Losses of A answers to each of N prompts.
 
@@ -30,6 +32,7 @@ def answer_losses(
         targets: B N H W 0/1, H W multiples of h w; valid: B N, False for padding rows, which do not count.
         points: a mask is sampled at.
         unknown: B H W bool, pixels that weigh nothing; None: no pixel.
+        counting: of the valid prompts.
     Returns:
         unweighted `answers` (cross-entropy plus dice of the answer that fits best, and a little of all) and `quality`
         (squared error of the predicted IoU), scalars over valid prompts; 0 where there are none.
@@ -46,7 +49,7 @@ def answer_losses(
     with torch.no_grad():
         true = answer_ious(mask_logits, targets, unknown)
     error = (quality.sigmoid() - true).square().mean(2)
-    counted = valid.sum().clamp_min(1)
+    counted = counting.share(valid.sum())
     return {
         "answers": torch.where(valid, fit, 0).sum() / counted,
         "quality": torch.where(valid, error, 0).sum() / counted,

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.losses.counting import ALONE, Counting
 from univs.losses.masks import binary_cross_entropy, dice_loss
 from univs.losses.matcher import match
 from univs.losses.point_sampling import beside_unknown, random_points, sample_points, uncertain_points
@@ -35,12 +36,15 @@ def focal_losses(logits: Tensor, targets: Tensor, alpha: float = 0.5, gamma: flo
     return alpha * (1 - right) ** gamma * cross_entropy
 
 
-def class_losses(class_logits: Tensor, clip: Tensor, query: Tensor, names: Tensor) -> Tensor:
+def class_losses(
+    class_logits: Tensor, clip: Tensor, query: Tensor, names: Tensor, counting: Counting = ALONE
+) -> Tensor:
     """Focal loss of all queries and classes, and soft-max cross-entropy of the queries that answer for an object.
 
     Args:
         class_logits: L B Q K.
         clip, query, names: of M queries that answer for an object: which of the L*B clips, query, class of the object.
+        counting: of these pairs.
     Returns:
         L, normalised by the pairs of a prediction. A clip weighs as many as it has pairs; where no clip of a prediction
         has any, all count.
@@ -52,7 +56,8 @@ def class_losses(class_logits: Tensor, clip: Tensor, query: Tensor, names: Tenso
     apart = focal_losses(scores, hot).flatten(1).sum(1).unflatten(0, (layers, clips))
     matched = scores.new_zeros(layers * clips).index_add(0, clip, scores.new_ones(len(clip))).view_as(apart)
     total = matched.sum(1)
-    alone, some = total[:, None] == 0, total.clamp_min(1)
+    everywhere = counting.total(total)
+    alone, some = everywhere[:, None] == 0, everywhere.clamp_min(1) / counting.processes
     focal = torch.where(alone, apart, torch.where(matched > 0, apart, 0) / some[:, None]).sum(1)
     choice = F.cross_entropy(scores[clip, query].float(), names, reduction="none")
     return focal + choice.new_zeros(layers).index_add(0, layer, choice) / some
@@ -116,6 +121,7 @@ def set_losses(
     class_logits: Tensor | None = None,
     labels: Tensor | None = None,
     unknown: Tensor | None = None,
+    counting: Counting = ALONE,
 ) -> dict[str, Tensor]:
     """Losses of L predictions of the learnable queries (one for each layer of the decoder, say), matched each anew.
 
@@ -123,6 +129,7 @@ def set_losses(
         mask_logits: L B Q T h w.
         targets: B G T H W in 0..1; present: B G bool, False for padding. Clips without any object count too.
         class_logits: L B Q K and labels: B G class indices (any where padded), or None where there are no categories.
+        counting: of the objects.
     Returns:
         unweighted `mask`, `dice` (normalised by objects and frames) and `class` (0 without categories), L each.
     """
@@ -133,22 +140,28 @@ def set_losses(
     shared = random_points(len(many), weights.points, many.device, None)
     hidden = None if unknown is None else unknown.repeat(layers, 1, 1, 1)
     pairs = match(many, targets.repeat(layers, 1, 1, 1, 1), there, shared, scores, names, hidden)
-    objects = present.sum().clamp_min(1)
+    objects = counting.share(present.sum())
     mask, dice = matched_mask_losses(mask_logits, targets, pairs, objects, weights.points, unknown)
     losses = {"mask": mask, "dice": dice, "class": mask_logits.flatten(1).sum(1) * 0}
     if class_logits is not None and labels is not None:
         clip, query, chosen = pairs
-        losses["class"] = class_losses(class_logits, clip, query, labels[clip % clips, chosen])
+        losses["class"] = class_losses(class_logits, clip, query, labels[clip % clips, chosen], counting)
     return losses
 
 
 def prompt_losses(
-    mask_logits: Tensor, targets: Tensor, valid: Tensor, points: int, unknown: Tensor | None = None
+    mask_logits: Tensor,
+    targets: Tensor,
+    valid: Tensor,
+    points: int,
+    unknown: Tensor | None = None,
+    counting: Counting = ALONE,
 ) -> dict[str, Tensor]:
     """Losses of L predictions of the prompt queries: each answers for the object it was prompted with.
 
     Args:
         mask_logits: L B N T h w; targets: B N T H W in 0..1; valid: B N, False for padding rows, which do not count.
+        counting: of the valid prompts.
     Returns:
         unweighted `mask` and `dice`, L each, normalised by valid prompts and frames; 0 where there are none.
     """
@@ -159,8 +172,8 @@ def prompt_losses(
     if unknown is not None:  # the same for all prompts of a clip
         beside = unknown[:, None].expand_as(targets).flatten(0, 2).repeat(layers, 1, 1)
     found = point_mask_losses(mask_logits.flatten(0, 3), wanted, points, beside)
+    share = counting.share(counted.sum())
     cross_entropy, dice = (
-        torch.where(counted, values.unflatten(0, (layers, -1)), 0).sum(1) / counted.sum().clamp_min(1)
-        for values in found
+        torch.where(counted, values.unflatten(0, (layers, -1)), 0).sum(1) / share for values in found
     )
     return {"mask": cross_entropy, "dice": dice}

@@ -24,6 +24,7 @@ from univs.losses import (
     prompt_losses,
     soft_dice_loss,
 )
+from univs.losses.counting import ALONE, Counting
 from univs.masks.frame_labels import soft_aggregate
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import MemoryKey, MemoryValue
@@ -58,16 +59,17 @@ class ClipStep:
     Args:
         model: with a dense memory.
         settings: weights.
+        counting: of the objects that losses are means over.
     """
 
-    def __init__(self, model: UniVS, settings: ClipLosses) -> None:
+    def __init__(self, model: UniVS, settings: ClipLosses, counting: Counting = ALONE) -> None:
         if model.dense_memory is None:
             raise UserError("stages clip and image train the dense memory, which this model has not: model=tiny has")
-        self.model, self.dense, self.settings = model, model.dense_memory, settings
+        self.model, self.dense, self.settings, self.counting = model, model.dense_memory, settings, counting
         single = FrameLosses(
             settings.criterion, settings.intermediate, settings.prompt, settings.learnable, settings.answers
         )
-        self.frames = PromptedFrames(model, single)
+        self.frames = PromptedFrames(model, single, counting)
 
     def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:
         """Weighted losses by name; their sum is what is minimised.
@@ -139,8 +141,18 @@ class ClipStep:
         carried = self.dense.read_all(keys[t], affinity, remembered)[..., 0]
         truth8 = F.avg_pool2d(aim.quarter[:, :, t - 1 : t + 1].flatten(1, 2), 2).unflatten(1, (-1, 2))
         locally = window.read(_with_known(truth8[:, :, 0], sure8[:, t - 1])).flatten(2)
-        loss = _correspondence(carried, truth16[:, :, t].flatten(2), aim.valid, sure16[:, t].flatten(1))
-        return residual, loss + _correspondence(locally, truth8[:, :, 1].flatten(2), aim.valid, sure8[:, t].flatten(1))
+        loss = self._correspondence(carried, truth16[:, :, t].flatten(2), aim.valid, sure16[:, t].flatten(1))
+        near = self._correspondence(locally, truth8[:, :, 1].flatten(2), aim.valid, sure8[:, t].flatten(1))
+        return residual, loss + near
+
+    def _correspondence(self, carried: Tensor, truth: Tensor, valid: Tensor, known: Tensor) -> Tensor:
+        """`correspondence_loss` of what `_with_known` made, carried to P places: B M+1 P.
+
+        What is carried from known cells alone is compared, where they are at least half of what a place reads.
+        """
+        share = carried[:, -1:]
+        compared = known & (share[:, 0] >= 0.5)
+        return correspondence_loss(carried[:, :-1] / share.clamp_min(0.5), truth, valid, compared, self.counting)
 
     def _tracked(
         self, joint: Tensor, intermediate: list[Prediction], aim: Aim, t: int, kept_share: float
@@ -151,12 +163,12 @@ class ClipStep:
         known = (aim.classes[:, t] != IGNORE)[:, None]
         probabilities = full.softmax(1)[:, 1:] * known
         shares = soft_dice_loss(probabilities.flatten(0, 1).flatten(1), aim.masks[:, :, t].flatten(0, 1).flatten(1))
-        dice = mean_over(shares.view_as(aim.valid), aim.valid)
+        dice = mean_over(shares.view_as(aim.valid), aim.valid, self.counting)
         losses = {"cross_entropy": cross_entropy, "dice": dice}
         if self.settings.intermediate > 0:
             logits = torch.stack([p.mask_logits for p in intermediate])
             points = self.settings.criterion.points
-            terms = prompt_losses(logits, aim.masks[:, :, t : t + 1], aim.valid, points, ~known)
+            terms = prompt_losses(logits, aim.masks[:, :, t : t + 1], aim.valid, points, ~known, self.counting)
             losses["intermediate"] = self.settings.intermediate * (terms["mask"] + terms["dice"]).sum()
         return losses
 
@@ -170,12 +182,3 @@ def _with_known(masks: Tensor, known: Tensor) -> Tensor:
     """Masks B M ... as they are remembered, zero where nothing is known, and known itself (B ...) as one more row."""
     rows = known[:, None].to(masks.dtype)
     return torch.cat([masks * rows, rows], 1)
-
-
-def _correspondence(carried: Tensor, truth: Tensor, valid: Tensor, known: Tensor) -> Tensor:
-    """`correspondence_loss` of what `_with_known` made, carried to P places: B M+1 P.
-
-    What is carried from known cells alone is compared, where they are at least half of what a place reads.
-    """
-    share = carried[:, -1:]
-    return correspondence_loss(carried[:, :-1] / share.clamp_min(0.5), truth, valid, known & (share[:, 0] >= 0.5))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from univs.losses import CriterionWeights, answer_losses, prompt_losses, set_losses
+from univs.losses.counting import ALONE, Counting
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import DenseMemory, MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures
@@ -38,11 +39,12 @@ class PromptedFrames:
     Args:
         model: with a dense memory.
         settings: weights.
+        counting: of the objects that losses are means over.
     """
 
-    def __init__(self, model: UniVS, settings: FrameLosses) -> None:
+    def __init__(self, model: UniVS, settings: FrameLosses, counting: Counting = ALONE) -> None:
         assert model.dense_memory is not None
-        self.model, self.settings = model, settings
+        self.model, self.settings, self.counting = model, settings, counting
         self.dense: DenseMemory = model.dense_memory
 
     def __call__(
@@ -79,14 +81,14 @@ class PromptedFrames:
         logits = torch.stack([p.mask_logits for p in predictions])  # L F rows+K 1 S/4 S/4
         masks, seen = masks_of(labels, drawn["ids"])
         unknown = (labels == IGNORE)[:, None]
-        found = prompt_losses(logits[:, :, rows:], masks, seen, weights.points, unknown)
+        found = prompt_losses(logits[:, :, rows:], masks, seen, weights.points, unknown, self.counting)
         shares = torch.full((len(predictions),), float(settings.intermediate), device=labels.device)
         shares[-1] = 1
         prompt = (shares * (weights.mask * found["mask"] + weights.dice * found["dice"])).sum()
         losses = {"prompt": settings.prompt * prompt}
         if answers is not None:
             several = answer_losses(
-                answers.mask_logits, answers.quality, masks[:, :, 0], seen, weights.points, unknown[:, 0]
+                answers.mask_logits, answers.quality, masks[:, :, 0], seen, weights.points, unknown[:, 0], self.counting
             )
             losses |= {name: settings.answers * value for name, value in several.items()}
         if learnable:
@@ -94,7 +96,9 @@ class PromptedFrames:
             scores = torch.stack([p.class_logits for p in predictions if p.class_logits is not None])[:, there, :rows]
             masks, present = masks_of(labels[there], drawn["objects"][there])
             names = torch.zeros_like(present, dtype=torch.long)
-            sets = set_losses(logits[:, there, :rows], masks, present, weights, scores, names, unknown[there])
+            sets = set_losses(
+                logits[:, there, :rows], masks, present, weights, scores, names, unknown[there], self.counting
+            )
             total = weights.mask * sets["mask"] + weights.dice * sets["dice"] + weights.classes * sets["class"]
             losses["learnable"] = settings.learnable * (shares * total).sum()
         return losses

@@ -29,6 +29,7 @@ from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
 from univs.training.plan import print_plan
+from univs.training.processes import counting_of
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.schedule import Budget
 from univs.training.stages import check_run
@@ -73,7 +74,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         freeze_backbone(model, stage["frozen_backbone"])
         if stage["trained"] is not None:
             freeze_others(model, stage["trained"])
-        step = ClipStep(model, clip_losses(stage["losses"]))
+        step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
         data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
     if stage.get("checkpointing"):
         step = recomputing(step, encoder_blocks(model))
