@@ -21,6 +21,7 @@ from univs.models.univs import UniVS
 from univs.training import imagenet_words, run
 from univs.training.checkpoint import load_checkpoint
 from univs.training.clip_step import ClipLosses, ClipStep
+from univs.training.pictures import ClipPictures
 from univs.training.schedule import Budget
 from univs.training.word_step import WordStep
 
@@ -76,7 +77,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def trainer(*given: Any) -> None:
-        found.update(zip(("model", "step", "batches", "options", "out", "device"), given, strict=True))
+        found.update(zip(("model", "step", "batches", "options", "out", "device", "draw"), given, strict=True))
         raise Caught
 
     monkeypatch.setattr(run, "Trainer", trainer)
@@ -93,13 +94,13 @@ def test_the_settings_of_a_stage_reach_the_trainer(photos: Path, tmp_path: Path,
     changed = {
         "learning_rate": 0.02, "backbone_factor": 0.3, "final_factor": 0.4, "warmup": 7, "weight_decay": 0.6,
         "clip_norm": 0.8, "ema_decay": 0.9, "kept_share": 0.11, "kept_share_start": 0.12, "save_minutes": 13.0,
-        "precision": "bfloat16", "accumulate": 3,
+        "precision": "bfloat16", "accumulate": 3, "pictures": 4.0,
     }  # fmt: skip
     stage = [f"stage.{name}={value}" for name, value in changed.items()]
     start(caught, overrides(photos, tmp_path / "out", *stage, "stage.frozen_backbone=2", "stage.losses.points=9"))
     options = caught["options"]
     assert {name: getattr(options, name) for name in changed} == changed and options.budget == Budget(steps=2)
-    assert caught["out"] == tmp_path / "out" and caught["device"] == CPU
+    assert isinstance(caught["draw"], ClipPictures) and caught["out"] == tmp_path / "out" and caught["device"] == CPU
     frozen = [not any(p.requires_grad for p in part.parameters()) for part in caught["model"].backbone.parts()]
     assert frozen[:3] == [True, True, False] and not any(frozen[2:])
     assert isinstance(caught["step"], ClipStep) and caught["step"].settings.criterion.points == 9
@@ -166,7 +167,7 @@ def test_a_run_depends_on_its_seed_alone(
 ) -> None:
     monkeypatch.setattr(run, "build", lambda numbers, init: nn.Linear(3, 3))
     monkeypatch.setattr(run, "freeze_backbone", lambda model, parts: None)
-    monkeypatch.setattr(run, "ClipStep", lambda model, settings: None)
+    monkeypatch.setattr(run, "ClipStep", lambda model, settings, counting: None)
 
     def made(seed: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         start(caught, overrides(photos, tmp_path / "out", f"seed={seed}"), rank)
@@ -248,6 +249,7 @@ def test_words_train_the_parts_that_the_stage_names(
     assert {name.partition(".")[0] for name in trained} == {"word_head", "text_prompter"}
     step = caught["step"]
     assert isinstance(step, WordStep) and step.settings.texts == 2 and step.encoder is encoder and not started
+    assert caught["draw"] is None
     batch = next(caught["batches"](0))
     assert batch["frames"].shape == (2, 3, 64, 64) and batch["vocabulary"].shape[1] == len(step.names)
     start(caught, [*given, "stage.start=imagenet"])

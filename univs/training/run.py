@@ -28,6 +28,7 @@ from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
+from univs.training.pictures import ClipPictures
 from univs.training.plan import print_plan
 from univs.training.processes import counting_of
 from univs.training.recomputation import encoder_blocks, recomputing
@@ -40,9 +41,9 @@ from univs.training.word_step import WordLosses, WordStep
 def main(overrides: Sequence[str]) -> None:
     """Train with `configs/train.yaml` and these overrides.
 
-    Writes OUT/last.pt (resumed from when it exists), OUT/curves (tensorboard), OUT/log.jsonl and, at the end or when
-    interrupted, OUT/NAME.safetensors with the averaged weights; with dry_run=true nothing, and says what it would do.
-    Raises UserError for wrong settings or missing data.
+    Writes OUT/last.pt (resumed from when it exists), OUT/curves (tensorboard), OUT/log.jsonl, OUT/pictures (if asked)
+    and, at the end or when interrupted, OUT/NAME.safetensors with the averaged weights; with dry_run=true nothing, and
+    says what it would do. Raises UserError for wrong settings or missing data.
     """
     settings = compose("train", list(overrides))
     check_run(settings)
@@ -92,6 +93,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         options,
         folder,
         device,
+        ClipPictures(model, data, folder / "pictures") if isinstance(data, TrainingClips) else None,
     )
     try:
         trainer.run()

@@ -119,7 +119,8 @@ COUNTS = ("points", "local_radius", "texts", "absent", "other_names", "intermedi
 
 def _stage(kind: type) -> dict[str, Setting]:
     """All entries of a stage."""
-    trainer = settings_of(TrainerOptions, leave_out=("budget",))
+    # no pictures of words are drawn
+    trainer = settings_of(TrainerOptions, leave_out=("budget", *(["pictures"] if kind is WordStage else [])))
     budget = {name: Setting(setting.kind, True) for name, setting in settings_of(Budget).items()}
     return {**settings_of(kind), **budget, **trainer}
 

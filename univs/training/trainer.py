@@ -48,6 +48,8 @@ class TrainerOptions:
     accumulate: Count = 1
     """So many batches make one step: the mean of their gradients, which is that of one larger batch but for losses that
     are means over objects (each batch has its own number of them)."""
+    pictures: Weight = 0.0
+    """Pictures are drawn every so many steps, or minutes where the budget is in minutes; 0: never."""
 
 
 class _Forward(nn.Module):
@@ -72,6 +74,7 @@ class Trainer:
             with fresh data. It is closed in the end.
         options: see `TrainerOptions`.
         out: folder of `last.pt`, the curves and `log.jsonl`.
+        draw: draws pictures of a step; None: nothing is drawn.
     """
 
     def __init__(
@@ -82,8 +85,10 @@ class Trainer:
         options: TrainerOptions,
         out: Path,
         device: torch.device,
+        draw: Callable[[int], None] | None = None,
     ) -> None:
         self.model, self.batches, self.options, self.out, self.device = model, batches, options, out, device
+        self.draw = draw
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         forward: nn.Module = _Forward(model, step)
         if self.world > 1:
@@ -159,6 +164,7 @@ class Trainer:
 
     def _train(self, batches: Generator[dict[str, Any], None, None], report: Report | None) -> None:
         saved, progress, waited, spent = time.monotonic(), self.progress(), 0.0, 0.0
+        drawn = self._pictures()
         while progress < 1:
             begun = time.monotonic()
             with self.interruption.held():  # a process of the loader whose batch is not taken would complain
@@ -175,10 +181,19 @@ class Trainer:
             progress = self.progress()
             if report is not None:
                 report.step(self.step_number, self.seconds, progress, values, waited / spent)
+                if self.draw is not None and self._pictures() > drawn:
+                    drawn = self._pictures()
+                    with self.interruption.held():
+                        self.draw(self.step_number)
                 if time.monotonic() - saved > 60 * self.options.save_minutes:
                     saved = time.monotonic()
                     with self.interruption.held():
                         self.save()
+
+    def _pictures(self) -> int:
+        """How many there should be by now."""
+        every, by_steps = self.options.pictures, self.options.budget.steps is not None
+        return int((self.step_number if by_steps else self.seconds / 60) / every) if every else 0
 
     def _gradients(self, parts: Sequence[dict[str, Any]], progress: float) -> dict[str, Tensor]:
         """Leave the gradients of the next step, clipped; the losses (their means over the parts) and `gradient_norm`.
