@@ -101,7 +101,10 @@ def test_more_frames_may_be_remembered_and_nothing_after_the_first_clip(
     LongVideoStep(small_official_model, SETTINGS, 4).answer(video, "shown", None, LateDraws())
     LongVideoStep(small_official_model, SETTINGS, 2).answer(video, "shown", None, PlainDraws())
     # max(3, 4 // 3 + 1) of four frames; max(0, 2 // 3 + 1) of two
-    assert [prompts.tokens.shape[3] // 6 for prompts in prompts_of(requests)] == [1, 4, 1, 2, 2, 2]
+    prompts = prompts_of(requests)
+    assert [of_clip.tokens.shape[3] // 6 for of_clip in prompts] == [1, 4, 1, 2, 2, 2]
+    first, *others = (of_clip.tokens[..., :6, :] for of_clip in prompts[-3:])
+    assert first.any() and all(torch.equal(first, other) for other in others)
 
 
 def test_the_same_objects_are_asked_for_on_frames_of_their_own(
