@@ -2,7 +2,8 @@
 
 On an empty memory a prompt is answered by its query and by its rough map: that is trained on some frames of the clip,
 with prompts of their own (`prompted_frames`). Along the clip, the prompt of frame 0, the queries of the model's own
-masks and the dense memory answer together.
+masks and the dense memory answer together. On one of the later frames every target is corrected by a click on what the
+answer had wrong, and answered again.
 Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, Cv, Cl as in `dense_memory`.
 """
 
@@ -26,12 +27,14 @@ from univs.losses import (
 )
 from univs.losses.counting import ALONE, Counting
 from univs.masks.frame_labels import soft_aggregate
+from univs.masks.geometry import MASK_STRIDE
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import MemoryKey, MemoryValue
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
 from univs.training.aim import Aim, read_aim
+from univs.training.corrections import corrective_clicks
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
 
@@ -51,6 +54,8 @@ class ClipLosses:
     learnable: Weight = 0.2
     answers: Weight = 1.0
     """Of several answers to a prompt, for a model that gives them."""
+    corrected: Weight = 0.5
+    """Of the answer after a corrective click; 0: nobody clicks."""
 
 
 class ClipStep:
@@ -95,34 +100,47 @@ class ClipStep:
             return losses
         first, _ = encode_prompts(self.model, steps[0], batch["labels"][:, 0], batch["first"])
         values = [self.dense.memory_value(steps[0], aim.quarter[:, :, 0])]
-        tokens, totals = [first], []
+        prompted, recent, totals = [first], list[PromptTokens](), []
+        corrected_at = int(torch.randint(1, length, ())) if self.settings.corrected > 0 else None
         for t in range(1, length):
             dense, correspondence = self._read(steps[t], key_steps[: t + 1], values, aim, t)
-            predictions = self._decode(steps[t], tokens, aim.valid, dense)
-            logits = predictions[-1].mask_logits[:, :, 0].float()
-            logits = logits.masked_fill(~aim.valid[:, :, None, None], PADDING_LOGIT)
-            joint = soft_aggregate(logits)
-            frame_losses = self._tracked(joint, predictions[:-1], aim, t, kept_share)
+            joint, intermediate = self._answer(steps[t], [*prompted, *recent], aim.valid, dense)
+            frame_losses = self._tracked(joint, intermediate, aim, t, kept_share)
             frame_losses["correspondence"] = self.settings.correspondence * correspondence
             totals.append(frame_losses)
+            if t == corrected_at:
+                prompted.append(self._clicks(steps[t], joint, aim, t))
+                joint, intermediate = self._answer(steps[t], [*prompted, *recent], aim.valid, dense)
+                again = self._tracked(joint, intermediate, aim, t, kept_share)
+                losses["corrected"] = self.settings.corrected * torch.stack(list(again.values())).sum()
             if t + 1 < length:
                 answer = joint.softmax(1)[:, 1:]
                 values.append(self.dense.memory_value(steps[t], answer))
-                tokens = [first, self._tokens_of_masks(steps[t], answer)]
+                recent = [self._tokens_of_masks(steps[t], answer)]
         for name in totals[0]:
             losses[name] = torch.stack([frame[name] for frame in totals]).mean()
         return losses
+
+    def _answer(
+        self, features: ImageFeatures, tokens: list[PromptTokens], valid: Tensor, dense: Tensor
+    ) -> tuple[Tensor, list[Prediction]]:
+        """Joint log-odds B M+1 S/4 S/4 of the last layer, and what the layers before it predict."""
+        prompts = replace(self.model.prompt_queries(tokens).clips(len(dense)), present=valid)
+        *intermediate, last = self.model.decode_layers(features, DecodeRequest(prompts, dense=dense))
+        logits = last.mask_logits[:, :, 0].float().masked_fill(~valid[:, :, None, None], PADDING_LOGIT)
+        return soft_aggregate(logits), intermediate
+
+    def _clicks(self, features: ImageFeatures, joint: Tensor, aim: Aim, t: int) -> PromptTokens:
+        """Tokens of a click on what is wrong with the answer to each target at time t."""
+        number = torch.arange(1, joint.shape[1], device=joint.device)[:, None, None]
+        said = joint.argmax(1, keepdim=True) == number
+        known = known_cells(aim.classes[:, t], MASK_STRIDE)
+        return self.model.encode_points(features, *corrective_clicks(said, aim.quarter[:, :, t], known))
 
     def _tokens_of_masks(self, features: ImageFeatures, masks: Tensor) -> PromptTokens:
         """Tokens of the model's own masks B M S/4 S/4 on the frames of one time."""
         full = masks.detach().repeat_interleave(4, -1).repeat_interleave(4, -2)
         return self.model.encode_masks(features, full.flatten(0, 1))
-
-    def _decode(
-        self, features: ImageFeatures, tokens: list[PromptTokens], valid: Tensor, dense: Tensor
-    ) -> list[Prediction]:
-        prompts = replace(self.model.prompt_queries(tokens).clips(len(dense)), present=valid)
-        return self.model.decode_layers(features, DecodeRequest(prompts, dense=dense))
 
     def _read(
         self, features: ImageFeatures, keys: list[MemoryKey], values: list[MemoryValue], aim: Aim, t: int
@@ -174,7 +192,7 @@ class ClipStep:
 
 
 def known_cells(classes: Tensor, stride: int) -> Tensor:
-    """Label maps B T S S -> B T S/stride S/stride bool: cells without a pixel of which nothing is known."""
+    """Label maps B (T) S S -> B (T) S/stride S/stride bool: cells without a pixel of which nothing is known."""
     return F.max_pool2d((classes == IGNORE).float(), stride) == 0
 
 
