@@ -63,7 +63,10 @@ def test_each_setting_has_its_line(override: str) -> None:
         (["stage=words", "stage.start=x"], "stage.start must be null or imagenet, not x"),
         (["stage=words", "stage.losses.absent=3"], "stage.losses.absent must be at most 1"),
         (["stage=words", "stage.step=x"], "stage.step must be words, not x"),
-        ([f"stage.losses.{n}=0" for n in ("prompt", "learnable", "answers", "correspondence")], "nothing is learnt"),
+        (
+            [f"stage.losses.{n}=0" for n in ("prompt", "learnable", "answers", "corrected", "correspondence")],
+            "nothing is learnt",
+        ),
         (["data.probabilities={photo: 0, video: 0}"], "data.probabilities must be above 0 in at least one entry"),
         (["data=named_images"], "no value for data.probabilities"),
     ],
