@@ -69,7 +69,7 @@ def test_the_quality_is_lowered_to_fit(sources: list[dict[str, Any]], pack_of: P
     path, packed = pack_of(sources, limit=limit)
     assert packed.size == path.stat().st_size <= limit and FLOOR <= packed.quality < 80
     assert pack_of(sources, quality=packed.quality)[1].size == packed.size
-    assert pack_of(sources, quality=packed.quality + 5)[1].size > 0.99 * limit  # no lower than it must be
+    assert pack_of(sources, quality=packed.quality + 5)[1].size > 0.97 * limit  # no lower than it must be
     assert pack_of(sources, limit=2 * large)[1].quality == 80
 
 

