@@ -56,7 +56,7 @@ def gradients(model: UniVS, batch: dict[str, Any], out: Path, counting: Counting
             yield batch
 
     run = Trainer(model, ClipStep(model, LOSSES, counting), endless, options(clip_norm=1e9), out, CPU)
-    run._gradients([batch], 0.7)
+    run.gradients([batch], 0.7)
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 

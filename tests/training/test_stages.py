@@ -69,6 +69,7 @@ def test_each_setting_has_its_line(override: str) -> None:
         ),
         (["data.probabilities={photo: 0, video: 0}"], "data.probabilities must be above 0 in at least one entry"),
         (["data=named_images"], "no value for data.probabilities"),
+        (["data.sources=[]"], "data.sources must be given where data.probabilities of photo and video are not 0"),
     ],
 )
 def test_settings_that_belong_together(overrides: list[str], message: str) -> None:

@@ -55,8 +55,8 @@ def test_a_run_is_the_loop_written_out(tmp_path: Path, clip: float) -> None:
 
 def test_long_gradients_are_shortened_to_the_norm_asked_for(tmp_path: Path) -> None:
     run = trainer(tmp_path, options(clip_norm=0.01))
-    found = run._gradients([next(batches(0))], 0.0)
-    run._update(found["gradient_norm"])
+    found = run.gradients([next(batches(0))], 0.0)
+    run.update(found["gradient_norm"])
     first = [state["exp_avg"] for state in run.optimizer.state.values()]
     taken = math.sqrt(sum(float(m.square().sum()) for m in first)) / 0.1  # the first moment is a tenth of the gradient
     assert taken == pytest.approx(0.01, rel=1e-3) and float(found["gradient_norm"]) > 0.1
@@ -95,9 +95,9 @@ def test_gradients_of_a_finite_loss_may_overflow_too(tmp_path: Path) -> None:
 
     run = Trainer(model, step, batches, options(), tmp_path, CPU)
     before = snapshot(run)
-    norm = run._gradients([next(batches(0))], 0.0)["gradient_norm"]
+    norm = run.gradients([next(batches(0))], 0.0)["gradient_norm"]
     assert math.isnan(float(norm))
-    run._update(norm)
+    run.update(norm)
     assert_same(snapshot(run)["model"], before["model"])
     assert_same(snapshot(run)["average"], before["average"])
 
@@ -187,5 +187,5 @@ def test_processes_meet_once_for_all_batches_of_a_step(tmp_path: Path) -> None:
 
     run.forward, run.world = Joined(), 2
     given = batches(0)
-    run._gradients([next(given) for _ in range(3)], 0.0)
+    run.gradients([next(given) for _ in range(3)], 0.0)
     assert alone == [True, "forward", False, True, "forward", False, "forward"]

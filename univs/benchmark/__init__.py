@@ -9,6 +9,7 @@ from typing import Any
 SUBJECTS = {
     "step": "univs.benchmark.step",
     "start": "univs.benchmark.start",
+    "training": "univs.benchmark.training",
     "official": "univs.benchmark.official",
     "metrics": "univs.benchmark.metrics",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,20 @@ def main(overrides: Sequence[str]) -> None:
         torch.distributed.destroy_process_group()
 
 
-def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: int) -> None:
-    """Train with checked settings, as one of `world` processes; or say what would be done (`dry_run`)."""
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made of. step: of `Trainer`. collate: makes a batch of samples of the data."""
+
+    model: UniVS
+    step: Callable[[dict[str, Any], float], dict[str, Tensor]]
+    data: Dataset[Any]
+    collate: Callable[[Sequence[Any]], dict[str, Any]]
+    options: TrainerOptions
+
+
+def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
+    """Model, step and data of checked settings, for one of `world` processes."""
     stage = settings["stage"]
-    torch.manual_seed(settings["seed"] + rank)
     model = build(settings["model"], settings["init"]).to(device)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     if stage.get("step") == "words":
@@ -81,16 +92,25 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         step = recomputing(step, encoder_blocks(model))
     given = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
     options = TrainerOptions(**{name: given[name] for name in TrainerOptions.__dataclass_fields__ if name in given})
+    return Prepared(model, step, data, collate, options)
+
+
+def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: int) -> None:
+    """Train with checked settings, as one of `world` processes; or say what would be done (`dry_run`)."""
+    stage = settings["stage"]
+    torch.manual_seed(settings["seed"] + rank)
+    made = prepare(settings, device, world)
+    model, data = made.model, made.data
     folder = Path(settings["out"])
     if settings["dry_run"]:
         if rank == 0:
-            print_plan(settings, model, data, options, device, world)
+            print_plan(settings, model, data, made.options, device, world)
         return
     trainer = Trainer(
         model,
-        step,
-        batches(data, stage["batch_size"], stage["workers"], rank, world, collate),
-        options,
+        made.step,
+        batches(data, stage["batch_size"], stage["workers"], rank, world, made.collate),
+        made.options,
         folder,
         device,
         ClipPictures(model, data, folder / "pictures") if isinstance(data, TrainingClips) else None,

@@ -84,9 +84,10 @@ class WordData(TypedDict):
     sources: Annotated[Sequence[Mapping[str, Any]], NotEmpty()]
 
 
-class ClipData(WordData):
+class ClipData(TypedDict):
     """configs/data/photos_and_videos.yaml; null stands for what a pack was packed with."""
 
+    sources: Sequence[Mapping[str, Any]]
     probabilities: Annotated[Mapping[str, Weight], SomeAboveZero()] | None
     synth: Mapping[str, Any] | None
 
@@ -109,6 +110,9 @@ def check_run(settings: Mapping[str, Any]) -> None:
     required = settings_of(WordData) if words else known
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
+    shares = {} if words else data["probabilities"]
+    if not data["sources"] and (shares is None or any(shares.get(name) for name in ("photo", "video"))):
+        raise UserError("data.sources must be given where data.probabilities of photo and video are not 0")
     if not words and data["synth"] is not None:
         check(data["synth"], settings_of(SynthVS, leave_out=("split",)), "data.synth")
 

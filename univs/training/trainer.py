@@ -170,10 +170,10 @@ class Trainer:
             with self.interruption.held():  # a process of the loader whose batch is not taken would complain
                 parts = [next(batches) for _ in range(self.options.accumulate)]
             waited += time.monotonic() - begun
-            values = self._gradients(parts, progress)
+            values = self.gradients(parts, progress)
             with self.interruption.held():
                 self.whole = False
-                self._update(values["gradient_norm"])
+                self.update(values["gradient_norm"])
                 self.clock.count(time.monotonic() - begun)
                 self.step_number += 1
                 self.whole = True
@@ -195,7 +195,7 @@ class Trainer:
         every, by_steps = self.options.pictures, self.options.budget.steps is not None
         return int((self.step_number if by_steps else self.seconds / 60) / every) if every else 0
 
-    def _gradients(self, parts: Sequence[dict[str, Any]], progress: float) -> dict[str, Tensor]:
+    def gradients(self, parts: Sequence[dict[str, Any]], progress: float) -> dict[str, Tensor]:
         """Leave the gradients of the next step, clipped; the losses (their means over the parts) and `gradient_norm`.
 
         Args:
@@ -212,8 +212,8 @@ class Trainer:
         found = []
         for number, batch in enumerate(parts, 1):
             with self._alone() if number < len(parts) else nullcontext():
-                losses = self._losses(batch, kept)
-                self._backward(torch.stack(list(losses.values())).sum() / len(parts))
+                losses = self.losses(batch, kept)
+                self.backward(torch.stack(list(losses.values())).sum() / len(parts))
             found.append({name: value.detach() for name, value in losses.items()})
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
         means = {name: torch.stack([each[name] for each in found]).mean() for name in found[0]}
@@ -223,15 +223,17 @@ class Trainer:
         """Gradients are added up in this process; the processes' mean is taken once, of the sum."""
         return self.forward.no_sync() if self.world > 1 else nullcontext()  # type: ignore[operator]
 
-    def _losses(self, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+    def losses(self, batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        """The forward pass, in the number format of the run."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             losses: dict[str, Tensor] = self.forward(_moved(batch, self.device), kept)
         return losses
 
-    def _backward(self, total: Tensor) -> None:
+    def backward(self, total: Tensor) -> None:
+        """Add the gradients of a batch."""
         total.backward()
 
-    def _update(self, norm: Tensor) -> None:
+    def update(self, norm: Tensor) -> None:
         """Take the step; one with an overflow is left out."""
         if bool(torch.isfinite(norm)):
             self.optimizer.step()
