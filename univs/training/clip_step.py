@@ -101,6 +101,7 @@ class ClipStep:
         first, _ = encode_prompts(self.model, steps[0], batch["labels"][:, 0], batch["first"])
         values = [self.dense.memory_value(steps[0], aim.quarter[:, :, 0])]
         prompted, recent, totals = [first], list[PromptTokens](), []
+        # processes may differ in when: what they count along a clip is its targets every time
         corrected_at = int(torch.randint(1, length, ())) if self.settings.corrected > 0 else None
         for t in range(1, length):
             dense, correspondence = self._read(steps[t], key_steps[: t + 1], values, aim, t)
