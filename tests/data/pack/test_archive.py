@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 pytest.importorskip("cv2")
 
+from univs.data.pack import archive as archive_module  # noqa: E402
 from univs.data.pack import open_pack  # noqa: E402
 from univs.data.pack.archive import Archive  # noqa: E402
 from univs.data.pack.contents import INDEX, member, recordings_member  # noqa: E402
@@ -148,6 +150,18 @@ def test_broken_bytes_are_noticed(pack: Path) -> None:
         pack.write_bytes(broken)
         found = error_of(pack)
         assert why in found and name in found and found.endswith("copy it again")
+
+
+def test_members_of_other_tools_that_cannot_be_read(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.zip"
+    with zipfile.ZipFile(pack) as file, zipfile.ZipFile(other, "w", zipfile.ZIP_BZIP2) as out:
+        for name in file.namelist():
+            out.writestr(name, file.read(name))
+    assert "is compressed in a way (12) that packs are not" in error_of(other)
+    monkeypatch.setattr(archive_module, "MOST_BYTES", 100)
+    assert re.search(r"is broken at index.json: it has \d+ bytes; copy it again", error_of(pack))
 
 
 def test_a_pack_that_is_replaced_is_not_mixed_with_the_other(pack: Path) -> None:

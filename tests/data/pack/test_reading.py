@@ -183,6 +183,18 @@ def test_a_pack_is_for_what_it_was_packed_for(
     write_pack(words, "words", open_sources([{"kind": "coco", "root": coco_folder}], word_readers()))
     with pytest.raises(UserError, match=r"is for stage=words"):
         clips_of([{"kind": "pack", "file": words}])
+    with pytest.raises(UserError, match=r"is for stage=words; it has no probabilities of clips"):
+        with_packed_settings({"probabilities": None, "synth": {}, "sources": [{"kind": "pack", "file": words}]})
+
+
+def test_recordings_by_place(sources: list[dict[str, Any]], pack_of: Callable[..., Any]) -> None:
+    found = [source for _, source, _ in open_pack(pack_of(sources)[0], "clips")]
+    assert (
+        [video.name for video in found[2][0:2]] == [found[2][0].name, found[2][1].name] == ["davis/ball", "davis/walk"]
+    )
+    for index in (-1, 3):
+        with pytest.raises(IndexError):
+            found[0][index]
 
 
 def test_settings_that_a_pack_keeps(sources: list[dict[str, Any]], pack_of: Callable[..., Any]) -> None:

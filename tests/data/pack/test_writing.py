@@ -73,6 +73,13 @@ def test_the_quality_is_lowered_to_fit(sources: list[dict[str, Any]], pack_of: P
     assert pack_of(sources, limit=2 * large)[1].quality == 80
 
 
+def test_a_quality_below_the_floor_is_taken_as_it_is(sources: list[dict[str, Any]], pack_of: Pack) -> None:
+    size = pack_of(sources, quality=20)[1].size
+    assert pack_of(sources, quality=20, limit=2 * size)[1].quality == 20
+    with pytest.raises(UserError, match="at quality 20, and --limit allows"):
+        pack_of(sources, quality=20, limit=size // 2)
+
+
 def test_what_does_not_fit_is_said_before_it_is_written(sources: list[dict[str, Any]], pack_of: Pack) -> None:
     done: list[str] = []
     smallest = pack_of(sources, quality=FLOOR)[1].size
