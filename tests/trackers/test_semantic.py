@@ -78,6 +78,7 @@ def test_every_frame_is_labelled_by_what_it_shows(words: bool, length: int) -> N
     results = label(model, frames, clip_length=length)
     assert [asked.request.clip_length for asked in model.asked] == ([] if words else [1] * 5 if length == 1 else [3, 2])
     assert [result.frame_index for result in results] == list(range(5))
+    assert not words or model.word_head.seen == list(range(5))  # once a frame
     for frame, result in zip(frames, results, strict=True):
         wanted = np.zeros(frame.shape[:2], int)
         for number, name in enumerate(CATS.names, start=1):

@@ -22,6 +22,9 @@ from univs.models.prompt_maps import box_maps
 from univs.models.univs import UniVS
 from univs.models.word_head import WordCells, WordHead, propose_boxes, rough_maps
 
+MOST_BOXES = 30
+"""Objects that are looked for on a frame at most."""
+
 
 def word_parts(model: UniVS) -> tuple[WordHead, DenseMemory]:
     """The head and the dense memory of a model. Raises UserError if it was not made for words."""
@@ -54,9 +57,23 @@ def text_request(
     return DecodeRequest(PromptQueries.batch(prompts), dense=residual), scores
 
 
+def box_request(model: UniVS, features: ImageFeatures, key: MemoryKey, boxes: Tensor) -> DecodeRequest:
+    """What to ask the mask decoder for the objects in N boxes of one frame: each box a prompt, read as a rough entry.
+
+    Args:
+        features, key: of the frame.
+        boxes: N 4, xyxy in pixels of the padded input.
+    Raises UserError if the model has no word head.
+    """
+    _, dense = word_parts(model)
+    height, width = features.mask_features.shape[-2:]
+    residual = dense.prompt_residual(features, key, box_maps(boxes, (height, width))[None])
+    return DecodeRequest(model.prompt_queries([model.encode_boxes(features, boxes)]), dense=residual)
+
+
 @torch.no_grad()
 def discover(
-    model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = 30
+    model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = MOST_BOXES
 ) -> tuple[Prediction, Tensor]:
     """The objects of one frame: boxes, answered as box prompts are; without a word head, learnable queries.
 
@@ -75,10 +92,6 @@ def discover(
     head, dense = word_parts(model)
     cells = head(features)
     boxes, objectness = propose_boxes(cells, most)
-    height, width = features.mask_features.shape[-2:]
-    maps = box_maps(boxes, (height, width))[None]
-    residual = dense.prompt_residual(features, dense.memory_key(features), maps)
-    prompts = model.prompt_queries([model.encode_boxes(features, boxes)])
-    prediction = model.decode(features, DecodeRequest(prompts, dense=residual))
+    prediction = model.decode(features, box_request(model, features, dense.memory_key(features), boxes))
     masks = F.avg_pool2d((prediction.mask_logits[:, :, 0] > 0).float(), 2)
     return replace(prediction, class_logits=head.score_masks(cells, masks, class_embeddings)), objectness

@@ -8,7 +8,7 @@ pixels of the frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,39 +17,19 @@ from torch import Tensor
 
 from univs.masks.frame_labels import mask_of
 from univs.masks.suppression import mask_iou
-from univs.models.features import DecodeRequest, Prediction
+from univs.models.features import DecodeRequest
 from univs.models.univs import UniVS
-from univs.models.word_answers import discover
 from univs.prompts import Mask
 from univs.results import FrameResult
-from univs.settings import Count, CountFromZero
+from univs.settings import Count
 from univs.trackers.classes import THINGS, Words, classes_of
-from univs.trackers.detections import Detections, Filter
+from univs.trackers.detections import Detections
 from univs.trackers.encoded_frame import EncodedFrame
+from univs.trackers.frame.finding import FindSettings, Look, WordFinder
 from univs.trackers.frame.tracker import Followed, FrameSettings, FrameTracker
-from univs.trackers.mask_scores import assign
+from univs.trackers.mask_scores import assign, mask_quality
 from univs.trackers.object_prompts import ObjectPrompt
 from univs.trackers.tracker import Clip, Frame, Question
-
-
-@dataclass(frozen=True)
-class FindSettings:
-    """What counts as found.
-
-    filter: which detections are looked at. class_score: class probability times mask quality that a new object needs.
-    least_cells: cells of 4 x 4 pixels that it needs to have. match: mask overlap with an object, as it was on the frame
-    before, from which a detection is that object. new_share: a new object lies with at most this share of it on objects
-    that are known. most: objects that are followed at a time. lost_after: frames that an object may be out of sight,
-    and looks that may not find it, before it is given up.
-    """
-
-    filter: Filter = Filter(stability=0.5, most=20, box_overlap=0.85)
-    class_score: float = 0.12
-    least_cells: CountFromZero = 8
-    match: float = 0.4
-    new_share: float = 0.5
-    most: Count = 20
-    lost_after: CountFromZero = 15
 
 
 @dataclass(frozen=True)
@@ -93,6 +73,7 @@ class InstanceTracker:
         self._interval = settings.detect_interval
         self.classes = classes_of(model, question.categories or THINGS, settings.words)
         self._tracker = FrameTracker(model, question, settings.tracking)  # to which nothing was shown
+        self._finder = None if model.word_head is None else WordFinder(model, self.classes, settings.find)
         self._found: dict[int, _Found] = {}
         self._next_id = 1
         self._masks: dict[int, Tensor] = {}  # id -> h w bool, of the frame before
@@ -113,23 +94,23 @@ class InstanceTracker:
         )
         return [result]
 
-    def look(self, frame: EncodedFrame) -> Prediction:
+    def look(self, frame: EncodedFrame) -> Look:
         """What is seen on the frame: by the word head where there is one, else by the learnable queries."""
-        if self._model.word_head is not None:
-            seen, objectness = discover(self._model, frame.features, self.classes.embeddings)
-            assert seen.class_logits is not None
-            believed = seen.class_logits.sigmoid() * objectness[:, None]
-            return replace(seen, class_logits=torch.logit(believed, eps=1e-6))
+        if self._finder is not None:
+            return self._finder.look(frame, self._masks, len(self._found) < self._settings.most)
         request = DecodeRequest(learnable=True, class_embeddings=self.classes.embeddings)
-        return self._model.decode([frame.inputs], request)
+        seen = self._model.decode([frame.inputs], request)
+        return Look(Detections.of(seen, seen.mask_logits.shape[1]))
 
-    def follow(self, frame: EncodedFrame, seen: Prediction | None) -> Instances:
+    def follow(self, frame: EncodedFrame, look: Look | None) -> Instances:
         """Go on to the next frame, with what was seen on it; None: nobody looked."""
-        new = {} if seen is None else self._sort(seen)
+        new = {} if look is None or look.found is None else self._sort(frame.index, look, look.found)
         shown = {number: ObjectPrompt(masks=[Mask(number, mask)]) for number, mask in new.items()}
         followed = self._tracker.follow(frame, shown)
         best = followed.log_odds.argmax(0)
         self._masks = {number: best == row for row, number in enumerate(followed.object_ids, start=1)}
+        if look is not None and look.again is not None:
+            self._confirm(frame, followed, look.again)
         tops = {number: self._found[number].mean.max(0) for number in followed.object_ids}
         names = {number: self.classes.names[int(top.indices)] for number, top in tops.items()}
         scores = {number: float(top.values) for number, top in tops.items()}
@@ -146,11 +127,11 @@ class InstanceTracker:
         del self._found[object_id]
         self._masks.pop(object_id, None)
 
-    def _sort(self, seen: Prediction) -> dict[int, NDArray[np.bool_]]:
-        """Tell known objects from new ones: id -> H W mask of the new ones."""
+    def _sort(self, index: int, look: Look, found: Detections) -> dict[int, NDArray[np.bool_]]:
+        """Tell known objects from new ones among what was found on a frame: id -> H W mask of the new ones."""
         settings, things = self._settings, self.classes.things
-        found = settings.filter(Detections.of(seen, seen.mask_logits.shape[1]))
-        masks = self._inside(found)
+        found = settings.filter(found)
+        masks = self._inside(found.masks(0))
         is_thing = things[found.scores.argmax(1)] if len(found) else torch.zeros(0, dtype=torch.bool)
         good = is_thing & (masks.flatten(1).sum(1) >= settings.least_cells)
         found, masks = found.take(good), masks[good]
@@ -161,9 +142,12 @@ class InstanceTracker:
             before = torch.stack([self._masks[number] for number in known])
             taken = before.any(0)
             pairs = assign(mask_iou(before, masks), settings.match)
-        self._count_looks(known, {known[row]: found.scores[place] for row, place, _ in pairs})
+        if look.again is None:
+            self._count_looks(known, {known[row]: found.scores[place] for row, place, _ in pairs})
         matched = {place for _, place, _ in pairs}
         new: dict[int, NDArray[np.bool_]] = {}
+        started: list[int] = []
+        assert found.rows is not None
         for place in range(len(found)):
             mask = masks[place]
             strong = place not in matched and float(found.best[place]) > settings.class_score
@@ -174,13 +158,30 @@ class InstanceTracker:
             if large.any():
                 self._found[self._next_id] = _Found(found.scores[place])
                 new[self._next_id] = large
+                started.append(int(found.rows[place]))
                 taken = taken | mask
                 self._next_id += 1
+        if self._finder is not None and look.boxes is not None:
+            others = [row for row in range(len(look.boxes)) if row not in started]
+            self._finder.refuse(index, look.boxes[others])
         return new
 
-    def _inside(self, found: Detections) -> Tensor:
-        """M h w bool masks within the frame."""
-        masks = found.masks(0)
+    def _confirm(self, frame: EncodedFrame, followed: Followed, again: Mapping[int, float]) -> None:
+        """Count a look at the known objects: those that a box showed are named as they are followed on this frame."""
+        known = [number for number in followed.object_ids if number in again]
+        if not known or self._finder is None:
+            return
+        rows = [followed.object_ids.index(number) + 1 for number in known]
+        masks, logits = torch.stack([self._masks[number] for number in known]), followed.log_odds[rows]
+        masks = self._inside(masks)
+        objectness = logits.new_tensor([again[number] for number in known])
+        scores = self._finder.named(frame, masks, logits) * objectness[:, None]
+        seen = (objectness > 0) & (mask_quality(logits) > self._settings.filter.stability)
+        seen &= self.classes.things[scores.argmax(1)] & (masks.flatten(1).sum(1) >= self._settings.least_cells)
+        self._count_looks(known, {number: scores[row] for row, number in enumerate(known) if seen[row]})
+
+    def _inside(self, masks: Tensor) -> Tensor:
+        """M h w bool masks, those cells taken away that lie beyond the frame."""
         below, right = self._geometry.cells
         masks[:, below:] = masks[:, :, right:] = False
         return masks

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from univs.models.univs import UniVS
 from univs.results import FrameResult
 from univs.trackers.classes import EVERYTHING, Words
-from univs.trackers.detections import Detections
 from univs.trackers.encoded_frame import EncodedFrame
-from univs.trackers.frame.instances import FindSettings, InstanceSettings, InstanceTracker
+from univs.trackers.frame.finding import FindSettings
+from univs.trackers.frame.instances import InstanceSettings, InstanceTracker
 from univs.trackers.frame.tracker import FrameSettings
 from univs.trackers.semantic import classify, name_cells
 from univs.trackers.tracker import Clip, Frame, Question
@@ -52,19 +51,19 @@ class PanopticTracker:
         if self._model.word_head is not None:
             named = name_cells(self._model, frame.cells, self._classes, self._geometry)
         else:
-            found = Detections.of(seen, seen.mask_logits.shape[1])
-            named = classify(found.logits[:, 0], found.scores, self._geometry)
-        classes = named.long() - 1
-        stuff = torch.where(self._classes.things[classes], -1, classes).cpu().numpy()
+            assert seen.found is not None
+            named = classify(seen.found.logits[:, 0], seen.found.scores, self._geometry)
+        classes = named.cpu().numpy()
         labels = things.followed.labels(self._geometry)
-        segments = np.zeros(labels.shape, np.int32)
         names: dict[int, str] = {}
         scores: dict[int, float] = {}
-        for category in np.unique(stuff[stuff >= 0]):
-            number = self._number("stuff", int(category))
-            segments[stuff == category] = number
-            names[number], scores[number] = self._classes.names[category], 1.0
+        of_class = np.zeros(len(self._classes.names) + 1, np.int32)  # the number of its segment; 0 for things
+        for category in np.flatnonzero(np.bincount(classes.ravel(), minlength=len(of_class))):
+            if not self._classes.things[category - 1]:
+                number = of_class[category] = self._number("stuff", int(category) - 1)
+                names[number], scores[number] = self._classes.names[category - 1], 1.0
         painted_stuff = frozenset(names)
+        segments = of_class[classes]
         for entity in things.followed.object_ids:
             number = self._number("thing", entity)
             segments[labels == entity] = number
