@@ -90,8 +90,10 @@ def run_lines(
     factors += [f"{world} processes"] if world > 1 else []
     product = f" ({' x '.join(factors)})" if len(factors) > 1 else ""
     precision, why = choose_precision(options.precision, device)
+    drop = "" if options.dropped_at is None else f", at once after {options.dropped_at:.1%} of the run"
     return (
-        f"length: {length}, {options.warmup} steps of warm-up, then down to {options.final_factor:g} of each rate",
+        f"length: {length}, {options.warmup} steps of warm-up, then down to {options.final_factor:g} of each rate"
+        + drop,
         f"a step: {size * accumulate * world} samples{product} of {what}, {stage['size']} x {stage['size']} pixels",
         f"on: {device}, {precision}: {why}",
     )

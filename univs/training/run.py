@@ -17,6 +17,7 @@ from univs.claim import claim_folder
 from univs.configuration import compose
 from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
 from univs.data.pack import with_packed_settings
+from univs.data.set_clips import collate_set_clips
 from univs.data.word_batches import build_word_images, collate_words
 from univs.devices import choose_device
 from univs.errors import UserError, lacks_memory
@@ -33,6 +34,7 @@ from univs.training.pictures import ClipPictures
 from univs.training.plan import print_plan
 from univs.training.processes import counting_of
 from univs.training.recomputation import encoder_blocks, recomputing
+from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
 from univs.training.stages import check_run
 from univs.training.trainer import Trainer, TrainerOptions
@@ -77,17 +79,22 @@ class Prepared:
 
 def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
     """Model, step and data of checked settings, for one of `world` processes."""
-    stage = settings["stage"]
+    stage, kind = settings["stage"], settings["stage"].get("step")
     model = build(settings["model"], settings["init"]).to(device)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
-    if stage.get("step") == "words":
+    data: Dataset[Any]
+    if kind == "words":
         data, step, collate = words(model, settings)
     else:
         freeze_backbone(model, stage["frozen_backbone"])
         if stage["trained"] is not None:
             freeze_others(model, stage["trained"])
-        step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
-        data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
+        if kind == "released":
+            sets = read_sets(settings, world)
+            data, step, collate = sets, released_step(model, sets, settings, device), collate_set_clips
+        else:
+            step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
+            data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
     if stage.get("checkpointing"):
         step = recomputing(step, encoder_blocks(model))
     given = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}

@@ -62,10 +62,16 @@ class StepClock:
             self.seconds += min(seconds, most)
 
 
-def learning_rate_factor(step: int, progress: float, warmup: int, final: float) -> float:
-    """Linear warm-up over `warmup` steps, then a cosine from 1 to `final` over the run."""
-    cosine = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-    return cosine * min(1.0, (step + 1) / max(1, warmup))
+def learning_rate_factor(
+    step: int, progress: float, warmup: int, final: float, dropped_at: float | None = None
+) -> float:
+    """Linear warm-up over `warmup` steps, then a cosine from 1 to `final` over the run; with `dropped_at`, a share of
+    the run, 1 until then and `final` from there on."""
+    if dropped_at is None:
+        factor = final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+    else:
+        factor = 1.0 if progress < dropped_at else final
+    return factor * min(1.0, (step + 1) / max(1, warmup))
 
 
 def kept_share(progress: float, final: float, *, start: float = 1.0, reached: float = 0.6) -> float:

@@ -27,10 +27,14 @@ from univs.settings import (
     settings_of,
 )
 from univs.training.clip_step import ClipLosses
+from univs.training.released.settings import ReleasedSettings
+from univs.training.released.stage import ReleasedStageSettings, check_released
 from univs.training.schedule import Budget
 from univs.training.trainer import TrainerOptions
 from univs.training.word_step import WordLosses
 
+FrozenParts = Annotated[int, Is("the number of parts that keep their weights (-1: all)"), Within(-1)]
+TrainedParts = Annotated[Sequence[Text], NotEmpty()]
 Crop = Annotated[int, Is("the side of a training crop in pixels"), Within(32, 4096), MultipleOf(32)]
 
 
@@ -64,8 +68,8 @@ class ClipStage(AnyStage):
     """configs/stage/clip.yaml and image.yaml."""
 
     frames: Count
-    frozen_backbone: Annotated[int, Is("the number of parts that keep their weights (-1: all)"), Within(-1)]
-    trained: Annotated[Sequence[Text], NotEmpty()] | None
+    frozen_backbone: FrozenParts
+    trained: TrainedParts | None
     prompts: PromptDraws
 
 
@@ -75,11 +79,19 @@ class WordStage(AnyStage):
 
     step: Literal["words"]
     start: Literal["imagenet"] | None
-    trained: Annotated[Sequence[Text], NotEmpty()]
+    trained: TrainedParts
 
 
-class WordData(TypedDict):
-    """configs/data/named_images.yaml."""
+@dataclass(frozen=True)
+class ReleasedStage(AnyStage, ReleasedStageSettings):
+    """configs/stage/released_image.yaml, released_clip.yaml and released_long.yaml."""
+
+    frozen_backbone: FrozenParts
+    trained: TrainedParts | None
+
+
+class SourceData(TypedDict):
+    """configs/data/named_images.yaml, released_images.yaml and released_videos.yaml."""
 
     sources: Annotated[Sequence[Mapping[str, Any]], NotEmpty()]
 
@@ -98,33 +110,40 @@ def check_run(settings: Mapping[str, Any]) -> None:
     name = settings["model"].get("name")
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
-    words = "step" in stage
-    check(stage, _stage(WordStage if words else ClipStage), "stage")
-    losses = settings_of(WordLosses) if words else _clip_losses()
-    check(stage["losses"], losses, "stage.losses")
+    if "step" in stage:
+        check_value("stage.step", stage["step"], Literal["words", "released"])
+    kind: type = {"words": WordStage, "released": ReleasedStage}.get(stage.get("step"), ClipStage)
+    check(stage, _stage(kind), "stage")
+    losses = {WordStage: settings_of(WordLosses), ReleasedStage: settings_of(ReleasedSettings)}
+    check(stage["losses"], losses.get(kind, _clip_losses()), "stage.losses")
+    if kind is ReleasedStage:
+        check_released(settings)
     Budget(stage["steps"], stage["minutes"])
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
         raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
     # a stage takes what it needs; the other's entries may stand beside
-    known = settings_of(ClipData)
-    required = settings_of(WordData) if words else known
+    known, clips = settings_of(ClipData), kind is ClipStage
+    required = known if clips else settings_of(SourceData)
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
-    shares = {} if words else data["probabilities"]
+    shares = data["probabilities"] if clips else {}
     if not data["sources"] and (shares is None or any(shares.get(name) for name in ("photo", "video"))):
         raise UserError("data.sources must be given where data.probabilities of photo and video are not 0")
-    if not words and data["synth"] is not None:
+    if clips and data["synth"] is not None:
         check(data["synth"], settings_of(SynthVS, leave_out=("split",)), "data.synth")
 
 
-COUNTS = ("points", "local_radius", "texts", "absent", "other_names", "intermediate")
+COUNTS = (
+    *("points", "local_radius", "texts", "absent", "other_names", "intermediate"),
+    *("objects", "tokens", "self_attention", "token_order", "expression_masks", "memory_times"),
+)
 """Entries of the losses that are no weights of their own."""
 
 
 def _stage(kind: type) -> dict[str, Setting]:
     """All entries of a stage."""
-    # no pictures of words are drawn
-    trainer = settings_of(TrainerOptions, leave_out=("budget", *(["pictures"] if kind is WordStage else [])))
+    # pictures are drawn of what follows objects by the dense memory
+    trainer = settings_of(TrainerOptions, leave_out=("budget", *([] if kind is ClipStage else ["pictures"])))
     budget = {name: Setting(setting.kind, True) for name, setting in settings_of(Budget).items()}
     return {**settings_of(kind), **budget, **trainer}
 

@@ -48,6 +48,8 @@ class TrainerOptions:
     accumulate: Count = 1
     """So many batches make one step: the mean of their gradients, which is that of one larger batch but for losses that
     are means over objects (each batch has its own number of them)."""
+    dropped_at: Share | None = None
+    """Share of the run from which learning rates are `final_factor` of what they were; None: a cosine leads there."""
     pictures: Weight = 0.0
     """Pictures are drawn every so many steps, or minutes where the budget is in minutes; 0: never."""
 
@@ -203,7 +205,8 @@ class Trainer:
             progress: share of the run that is done.
         """
         options = self.options
-        factor = learning_rate_factor(self.step_number, progress, options.warmup, options.final_factor)
+        rate = options.warmup, options.final_factor, options.dropped_at
+        factor = learning_rate_factor(self.step_number, progress, *rate)
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * factor
         kept = kept_share(progress, options.kept_share, start=options.kept_share_start)

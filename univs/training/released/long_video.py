@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from univs.data.labelled_sets import Question
 from univs.losses.clip_criterion import Pairs, seen_embeddings
 from univs.losses.reidentification import between_clips_losses
 from univs.models.draws import Draws
@@ -27,7 +28,7 @@ from univs.training.released.prompting import (
     show_objects,
 )
 from univs.training.released.settings import ReleasedSettings
-from univs.training.released.step import Answers, Question, ReleasedStep
+from univs.training.released.step import Answers, ReleasedStep
 from univs.training.released.targets import LabelledClip, clip_targets
 from univs.training.released.visual_prompts import draw_again, draw_shown
 

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from univs.models.features import SelfAttentionKind
+from univs.settings import Count, Weight
 
 TokenOrder = Literal["objects", "kinds"]
 """Whose features the tokens of an object hold: its own; or "kinds": those of objects shown by masks come first, then
@@ -26,16 +27,16 @@ MemoryTimes = Literal["own", "counted"]
 class ReleasedSettings:
     """What a step weighs and draws; weights are the same for all predictions."""
 
-    classes: float = 5.0
-    mask: float = 5.0
-    dice: float = 5.0
-    reidentification: float = 0.5
+    classes: Weight = 5.0
+    mask: Weight = 5.0
+    dice: Weight = 5.0
+    reidentification: Weight = 0.5
     """0.25 with a Swin; half as much in the third stage."""
-    points: int = 12544
+    points: Count = 12544
     """Of a mask on a frame."""
-    objects: int = 20
+    objects: Count = 20
     """A clip's objects, and its prompt queries, are cut to so many."""
-    tokens: int = 32
+    tokens: Count = 32
     """Of a shown object."""
     self_attention: SelfAttentionKind = "sep"
     """Of expressions it is always "sep-blocked"."""

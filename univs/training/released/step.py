@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from univs.data.labelled_sets import Question
 from univs.losses.clip_criterion import ClipTargets, Pairs, PromptTargets, clip_losses, match_predictions
 from univs.models.draws import Draws
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptQueries
@@ -26,9 +26,6 @@ from univs.training.released.prompting import (
 from univs.training.released.settings import ReleasedSettings
 from univs.training.released.targets import LabelledClip, clip_targets
 from univs.training.released.visual_prompts import draw_shown
-
-Question = Literal["shown", "categories", "expressions"]
-"""What the prompt queries of a batch are asked for: objects shown on a frame, categories, or described objects."""
 
 
 @dataclass(frozen=True)
