@@ -169,7 +169,7 @@ class VisualSampler(nn.Module):
                 frame = torch.arange(len(source.features), device=masks.device)
                 frame = frame.repeat_interleave(len(masks) // len(frame))[blank]
                 mean = (weights / total)[:, None] @ source.features[frame].flatten(2).transpose(1, 2)
-                samples.features[blank] = mean
+                samples.features[blank] = mean.to(samples.features.dtype)
                 samples.positions[blank] = at_points.positions.expand(-1, tokens, -1)
                 samples.places[blank] = at_points.places.expand(-1, tokens, -1)
         features = self._placed(samples)

@@ -203,6 +203,16 @@ def test_all_batches_have_losses_of_the_same_names(folders: Path, tmp_path: Path
         assert not questions["expressions"]["class"].any() and questions["categories"]["class"] > 0
 
 
+@pytest.mark.parametrize("name", ["released_clip", "released_long"])
+def test_a_stage_in_half_the_digits(folders: Path, tmp_path: Path, name: str) -> None:
+    """Every question, with the encoder computed twice."""
+    more = ("stage.precision=bfloat16", "stage.checkpointing=true", "stage.steps=8", "stage.accumulate=2")
+    run.main(overrides(folders, tmp_path, name, *more))
+    state = load_checkpoint(tmp_path / "last.pt")
+    assert state is not None and state["step"] == 8
+    assert all(value.isfinite().all() for value in state["model"].values())
+
+
 def test_learning_rates_drop_once(folders: Path, tmp_path: Path) -> None:
     made = run.prepare(compose("train", overrides(folders, tmp_path, "released_image")), CPU, 1)
     assert (made.options.dropped_at, made.options.final_factor, made.options.warmup) == (0.966, 0.1, 0)
