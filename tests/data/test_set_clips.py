@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from univs.data.clips import READERS
 from univs.data.jitter import Jitter
 from univs.data.labelled_sets import LabelledSet
+from univs.data.pack.writing import write_pack
 from univs.data.set_clips import (
     SetClips,
     SetClipSettings,
@@ -24,8 +26,10 @@ from univs.data.set_clips import (
     listed,
     swap_sides,
 )
+from univs.data.source_settings import open_sources
 from univs.errors import UserError
 from univs.formats.sample import VideoSample
+from univs.training.loading import batches
 
 SETTINGS = SetClipSettings(frames=2, size=32, objects=8, batch=3, jitter=Jitter((1, 1), 0), seed=4)
 CLASSES = ("cat", "sky-other-merged", "traffic_light")
@@ -62,6 +66,15 @@ def test_batches_are_of_one_data_set_and_ratios_hold() -> None:
     assert set(drawn) == {(0, "shown"), (1, "shown"), (1, "categories")}
     assert drawn[0, "shown"] / 4000 == pytest.approx(0.25, abs=0.02)
     assert drawn[1, "shown"] / 4000 == pytest.approx(0.75 * 0.31, abs=0.02)
+
+
+def test_processes_share_the_data_set_of_a_batch() -> None:
+    clips = SetClips([(one(), 1.0), (one(classes=CLASSES), 1.0)], replace(SETTINGS, batch=4))
+    ranks = [batches(clips, 2, 0, rank, 2, collate_set_clips)(3) for rank in range(2)]
+    for number in range(3, 9):
+        both = [next(rank) for rank in ranks]
+        assert [(batch["source"], batch["question"]) for batch in both] == [clips.of_batch(number)] * 2
+        assert not np.array_equal(both[0]["frames"], both[1]["frames"])
 
 
 def test_a_clip_depends_on_index_and_seed_alone() -> None:
@@ -166,6 +179,18 @@ def test_folders_without_classes_are_asked_for_what_is_shown(folder: Path) -> No
     assert clips.shares == {"video": 2, "photo": 1}
     assert {clips.of_batch(number) for number in range(20)} == {(0, "shown"), (1, "shown")}
     assert all(clips[index].classes is None and clips[index].ids == (1,) for index in range(12))
+
+
+def test_a_pack_of_clips_is_asked_for_what_is_shown(folder: Path, tmp_path: Path) -> None:
+    sources = [{"kind": "videos", "root": str(folder), "weight": 2}, {"kind": "photos", "root": str(folder)}]
+    opened = open_sources(sources, READERS)
+    write_pack(tmp_path / "train.zip", "clips", opened, probabilities={"photo": 1.0}, synth={})
+    packed = build_set_clips([{"kind": "pack", "file": str(tmp_path / "train.zip"), "weight": 3}], SETTINGS)
+    plain = build_set_clips(sources, SETTINGS)
+    assert [(one.sort, one.count, one.weight) for one in packed.counts] == [("video", 1, 6), ("photo", 3, 3)]
+    for index in range(6):
+        assert packed[index].question == "shown" and packed[index].ids == plain[index].ids
+        assert np.array_equal(packed[index].segments, plain[index].segments)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,12 @@ def test_warm_up_and_cosine() -> None:
     assert learning_rate_factor(0, 1.0, warmup=4, final=0.2) == pytest.approx(0.05), "both at once"
 
 
+def test_learning_rate_may_drop_at_once() -> None:
+    rates = [learning_rate_factor(9, p, warmup=0, final=0.1, dropped_at=0.9) for p in (0, 0.5, 0.89, 0.9, 1)]
+    assert rates == [1, 1, 1, 0.1, 0.1]
+    assert learning_rate_factor(0, 1.0, warmup=4, final=0.1, dropped_at=0.9) == pytest.approx(0.025)
+
+
 def test_the_kept_share_falls_until_it_is_reached() -> None:
     assert kept_share(0, 0.2) == 1
     assert kept_share(0.3, 0.2) == pytest.approx(0.6)

@@ -84,7 +84,8 @@ class SetClips(Dataset[SetClip]):
     @property
     def shares(self) -> Mapping[str, float]:
         """Weights of the images and of the videos, for who reports them."""
-        return {sort: sum(one.weight for one in self.counts if one.sort == sort) for sort in ("photo", "video")}
+        sorts = sorted({one.sort for one in self.counts})
+        return {sort: sum(one.weight for one in self.counts if one.sort == sort) for sort in sorts}
 
     def __len__(self) -> int:
         return self.settings.length
