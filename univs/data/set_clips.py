@@ -202,7 +202,8 @@ def build_set_clips(sources: Sequence[Mapping[str, Any]], settings: SetClipSetti
     for number, source in enumerate(sources):
         if isinstance(source, Mapping) and "gaps" in source:
             raise UserError(
-                f"data.sources.{number}.gaps are for stage=clip; frames of this stage lie within near: N of each other"
+                f"data.sources.{number}.gaps are for stage=clip; frames here lie within near: N of one of them "
+                "(data=released_images and data=released_videos show how)"
             )
     opened = open_sources(sources, SET_READERS)
     sets = [(one.source, one.settings.weight) for one in opened]

@@ -69,7 +69,10 @@ class ClipStep:
 
     def __init__(self, model: UniVS, settings: ClipLosses, counting: Counting = ALONE) -> None:
         if model.dense_memory is None:
-            raise UserError("stages clip and image train the dense memory, which this model has not: model=tiny has")
+            raise UserError(
+                "stages clip and image train the dense memory, which this model has not: model=tiny has; "
+                "stage=released_image, released_clip and released_long train models without one"
+            )
         self.model, self.dense, self.settings, self.counting = model, model.dense_memory, settings, counting
         single = FrameLosses(
             settings.criterion, settings.intermediate, settings.prompt, settings.learnable, settings.answers

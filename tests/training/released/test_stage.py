@@ -143,6 +143,17 @@ def test_a_stage_has_its_step_and_keeps_its_frozen_parts(
     assert long != all(torch.equal(state["model"][key], averages[key]) for key in averages), "no average but in stage 3"
 
 
+def test_what_would_be_done_is_said_without_fetching_a_text_tower(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(stage, "load_text_encoder")
+    run.main(overrides(folders, tmp_path / "out", "released_clip", "dry_run=true"))
+    said = capsys.readouterr().out
+    assert "50.0%" in said and said.count("25.0%") == 2 and "endless" not in said
+    assert "4 steps, 0 steps of warm-up, then down to 0.1 of each rate, at once after 96.6% of the run" in said
+    assert "a step: 1 samples of 3 frames, 64 x 64 pixels" in said and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["released_clip", "released_long"])
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -82,7 +82,8 @@ def released_step(model: UniVS, data: SetClips, settings: Mapping[str, Any], dev
     """The step of a stage on batches of its data."""
     stage, losses = settings["stage"], ReleasedSettings(**settings["stage"]["losses"])
     encoder: TextEncoder | None = None
-    if any(one.classes or one.described for one in data.sets):
+    # nothing is fetched only to say what a run would do
+    if not settings["dry_run"] and any(one.classes or one.described for one in data.sets):
         encoder = load_text_encoder(
             settings["model"]["text"]["encoder"],
             weights=stage["text_weights"],
