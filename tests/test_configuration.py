@@ -83,7 +83,10 @@ def test_lists_of_sources(monkeypatch: pytest.MonkeyPatch, typed: str, sources: 
     [
         ("foo=1", "train: there is no setting foo; the files in configs list all"),
         ("stage.foo=1", "there is no setting stage.foo"),
-        ("stage=clop", "there is no stage/clop; there are clip, image, words"),
+        (
+            "stage=clop",
+            "there is no stage/clop; there are clip, image, released_clip, released_image, released_long, words",
+        ),
         ("stage=Größe (1)", "there is no stage/Größe (1)"),
         ("foo", "'foo' is not of the form KEY=VALUE"),
         ("=x", "'=x' is not of the form KEY=VALUE"),
