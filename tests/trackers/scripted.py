@@ -37,7 +37,6 @@ COLOURS = 6
 SURE = 8.0
 """Mask logit of what the model sees clearly."""
 HEIGHT, WIDTH = 64, 96
-
 Rectangle = tuple[int, int, int, int]
 """First row, first column, last row + 1, last column + 1, in pixels."""
 

@@ -12,13 +12,17 @@ from univs.evaluation.metrics.temporal_stability import (
     best_pair,
     context_costs,
     difference,
-    instability,
     outline_contexts,
     outline_polygon,
     partner_costs,
     points_along,
     shape_contexts,
 )
+
+
+def instability(before: np.ndarray, after: np.ndarray) -> float:
+    """T of two masks that follow each other."""
+    return difference(outline_contexts(before), outline_contexts(after))
 
 
 def rectangle(top: int, left: int, height: int, width: int, size: tuple[int, int] = (60, 80)) -> np.ndarray:

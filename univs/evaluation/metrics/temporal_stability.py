@@ -34,11 +34,6 @@ Contexts = NDArray[np.float64]
 """M x 60: of what each point sees, the share of each radius and angle."""
 
 
-def instability(before: BoolMask, after: BoolMask) -> float:
-    """T of two masks that follow each other (H x W bool); NaN if one of them has no outline."""
-    return difference(outline_contexts(before), outline_contexts(after))
-
-
 def outline_contexts(mask: BoolMask) -> Contexts:
     """The shape contexts of the points along the outline of a mask (H x W bool); none if it has no outline."""
     return shape_contexts(points_along(outline_polygon(mask)))
