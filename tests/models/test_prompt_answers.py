@@ -125,5 +125,7 @@ def test_what_cannot_be_answered(small_model: UniVS, answering: UniVS, random_fe
     for request in (DecodeRequest(learnable=True), DecodeRequest(random_prompts(2, frames=2), clip_length=2)):
         with pytest.raises(ValueError, match="clips of one frame"):
             answering.decode_answers(random_features, request)
+    with pytest.raises(ValueError, match="masks of all rows"):
+        answering.decode_answers(random_features, replace(asked(), learnable_masks=False))
     with pytest.raises(ValueError, match="at least 1"):
         PromptAnswers(8, 4, 0)

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.moving_clips import make_clip, moving
+from tests.training.requests import requests_of
 from univs.data.clips import collate_clips
 from univs.losses import CriterionWeights
-from univs.models.features import DecodeRequest, ImageFeatures, Prediction
 from univs.models.univs import UniVS
 from univs.training import clip_step
 from univs.training.clip_step import ClipLosses, ClipStep
@@ -83,18 +83,6 @@ def test_objects_and_clips_have_clicks_of_their_own() -> None:
         assert known[b, y, x] and bool(said[b, m, y, x]) != true and int(signs[2 * b + m]) == true
 
 
-def watch(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> list[DecodeRequest]:
-    requests: list[DecodeRequest] = []
-    plain = model.decode_layers
-
-    def decode(features: ImageFeatures, request: DecodeRequest) -> list[Prediction]:
-        requests.append(request)
-        return plain(features, request)
-
-    monkeypatch.setattr(model, "decode_layers", decode)
-    return requests
-
-
 def given() -> dict[str, Any]:
     return collate_clips([make_clip(moving(4), (2, 1), "point"), make_clip(moving(4), (2,), "box", seed=1)])
 
@@ -102,7 +90,7 @@ def given() -> dict[str, Any]:
 def test_one_frame_is_answered_again_with_the_click_which_stays(
     small_model: UniVS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = watch(small_model, monkeypatch)
+    requests = requests_of(small_model, monkeypatch)
     monkeypatch.setattr(torch, "randint", lambda low, high, size: torch.tensor(2))
     clicked: list[tuple[Tensor, Tensor]] = []
 

@@ -22,7 +22,7 @@ from univs.models.mask_decoder import DecoderInputs, MaskDecoder, MaskEmbedding
 
 
 @dataclass(frozen=True)
-class Answers:
+class PromptedMasks:
     """What is said of n objects, A answers each."""
 
     mask_logits: Tensor
@@ -57,18 +57,20 @@ class PromptAnswers(nn.Module):
 
     def forward(
         self, decoder: MaskDecoder, inputs: DecoderInputs, request: DecodeRequest, rows: Sequence[int] | None = None
-    ) -> tuple[list[Prediction], Answers]:
+    ) -> tuple[list[Prediction], PromptedMasks]:
         """What all layers predict, as without further answers, and several answers of the last layer.
 
         Args:
             decoder, inputs: of B frames.
             request: with the prompts of N objects.
             rows: the n of the N objects that get several answers; None: all.
-        Raises ValueError for clips of several frames and for a request without prompts.
+        Raises ValueError for clips of several frames, and for a request without prompts or without all masks.
         """
         prompts, dense = request.prompts, request.dense
         if prompts is None or request.clip_length != 1:
             raise ValueError("several answers are to prompts, on clips of one frame")
+        if not request.learnable_masks:
+            raise ValueError("several answers take the masks of all rows; leave learnable_masks True")
         count = prompts.query.shape[1]
         chosen = torch.arange(count) if rows is None else torch.tensor(list(rows), dtype=torch.long)
         chosen = chosen.to(prompts.query.device)
@@ -119,7 +121,7 @@ class PromptAnswers(nn.Module):
         mask_features: Tensor,
         dense: Tensor | None,
         chosen: Tensor,
-    ) -> Answers:
+    ) -> PromptedMasks:
         """The answers to n of N objects.
 
         Args:
@@ -140,7 +142,7 @@ class PromptAnswers(nn.Module):
         every = torch.cat([embeddings[:, None, chosen], further], 1)  # B A n C
         judged = self.quality(F.relu(self.quality_hidden(every)))
         quality = torch.diagonal(judged, dim1=1, dim2=3)  # each answer by its own column: B n A
-        return Answers(torch.cat([ordinary[:, chosen, None], masks], 2), quality)
+        return PromptedMasks(torch.cat([ordinary[:, chosen, None], masks], 2), quality)
 
 
 def first_rows(prediction: Prediction, count: int) -> Prediction:

@@ -32,7 +32,7 @@ from univs.models.features import (
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
 from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
-from univs.models.prompt_answers import Answers, PromptAnswers
+from univs.models.prompt_answers import PromptAnswers, PromptedMasks
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.visual_sampler import SampledMap, VisualSampler, time_embedding
@@ -229,7 +229,7 @@ class UniVS(nn.Module):
 
     def decode_answers(
         self, features: ImageFeatures | DecoderInputs, request: DecodeRequest, rows: Sequence[int] | None = None
-    ) -> tuple[list[Prediction], Answers]:
+    ) -> tuple[list[Prediction], PromptedMasks]:
         """What `decode_layers` predicts, and several answers of the last layer (`PromptAnswers`).
 
         Args:

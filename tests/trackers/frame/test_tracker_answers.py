@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.trackers.frame.films import film, run, same, shown
 from tests.trackers.scripted import SURE, ScriptedModel, area, cells
 from univs.models.features import DecodeRequest, Prediction
-from univs.models.prompt_answers import Answers
+from univs.models.prompt_answers import PromptedMasks
 from univs.prompts import Box, Points
 
 PART, GROUP = (8, 8, 16, 16), (8, 8, 40, 60)
@@ -28,12 +28,12 @@ class Answering(ScriptedModel):
 
     def decode_answers(  # type: ignore[override]
         self, features: Any, request: DecodeRequest, rows: Sequence[int]
-    ) -> tuple[list[Prediction], Answers]:
+    ) -> tuple[list[Prediction], PromptedMasks]:
         ordinary = self.decode(features, request)
         self.several.append(tuple(rows))
         said = [torch.stack([own, cells(PART), cells(GROUP)]) for own in ordinary.mask_logits[0, list(rows), 0]]
         quality = torch.tensor(self.qualities).logit().expand(1, len(rows), 3)
-        return [ordinary], Answers(torch.stack(said)[None], quality)
+        return [ordinary], PromptedMasks(torch.stack(said)[None], quality)
 
 
 def test_the_likeliest_answer_is_followed_and_the_others_are_offered() -> None:
@@ -75,11 +75,11 @@ def test_alternatives_lie_in_the_box_and_hold_the_click() -> None:
     # a click outside of all parts of an answer leaves it as it is, one in a part keeps that part alone
     model = Answering(0.1, 0.2, 0.9)
 
-    def two_parts(features: Any, request: DecodeRequest, rows: Sequence[int]) -> tuple[list[Prediction], Answers]:
+    def two_parts(features: Any, request: DecodeRequest, rows: Sequence[int]) -> tuple[list[Prediction], PromptedMasks]:
         ordinary = ScriptedModel.decode(model, features, request)
         parts = torch.maximum(cells((0, 0, 8, 8)), cells((32, 32, 48, 48)))
         every: Tensor = torch.stack([ordinary.mask_logits[0, 0, 0], parts, torch.full_like(parts, -SURE)])
-        return [ordinary], Answers(every[None, None], torch.tensor([[[2.0, 1.0, 0.0]]]))
+        return [ordinary], PromptedMasks(every[None, None], torch.tensor([[[2.0, 1.0, 0.0]]]))
 
     model.decode_answers = two_parts  # type: ignore[method-assign, assignment]
     (result,) = run(model, frames, {0: [Points(7, [(4, 4)])]})

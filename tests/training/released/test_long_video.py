@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.requests import requests_of
 from univs.losses.clip_criterion import seen_embeddings
 from univs.losses.reidentification import between_clips_losses
 from univs.models.features import DecodeRequest, PromptQueries, TextFeatures
@@ -37,19 +38,6 @@ class LateDraws(PlainDraws):
         return torch.arange(length).flip(0)
 
 
-def asked(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> list[DecodeRequest]:
-    """What the decoder is asked, clip by clip."""
-    requests: list[DecodeRequest] = []
-    plain = model.decode_layers
-
-    def decode_layers(features: Any, request: DecodeRequest) -> Any:
-        requests.append(request)
-        return plain(features, request)
-
-    monkeypatch.setattr(model, "decode_layers", decode_layers)
-    return requests
-
-
 def prompts_of(requests: list[DecodeRequest]) -> list[PromptQueries]:
     return [request.prompts for request in requests if request.prompts is not None]
 
@@ -68,7 +56,7 @@ def test_later_clips_remember_the_last_frames_of_the_first(
     small_official_model: UniVS, video: LabelledClip, monkeypatch: pytest.MonkeyPatch, times: Any
 ) -> None:
     """Frames 1 and 2 of the first clip; the object that is hidden on frame 2 leaves blank tokens of it."""
-    model, draws, requests = small_official_model, PlainDraws(), asked(small_official_model, monkeypatch)
+    model, draws, requests = small_official_model, PlainDraws(), requests_of(small_official_model, monkeypatch)
     settings = replace(SETTINGS, memory_times=times)
     answers = LongVideoStep(model, settings, 3).answer(video, "shown", None, draws)
     first, second = prompts_of(requests)
@@ -97,7 +85,7 @@ def test_later_clips_remember_the_last_frames_of_the_first(
 def test_more_frames_may_be_remembered_and_nothing_after_the_first_clip(
     small_official_model: UniVS, video: LabelledClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = asked(small_official_model, monkeypatch)
+    requests = requests_of(small_official_model, monkeypatch)
     LongVideoStep(small_official_model, SETTINGS, 4).answer(video, "shown", None, LateDraws())
     LongVideoStep(small_official_model, SETTINGS, 2).answer(video, "shown", None, PlainDraws())
     # max(3, 4 // 3 + 1) of four frames; max(0, 2 // 3 + 1) of two
@@ -121,7 +109,7 @@ def test_the_same_objects_are_asked_for_on_frames_of_their_own(
 def test_without_objects_on_the_first_frame_nothing_is_asked_for(
     small_official_model: UniVS, video: LabelledClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = asked(small_official_model, monkeypatch)
+    requests = requests_of(small_official_model, monkeypatch)
     masks = video.masks.clone()
     masks[:, 0] = False
     losses = LongVideoStep(small_official_model, SETTINGS, 3)(replace(video, masks=masks), "shown", None, PlainDraws())
@@ -132,7 +120,7 @@ def test_without_objects_on_the_first_frame_nothing_is_asked_for(
 def test_categories_are_the_same_in_all_clips_and_remember_nothing(
     small_official_model: UniVS, video: LabelledClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = asked(small_official_model, monkeypatch)
+    requests = requests_of(small_official_model, monkeypatch)
     embeddings = torch.randn(7, 24, generator=torch.Generator().manual_seed(2))
     step = LongVideoStep(small_official_model, SETTINGS, 3)
     answers = step.answer(video, "categories", embeddings, PlainDraws())
@@ -151,7 +139,7 @@ def test_expressions_remember_without_positions(
     masked: bool,
 ) -> None:
     """Tokens of sentence and words differ from frame to frame, those of the memory do not."""
-    model, requests = small_official_model, asked(small_official_model, monkeypatch)
+    model, requests = small_official_model, requests_of(small_official_model, monkeypatch)
     monkeypatch.setattr(model.mask_decoder, "masks_blank_tokens", masked)
     described = replace(video, labels=None, expressions=texts.take(slice(0, 3)))
     LongVideoStep(model, SETTINGS, 3).answer(described, "expressions", None, PlainDraws())

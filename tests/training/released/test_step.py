@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.training.requests import requests_of
 from univs.losses.clip_criterion import TERMS, clip_losses, match_predictions
 from univs.models.features import DecodeRequest, TextFeatures
 from univs.models.univs import UniVS
@@ -22,14 +23,7 @@ def embeddings() -> Tensor:
 
 def step_of(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> tuple[ReleasedStep, list[DecodeRequest]]:
     """A step, and what it asks the decoder."""
-    requests: list[DecodeRequest] = []
-    plain = model.decode_layers
-
-    def decode_layers(features: Any, request: DecodeRequest) -> Any:
-        requests.append(request)
-        return plain(features, request)
-
-    monkeypatch.setattr(model, "decode_layers", decode_layers)
+    requests = requests_of(model, monkeypatch)
     return ReleasedStep(model, SETTINGS), requests
 
 
