@@ -35,7 +35,7 @@ def test_a_run_from_the_pack_draws_what_a_run_from_the_sources_draws(
     for data in (["data=pack", f"data.root={out}"], given):
         settings = compose("train", [*data, "stage.size=64", "stage.frames=2"])
         check_run(settings)
-        drawn.append(read_clips(settings["data"], settings["stage"], 4))
+        drawn.append(read_clips(settings["data"], settings["stage"], 4, 1))
     for index in range(8):
         one, other = drawn[0][index], drawn[1][index]
         assert one.targets == other.targets and one.kind == other.kind and (one.labels == other.labels).all()

@@ -90,6 +90,19 @@ def test_changed_probabilities_and_sizes(clips: TrainingClips) -> None:
         clips.changed(probabilities={"moon": 1.0})
 
 
+def test_the_clips_of_a_batch_share_one_of_several_sizes(clips: TrainingClips) -> None:
+    sizes = (32, 48, 64)
+    several = clips.changed(size=sizes, together=3)
+    drawn = [several.settings.size_of(index) for index in range(900)]
+    assert all(len(set(drawn[start : start + 3])) == 1 for start in range(0, 900, 3))
+    assert all(70 < drawn[::3].count(size) < 130 for size in sizes)
+    for index in (0, 1, 5, 7):
+        assert several[index].frames.shape == (3, drawn[index], drawn[index], 3)
+    assert drawn != [clips.changed(size=sizes, together=3, seed=9).settings.size_of(index) for index in range(900)]
+    alone = clips.changed(size=(64,))[4]  # a clip is the same whether its size was drawn or given
+    assert np.array_equal(alone.frames, clips[4].frames) and alone.targets == clips[4].targets
+
+
 def test_single_frames_are_possible(clips: TrainingClips) -> None:
     assert all(clips.changed(frames=1)[index].frames.shape == (1, 64, 64, 3) for index in range(20))
 

@@ -57,14 +57,15 @@ def one_clip(
     tokens, values = [first], [dense.memory_value(shots[0], F.avg_pool2d(truth[0], 4))]
     found: dict[str, list[Tensor]] = {"cross_entropy": [], "dice": [], "intermediate": [], "correspondence": []}
     for t in range(1, len(frames)):
-        affinity = dense.global_affinity(keys[t], torch.cat([key.memory for key in keys[:t]], 1))  # 1 P M
+        kept_frames = [e for e in range(t) if e == 0 or e > t - chosen.memory_frames]
+        affinity = dense.global_affinity(keys[t], torch.cat([keys[e].memory for e in kept_frames], 1))  # 1 P M
         window = dense.local_window(keys[t], keys[t - 1], chosen.local_radius)
-        read = dense.read_all(keys[t], affinity, torch.cat([value.global_value for value in values], 2))
+        read = dense.read_all(keys[t], affinity, torch.cat([values[e].global_value for e in kept_frames], 2))
         residual = dense.residual(shots[t], dense.readout(keys[t], read, window, values[-1].local_value))
         answers = model.decode_layers(shots[t], DecodeRequest(prompts=model.prompt_queries(tokens), dense=residual))
 
         terms = []
-        for stride, now, earlier in ((16, [t], list(range(t))), (8, [t], [t - 1])):
+        for stride, now, earlier in ((16, [t], kept_frames), (8, [t], [t - 1])):
             small = [F.avg_pool2d(m, stride)[0].flatten(1) for m in truth]
             sure = [(-F.max_pool2d(-k, stride))[0, 0].flatten() for k in known]
             remembered, safe = torch.cat([small[e] for e in earlier], 1), torch.cat([sure[e] for e in earlier])
@@ -114,12 +115,12 @@ def one_clip(
     return {name: torch.stack(each).mean() for name, each in found.items()}
 
 
-@pytest.mark.parametrize("kept", [1.0, 0.3])
+@pytest.mark.parametrize(("kept", "memory"), [(1.0, 6), (0.3, 2), (1.0, 1)])
 def test_a_batch_is_its_clips_written_out(
-    small_model: UniVS, given: dict[str, Any], fixed_points: Callable[[int], Tensor], kept: float
+    small_model: UniVS, given: dict[str, Any], fixed_points: Callable[[int], Tensor], kept: float, memory: int
 ) -> None:
     """Values and gradients. What the clips weigh in a mean over rows is as many as they have targets."""
-    chosen = settings(prompt=0.0, learnable=0.0)
+    chosen = settings(prompt=0.0, learnable=0.0, memory_frames=memory)
     found = ClipStep(small_model, chosen)(given, kept)
     clips = [one_clip(small_model, given, b, chosen, kept, fixed_points(1)) for b in range(2)]
     shares = {"cross_entropy": (1 / 2, 1 / 2)}
@@ -139,6 +140,13 @@ def test_a_batch_is_its_clips_written_out(
             assert (one is None) == (other is None)
             if one is not None and other is not None:
                 torch.testing.assert_close(one, other, atol=2e-3, rtol=2e-2)
+
+
+def test_the_first_frame_is_remembered_and_the_latest() -> None:
+    assert [clip_step.remembered_frames(t, 3) for t in (1, 2, 3, 4, 9)] == [
+        [0], [0, 1], [0, 1, 2], [0, 2, 3], [0, 7, 8],
+    ]  # fmt: skip
+    assert [clip_step.remembered_frames(t, 1) for t in (1, 5)] == [[0], [0]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -292,7 +300,7 @@ def test_a_model_without_dense_memory_is_named(small_model: UniVS) -> None:
 
 def test_weights_and_defaults(small_model: UniVS, given: dict[str, Any], fixed_points: Callable[[int], Tensor]) -> None:
     """Each weight scales its own loss."""
-    assert ClipLosses() == ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 1024), 5, 0.5, 0.2, 1.0, 0.2, 1.0, 0.5)
+    assert ClipLosses() == ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 1024), 5, 6, 0.5, 0.2, 1.0, 0.2, 1.0, 0.5)
     changed = settings(correspondence=1.4, prompt=3.0, learnable=0.5)
     torch.manual_seed(0)
     with torch.no_grad():

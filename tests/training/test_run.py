@@ -61,9 +61,9 @@ def test_the_first_parts_of_the_backbone_may_be_frozen(small_model: UniVS) -> No
 
 
 def test_loss_settings_of_a_stage() -> None:
-    given = {"points": 77, "local_radius": 3, "correspondence": 0.1, "intermediate": 0.6, "prompt": 0.7}
-    given["learnable"] = 0.8
-    assert run.clip_losses(given) == ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 77), 3, 0.1, 0.6, 0.7, 0.8)
+    given = {"points": 77, "local_radius": 3, "memory_frames": 4, "correspondence": 0.1, "intermediate": 0.6}
+    given |= {"prompt": 0.7, "learnable": 0.8}
+    assert run.clip_losses(given) == ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 77), 3, 4, 0.1, 0.6, 0.7, 0.8)
     assert given["points"] == 77, "the settings are left as they are"
 
 
@@ -106,6 +106,21 @@ def test_the_settings_of_a_stage_reach_the_trainer(photos: Path, tmp_path: Path,
     assert isinstance(caught["step"], ClipStep) and caught["step"].settings.criterion.points == 9
     batch = next(caught["batches"](0))
     assert batch["frames"].shape == (2, 2, 3, 32, 32)
+
+
+def test_the_long_stage_trains_all_but_the_image_encoder(
+    photos: Path, tmp_path: Path, caught: dict[str, Any], small_model: UniVS
+) -> None:
+    with pytest.raises(Caught):
+        run.main(overrides(photos, tmp_path / "out", "stage=long", "stage.frames=7", "stage.size=[32, 64]"))
+    model, step = caught["model"], caught["step"]
+    parts = {name: {p.requires_grad for p in part.parameters()} for name, part in model.named_children()}
+    frozen = {"backbone", "pixel_decoder", "text_prompter", "word_head"}
+    assert parts.keys() > {"backbone", "pixel_decoder"}
+    assert all(wanted == {name not in frozen} for name, wanted in parts.items() if wanted), parts
+    assert step.settings.memory_frames == 6
+    batch = next(caught["batches"](0))
+    assert batch["frames"].shape[1] == 7 and batch["frames"].shape[-1] in (32, 64)
 
 
 @pytest.mark.parametrize("twice", [True, False])
@@ -214,12 +229,13 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 def test_synthetic_worlds_are_a_source_where_they_are_drawn(photos: Path, tmp_path: Path) -> None:
     more = ("data.probabilities={photo: 0, video: 0, synth: 1}", "data.synth.num_frames=3")
     given = compose("train", overrides(photos, tmp_path, *more))
-    clips = run.read_clips(given["data"], given["stage"], 5)
+    clips = run.read_clips(given["data"], given["stage"], 5, 3)
+    assert clips.settings.together == 3 * given["stage"]["batch_size"]
     assert set(clips.extra) == {"synth"} and clips[0].kind == "synth" and len(clips.extra["synth"][0].frames) == 3
     assert clips.settings.seed == 5 and clips.settings.frames == 2 and clips.settings.size == 32
     assert clips.settings.prompts.anew == given["stage"]["prompts"]["anew"]
     given["data"]["probabilities"] = {"photo": 1.0, "synth": 0.0}
-    assert not run.read_clips(given["data"], given["stage"], 5).extra
+    assert not run.read_clips(given["data"], given["stage"], 5, 1).extra
 
 
 class Texts:

@@ -36,7 +36,9 @@ def test_what_must_be_above_zero(name: str, value: str) -> None:
     "override",
     [
         "stage.batch_size=0", "stage.batch_size=-1", "stage.batch_size=2.5", "stage.frames=0", "stage.size=0",
-        "stage.size=48", "stage.size=big", "stage.size=100000", "stage.workers=-1", "stage.workers=many",
+        "stage.size=48", "stage.size=big", "stage.size=100000",
+        "stage.size=[]", "stage.size=[256,100]", "stage.losses.memory_frames=0", "stage.workers=-1",
+        "stage.workers=many",
         "stage.steps=0", "stage.steps=3.5", "stage.minutes=0", "stage.minutes=soon", "stage.warmup=-1",
         "stage.weight_decay=-1", "stage.backbone_factor=-1", "stage.final_factor=2", "stage.ema_decay=1.5",
         "stage.precision=float8", "stage.save_minutes=-1", "stage.frozen_backbone=-2", "stage.losses.points=0",

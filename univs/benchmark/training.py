@@ -26,6 +26,7 @@ from univs.configuration import compose
 from univs.errors import UserError
 from univs.terminal import plain_console, plain_table
 from univs.training.loading import batches
+from univs.training.plan import crop_words
 from univs.training.run import device_of_this_process, prepare, prepare_cpu, prepare_gpu
 from univs.training.stages import check_run
 from univs.training.trainer import Trainer
@@ -97,11 +98,10 @@ def measure(settings: Mapping[str, Any], device: torch.device, steps: int, warm_
 
 def timing_table(settings: Mapping[str, Any], device: torch.device, timing: Timing) -> Table:
     """Frames a second, and the share of each part of a step."""
-    size = settings["stage"]["size"]
     table = plain_table("a training step", "", "")
     table.add_row("model", settings["model"]["name"])
     table.add_row("on", f"{device}, {timing.precision}")
-    table.add_row("frames", f"{timing.frames} of {size} x {size}", end_section=True)
+    table.add_row("frames", f"{timing.frames} of {crop_words(settings['stage']['size'])}", end_section=True)
     table.add_row("frames a second", f"{timing.frames / timing.seconds:.1f}")
     table.add_row("milliseconds a step", f"{1000 * timing.seconds:.0f}", end_section=True)
     for part, share in timing.parts.items():

@@ -43,6 +43,8 @@ READERS = {
 """Kind of a source -> what reads it."""
 KindShares = Annotated[Mapping[str, Weight], Among(KINDS), SomeAboveZero()]
 TRIES = 100
+SIZES = 0x517E
+"""Sets draws of sizes apart from those of clips, which begin with the same seed."""
 MOST_LISTED = 24
 """So many objects of a frame, the largest ones, are listed for the learnable queries."""
 LEAST_LISTED = 64
@@ -100,13 +102,21 @@ class ClipSettings:
 
     probabilities: Mapping[str, float]  # of "photo", "video" and the names of extra sources; need not sum to one
     frames: int = 4
-    size: int = 256  # pixels of a side
+    size: int | tuple[int, ...] = 256  # pixels of a side; several: one is drawn for every `together` clips in a row
     max_objects: int = 2  # targets
     least_share: float = 0.003  # of frame 0, for a target
     composite_share: float = 0.65  # of the photo clips; the others are one warped photo
     prompts: PromptDraws = PromptDraws()
     seed: int = 0
     length: int = 1_000_000
+    together: Count = 1  # clips of one batch, all processes counted
+
+    def size_of(self, index: int) -> int:
+        """Pixels of a side of a clip: those of a batch have the same."""
+        if isinstance(self.size, int):
+            return self.size
+        rng = np.random.default_rng([self.seed, SIZES, index // self.together])
+        return self.size[int(rng.integers(len(self.size)))]
 
 
 def missing_source(name: str, share: float) -> str:
@@ -152,9 +162,9 @@ class TrainingClips(Dataset[TrainingClip]):
     def __getitem__(self, index: int) -> TrainingClip:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        rng = np.random.default_rng([self.settings.seed, index])
+        rng, size = np.random.default_rng([self.settings.seed, index]), self.settings.size_of(index)
         for _ in range(TRIES):
-            scene, kind = self.scene(draw(rng, self.shares), rng)
+            scene, kind = self.scene(draw(rng, self.shares), rng, size)
             if rng.random() < 0.5:
                 scene.frames, scene.labels = scene.frames[::-1], scene.labels[::-1]
             targets = choose_targets(scene, rng, self.settings.max_objects, self.settings.least_share)
@@ -164,9 +174,9 @@ class TrainingClips(Dataset[TrainingClip]):
                 return TrainingClip(frames, labels, targets, scene.complete, kind, *drawn)
         raise UserError(f"training clips: {TRIES} clips drawn, none with an object on its first frame")
 
-    def scene(self, kind: str, rng: np.random.Generator) -> tuple[Scene, str]:
+    def scene(self, kind: str, rng: np.random.Generator, size: int) -> tuple[Scene, str]:
         """A scene of one kind (with its finer name), before time reversal and colour changes."""
-        frames, size = self.settings.frames, self.settings.size
+        frames = self.settings.frames
         if kind == "photo" and self.photos is not None:
             if rng.random() < self.settings.composite_share:
                 return composite_scene(self.photos, rng, frames, size), "composite"

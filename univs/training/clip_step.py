@@ -48,6 +48,8 @@ class ClipLosses:
 
     criterion: CriterionWeights = field(default_factory=lambda: CriterionWeights(1.0, 1.0, 1.0, 1024))
     local_radius: Count = 5
+    memory_frames: Count = 6
+    """Of a clip, so many are read from the dense memory at most: the first one and the latest."""
     correspondence: Weight = 0.5
     intermediate: Weight = 0.2
     prompt: Weight = 1.0
@@ -70,7 +72,7 @@ class ClipStep:
     def __init__(self, model: UniVS, settings: ClipLosses, counting: Counting = ALONE) -> None:
         if model.dense_memory is None:
             raise UserError(
-                "stages clip and image train the dense memory, which this model has not: model=tiny has; "
+                "stages image, clip and long train the dense memory, which this model has not: model=tiny has; "
                 "stage=released_image, released_clip and released_long train models without one"
             )
         self.model, self.dense, self.settings, self.counting = model, model.dense_memory, settings, counting
@@ -150,17 +152,19 @@ class ClipStep:
         self, features: ImageFeatures, keys: list[MemoryKey], values: list[MemoryValue], aim: Aim, t: int
     ) -> tuple[Tensor, Tensor]:
         """The dense residual at time t, and how well true masks come through both affinities."""
-        memory = torch.cat([key.memory for key in keys[:t]], dim=1)
+        kept = remembered_frames(t, self.settings.memory_frames)
+        memory = torch.cat([keys[frame].memory for frame in kept], dim=1)
         affinity = self.dense.global_affinity(keys[t], memory)
-        global_read = self.dense.read_all(keys[t], affinity, torch.cat([value.global_value for value in values], dim=2))
+        remembered = torch.cat([values[frame].global_value for frame in kept], dim=2)
+        global_read = self.dense.read_all(keys[t], affinity, remembered)
         window = self.dense.local_window(keys[t], keys[t - 1], self.settings.local_radius)
         readout = self.dense.readout(keys[t], global_read, window, values[-1].local_value)
         residual = self.dense.residual(features, readout)
 
         truth16 = F.avg_pool2d(aim.quarter.flatten(1, 2), 4).unflatten(1, aim.quarter.shape[1:3])  # B M T h16 w16
         sure16, sure8 = (known_cells(aim.classes, stride) for stride in (16, 8))
-        remembered = _with_known(truth16[:, :, :t].flatten(2), sure16[:, :t].flatten(1))[..., None]  # B M+1 t*P 1
-        carried = self.dense.read_all(keys[t], affinity, remembered)[..., 0]
+        masks = _with_known(truth16[:, :, kept].flatten(2), sure16[:, kept].flatten(1))[..., None]  # B M+1 R*P 1
+        carried = self.dense.read_all(keys[t], affinity, masks)[..., 0]
         truth8 = F.avg_pool2d(aim.quarter[:, :, t - 1 : t + 1].flatten(1, 2), 2).unflatten(1, (-1, 2))
         locally = window.read(_with_known(truth8[:, :, 0], sure8[:, t - 1])).flatten(2)
         loss = self._correspondence(carried, truth16[:, :, t].flatten(2), aim.valid, sure16[:, t].flatten(1))
@@ -193,6 +197,11 @@ class ClipStep:
             terms = prompt_losses(logits, aim.masks[:, :, t : t + 1], aim.valid, points, ~known, self.counting)
             losses["intermediate"] = self.settings.intermediate * (terms["mask"] + terms["dice"]).sum()
         return losses
+
+
+def remembered_frames(t: int, most: int) -> list[int]:
+    """Frames that are read at time t, at most so many: the first one and the latest, as the memory keeps them."""
+    return [0, *range(max(1, t - most + 1), t)]
 
 
 def known_cells(classes: Tensor, stride: int) -> Tensor:

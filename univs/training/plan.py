@@ -94,9 +94,14 @@ def run_lines(
     return (
         f"length: {length}, {options.warmup} steps of warm-up, then down to {options.final_factor:g} of each rate"
         + drop,
-        f"a step: {size * accumulate * world} samples{product} of {what}, {stage['size']} x {stage['size']} pixels",
+        f"a step: {size * accumulate * world} samples{product} of {what}, {crop_words(stage['size'])} pixels",
         f"on: {device}, {precision}: {why}",
     )
+
+
+def crop_words(size: int | Sequence[int]) -> str:
+    """Sides of a training crop: "256 x 256", or of one of several that are drawn."""
+    return " or ".join(f"{side} x {side}" for side in ([size] if isinstance(size, int) else size))
 
 
 def memory_line(model: nn.Module) -> str:

@@ -94,7 +94,7 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
             data, step, collate = sets, released_step(model, sets, settings, device), collate_set_clips
         else:
             step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
-            data, collate = read_clips(settings["data"], stage, settings["seed"]), collate_clips
+            data, collate = read_clips(settings["data"], stage, settings["seed"], world), collate_clips
     if stage.get("checkpointing"):
         step = recomputing(step, encoder_blocks(model))
     given = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
@@ -144,7 +144,8 @@ def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:
         advice.append(f"stage.batch_size ({size}; stage.accumulate={more} keeps what half of it learns from a step)")
     if stage.get("frames", 1) > 1:
         advice.append(f"stage.frames ({stage['frames']})")
-    advice.append(f"stage.size ({stage['size']})")
+    sides = stage["size"]
+    advice.append(f"stage.size ({sides if isinstance(sides, int) else max(sides)})")
     where = "the GPU" if device.type == "cuda" else "this machine"
     recompute = "" if stage.get("checkpointing") else ", or set stage.checkpointing=true"
     return f"a step takes more memory than {where} has; lower {' or '.join(advice)}{recompute}"
@@ -207,8 +208,9 @@ def words(
     return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"])), collate_words
 
 
-def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> TrainingClips:
-    """The training clips that the data settings describe."""
+def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, world: int) -> TrainingClips:
+    """The training clips that the data settings describe, for `world` processes."""
+    size = stage["size"]
     extra = {}
     data = with_packed_settings(data)
     if data["probabilities"].get("synth"):
@@ -220,7 +222,8 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int) -> 
         data["probabilities"],
         extra=extra,
         frames=stage["frames"],
-        size=stage["size"],
+        size=size if isinstance(size, int) else tuple(size),
+        together=stage["batch_size"] * world,
         prompts=PromptDraws(**stage["prompts"]),
         seed=seed,
     )

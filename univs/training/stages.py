@@ -36,6 +36,7 @@ from univs.training.word_step import WordLosses
 FrozenParts = Annotated[int, Is("the number of parts that keep their weights (-1: all)"), Within(-1)]
 TrainedParts = Annotated[Sequence[Text], NotEmpty()]
 Crop = Annotated[int, Is("the side of a training crop in pixels"), Within(32, 4096), MultipleOf(32)]
+Crops = Crop | Annotated[Sequence[Crop], NotEmpty()]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,6 @@ class RunSettings:
 class AnyStage:
     """What all stages have beside the options of the trainer."""
 
-    size: Crop
     batch_size: Count
     workers: Workers
     losses: Mapping[str, Any]
@@ -65,8 +65,9 @@ class AnyStage:
 
 @dataclass(frozen=True)
 class ClipStage(AnyStage):
-    """configs/stage/clip.yaml and image.yaml."""
+    """configs/stage/image.yaml, clip.yaml and long.yaml."""
 
+    size: Crops
     frames: Count
     frozen_backbone: FrozenParts
     trained: TrainedParts | None
@@ -77,6 +78,7 @@ class ClipStage(AnyStage):
 class WordStage(AnyStage):
     """configs/stage/words.yaml."""
 
+    size: Crop
     step: Literal["words"]
     start: Literal["imagenet"] | None
     trained: TrainedParts
@@ -86,6 +88,7 @@ class WordStage(AnyStage):
 class ReleasedStage(AnyStage, ReleasedStageSettings):
     """configs/stage/released_image.yaml, released_clip.yaml and released_long.yaml."""
 
+    size: Crop
     frozen_backbone: FrozenParts
     trained: TrainedParts | None
 
@@ -134,7 +137,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
 
 
 COUNTS = (
-    *("points", "local_radius", "texts", "absent", "other_names", "intermediate"),
+    *("points", "local_radius", "memory_frames", "texts", "absent", "other_names", "intermediate"),
     *("objects", "tokens", "self_attention", "token_order", "expression_masks", "memory_times"),
 )
 """Entries of the losses that are no weights of their own."""

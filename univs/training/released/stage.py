@@ -47,7 +47,7 @@ def check_released(settings: Mapping[str, Any]) -> None:
     if model.get("dense_memory") is not None:
         raise UserError(
             f"this stage trains models as UniVS was released ({which}) on sets, images and videos with classes or "
-            f"expressions; model={model.get('name')} has a dense memory, which stage=image and stage=clip train"
+            f"expressions; model={model.get('name')} has a dense memory, which stage=image, clip and long train"
         )
     if settings["init"] == "imagenet":
         raise UserError(
