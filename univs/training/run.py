@@ -222,6 +222,7 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, wor
         data["probabilities"],
         extra=extra,
         frames=stage["frames"],
+        composite_share=stage["composites"],
         size=size if isinstance(size, int) else tuple(size),
         together=stage["batch_size"] * world,
         prompts=PromptDraws(**stage["prompts"]),

@@ -17,6 +17,7 @@ from univs.settings import (
     NotEmpty,
     Seed,
     Setting,
+    Share,
     SomeAboveZero,
     Text,
     Weight,
@@ -69,6 +70,7 @@ class ClipStage(AnyStage):
 
     size: Crops
     frames: Count
+    composites: Share
     frozen_backbone: FrozenParts
     trained: TrainedParts | None
     prompts: PromptDraws

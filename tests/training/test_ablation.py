@@ -1,0 +1,145 @@
+"""A table of ablations: what is run for its rows, what is not run again, and the figures in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from univs.configuration import compose
+from univs.errors import UserError
+from univs.training import ablation
+from univs.training.ablation import run_ablation
+from univs.training.stages import check_run
+
+TABLE = """
+title: without it
+seeds: [3, 4]
+train: ["data.root={root}", init=imagenet, stage.size=64, stage.steps=5, stage.minutes=null]
+measures:
+  - {name: "J&F", figure: "J&F", evaluate: [dataset=davis_folder, "data.root={root}/videos"]}
+  - {name: first mask, figure: first_frame_iou, evaluate: [dataset=first_masks]}
+rows:
+  - {name: nothing}
+  - {name: the teacher's clips, drop: [teacher], evaluate: [+options.dense_frames=1]}
+  - {name: two stages, stages: [[stage=image, stage.steps=2], [stage.batch_size=3]]}
+"""
+
+
+class Runs:
+    """Keeps the commands, and writes what they would."""
+
+    def __init__(self) -> None:
+        self.given: list[list[str]] = []
+
+    def __call__(self, arguments: Sequence[str]) -> None:
+        self.given.append(list(arguments))
+        out = Path(next(text for text in arguments if text.startswith("out="))[4:])
+        out.mkdir(parents=True)
+        if arguments[0] == "train":
+            check_run(compose("train", arguments[1:]))
+            (out / "tiny.safetensors").write_bytes(b"weights")
+        else:
+            number = len(self.given)
+            content = {"first_frame_iou": 50.0 + number, "figures": {"J&F": 70.0 + number}}
+            (out / "summary.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "table.yaml"
+    path.write_text(TABLE)
+    return path
+
+
+def test_every_row_is_trained_and_measured_with_every_seed(table: Path, tmp_path: Path) -> None:
+    runs, root, out = Runs(), tmp_path / "data", tmp_path / "out"
+    text = run_ablation(table, root, out, ["stage.workers=0"], runs)
+    assert [given[0] for given in runs.given] == ["train", "evaluate", "evaluate"] * 4 + [
+        *("train", "train", "evaluate", "evaluate") * 2
+    ]
+    first = compose("train", runs.given[0][1:])
+    assert first["seed"] == 3 and first["stage"]["size"] == 64 and first["stage"]["workers"] == 0
+    assert first["data"]["root"] == str(root) and len(first["data"]["sources"]) == 25
+    assert runs.given[1][1:] == [
+        "dataset=davis_folder", f"data.root={root}/videos",
+        f"weights={out}/nothing/3/stage1/tiny.safetensors", f"out={out}/nothing/3/j-f",
+    ]  # fmt: skip
+
+    dropped = compose("train", runs.given[6][1:])
+    assert dropped["data"]["sources"] == [s for s in first["data"]["sources"] if not s["root"].endswith("/teacher")]
+    assert len(dropped["data"]["sources"]) == 24 and dropped["data"]["probabilities"] == first["data"]["probabilities"]
+    assert "+options.dense_frames=1" in runs.given[7] and "+options.dense_frames=1" not in runs.given[1]
+
+    image, clip = (compose("train", given[1:]) for given in runs.given[12:14])
+    assert (image["stage"]["frames"], image["stage"]["steps"], image["init"]) == (1, 2, "imagenet")
+    assert (clip["stage"]["frames"], clip["stage"]["steps"], clip["stage"]["batch_size"]) == (4, 5, 3)
+    assert clip["init"] == str(out / "two-stages/3/stage1/tiny.safetensors") and image["seed"] == 3
+    # the figures are those of commands 2 and 5, 3 and 6; 8 and 11, ...: means and standard deviations
+    assert text.splitlines() == [
+        "| without it | J&F | first mask |",
+        "| --- | ---: | ---: |",
+        "| nothing | 73.5 ± 2.1 | 54.5 ± 2.1 |",
+        "| the teacher's clips | 79.5 ± 2.1 | 60.5 ± 2.1 |",
+        "| two stages | 87.0 ± 2.8 | 68.0 ± 2.8 |",
+    ]
+    assert (out / "table.md").read_text() == text
+
+
+def test_what_is_done_is_not_done_again(table: Path, tmp_path: Path) -> None:
+    runs, again = Runs(), Runs()
+    text = run_ablation(table, tmp_path, tmp_path / "out", command=runs)
+    (tmp_path / "out/nothing/3/first-mask/summary.json").rename(tmp_path / "out/nothing/3/first-mask/kept")
+    (tmp_path / "out/nothing/3/first-mask/ytvis/valid").mkdir(parents=True)
+    (tmp_path / "out/nothing/3/first-mask/kept").rename(tmp_path / "out/nothing/3/first-mask/ytvis/valid/summary.json")
+    assert run_ablation(table, tmp_path, tmp_path / "out", command=again) == text and not again.given
+
+
+def test_a_command_that_fails_ends_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    ablation.run_command(["--version"])
+    with pytest.raises(UserError, match="univs nonsense ended with status 2"):
+        ablation.run_command(["nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": []}, "seeds must be given"),
+        ({"colour": 1}, "unknown setting table.yaml.colour"),
+        ({"rows": [{"stages": [[]]}]}, "no value for rows.0.name"),
+        ({"rows": [{"name": "a"}, {"name": "a"}]}, "two rows are named 'a'"),
+        ({"rows": [{"name": "a", "drop": ["moon"]}]}, "no source of the data lies in a folder moon"),
+        ({"measures": [{"name": "a", "evaluate": ["dataset=x"], "figure": "AP"}]}, "has no figure AP; there are J&F"),
+    ],
+)
+def test_mistakes_in_the_table_are_named(table: Path, tmp_path: Path, change: dict[str, object], message: str) -> None:
+    table.write_text(yaml.safe_dump({**yaml.safe_load(TABLE), **change}))
+    with pytest.raises(UserError, match=message):
+        run_ablation(table, tmp_path, tmp_path / "out", command=Runs())
+
+
+def test_files_that_are_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no YAML file that can be read"):
+        run_ablation(tmp_path / "missing.yaml", tmp_path, tmp_path)
+    (tmp_path / "list.yaml").write_text("[1]")
+    with pytest.raises(UserError, match="must be given as names and values"):
+        run_ablation(tmp_path / "list.yaml", tmp_path, tmp_path)
+
+
+def test_the_tables_that_ship_can_be_run(tmp_path: Path) -> None:
+    for path in sorted((Path(__file__).parents[2] / "configs/ablation").glob("*.yaml")):
+        runs = Runs()
+        figures = {measure.figure for measure in ablation.read_ablation(path)[1]}
+        summary = {"first_frame_iou": 1.0, "figures": dict.fromkeys(figures, 2.0)}
+
+        def command(given: Sequence[str], runs: Runs = runs, summary: dict[str, object] = summary) -> None:
+            runs(given)
+            if given[0] == "evaluate":
+                compose("evaluate", given[1:])
+                next(Path(given[-1][4:]).glob("summary.json")).write_text(json.dumps(summary))
+
+        run_ablation(path, tmp_path, tmp_path / path.stem, command=command)
+        assert runs.given
