@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.losses.shared_counts import mean_gap, together
 from univs.losses import ClipTargets, PromptTargets, clip_losses, match, match_predictions
 from univs.losses.clip_criterion import Pairs, seen_embeddings
+from univs.losses.counting import Counting
 from univs.losses.reidentification import reidentification_losses
 from univs.losses.segments import segment_loss
 from univs.losses.set_criterion import focal_losses, point_mask_losses
@@ -130,7 +132,7 @@ def slow_terms(prediction: Prediction, pairs: Pairs, prompts: PromptTargets) -> 
     if prompts.segments is not None:
         frames = [(logits[b, QUERIES:, t], prompts.segments[b, t]) for b in range(2) for t in range(FRAMES)]
         maps, segments = (torch.stack(part) for part in zip(*frames, strict=True))
-        asked_mask += float(segment_loss(maps, segments, POINTS, FixedDraws()))
+        asked_mask += float(segment_loss(maps, segments, POINTS, FixedDraws())[0])
 
     names = [(b, q, int(targets.labels[b, g])) for b, q, g in matched]
     asked_names = [(b, n, int(prompts.labels[b, n])) for b, n, _ in asked]
@@ -246,3 +248,103 @@ def test_each_prediction_is_matched_by_its_learnable_queries_at_points_of_its_cl
     bare = match_predictions([replace(p, class_logits=None) for p in made], QUERIES, targets, POINTS, draws)
     assert all(torch.equal(one[1], other[1]) for one, other in zip(unnamed, bare, strict=True))
     assert not all(torch.equal(one[1], named[1]) for one, named in zip(unnamed, found, strict=True))
+
+
+def of_clip(b: int) -> tuple[list[Prediction], list[Pairs], ClipTargets]:
+    """What is predicted and matched of one clip, and what it shows."""
+    made, whole = predictions(), clip_targets()
+    part = slice(b, b + 1)
+    alone = [
+        Prediction(p.mask_logits[part], p.embeddings[part], None if p.class_logits is None else p.class_logits[part])
+        for p in made
+    ]
+    pairs = []
+    for clip, query, chosen in PAIRS:
+        here = clip == b
+        pairs.append((clip[here] * 0, query[here], chosen[here]))
+    assert whole.labels is not None
+    targets = ClipTargets(whole.masks[part], whole.present[part], whole.ids[part], whole.labels[part])
+    return alone, pairs, targets
+
+
+def asked_of_clip(prompts: PromptTargets, b: int) -> PromptTargets:
+    part, segments = slice(b, b + 1), prompts.segments
+    assert prompts.labels is not None
+    return PromptTargets(
+        prompts.masks[part],
+        prompts.ids[part],
+        prompts.seen[part],
+        prompts.labels[part],
+        None if segments is None else segments[part],
+    )
+
+
+@pytest.fixture
+def grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of points drawn at random, the same 7 x 7 for all rows."""
+    at = (torch.arange(7) + 0.5) / 7
+    points = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).view(1, 49, 2)
+    for module in ("set_criterion", "segments"):
+        monkeypatch.setattr(
+            f"univs.losses.{module}.uncertain_points", lambda logits, count, draws: points.expand(len(logits), -1, -1)
+        )
+
+
+@pytest.mark.parametrize("prompts", [shown(), categories()], ids=["shown", "categories"])
+def test_two_processes_count_as_one_with_the_clips_of_both(prompts: PromptTargets, grid: None) -> None:
+    """Of three objects and of one; embeddings are held against those of one's own clips alone."""
+
+    def work(b: int, counting: Counting) -> dict[str, Tensor]:
+        asked = asked_of_clip(prompts, b)
+        alone, pairs, targets = of_clip(b)
+        return clip_losses(alone, pairs, QUERIES, targets, asked, POINTS, FixedDraws(), counting)
+
+    whole = clip_losses(predictions(), PAIRS, QUERIES, clip_targets(), prompts, POINTS, FixedDraws())
+    found, alone = together(work), [work(b, Counting()) for b in range(2)]
+    for name in ("mask", "dice", "class"):
+        assert mean_gap((found[0][name], found[1][name]), whole[name]) < 1e-5, name
+        assert mean_gap((alone[0][name], alone[1][name]), whole[name]) > 1e-3, name
+    # rows of a clip are (object or prompt, frame) pairs; of the first one an object is hidden on a frame
+    first, second = (5, 2) if prompts.segments is None else (6, 2)
+    want = (first * alone[0]["reid_l2p"] + second * alone[1]["reid_l2p"]) / (first + second)
+    assert mean_gap((found[0]["reid_l2p"], found[1]["reid_l2p"]), want) < 1e-5
+
+
+def test_who_has_no_prompts_exchanges_the_same_counts(grid: None) -> None:
+    """And what the other's prompts are means over is theirs alone."""
+
+    def work(b: int, counting: Counting) -> dict[str, Tensor]:
+        alone, pairs, targets = of_clip(b)
+        asked = None if b else asked_of_clip(shown(), b)
+        return clip_losses(alone, pairs, QUERIES, targets, asked, POINTS, FixedDraws(), counting)
+
+    (first, second), alone = together(work), work(1, Counting())
+    assert set(second) == {"mask", "dice", "class", "reid", "reid_aux"} and set(second) < set(first)
+    # one object of four
+    torch.testing.assert_close(second["mask"], alone["mask"] * 2 / 4)
+    torch.testing.assert_close(first["reid_l2p"], 2 * work(0, Counting())["reid_l2p"])
+
+
+def test_where_no_process_has_objects_all_clips_count(grid: None) -> None:
+    def work(b: int, counting: Counting) -> dict[str, Tensor]:
+        alone, _, targets = of_clip(b)
+        none = torch.zeros(0, dtype=torch.long)
+        empty = replace(targets, present=targets.present & False)
+        return clip_losses(alone, [(none, none, none)] * 2, QUERIES, empty, None, POINTS, FixedDraws(), counting)
+
+    found, alone = together(work), [work(b, Counting()) for b in range(2)]
+    assert mean_gap((found[0]["class"], found[1]["class"]), alone[0]["class"] + alone[1]["class"]) < 1e-6
+    assert not found[0]["mask"].any() and not found[1]["reid"].any()
+
+
+def test_embeddings_of_queries_count_by_the_frames_that_show_them(grid: None) -> None:
+    """Without prompts: five pairs of object and frame in one process, two in the other."""
+
+    def work(b: int, counting: Counting) -> dict[str, Tensor]:
+        alone, pairs, targets = of_clip(b)
+        return clip_losses(alone, pairs, QUERIES, targets, None, POINTS, FixedDraws(), counting)
+
+    found, alone = together(work), [work(b, Counting()) for b in range(2)]
+    for name in ("reid", "reid_aux"):
+        want = (5 * alone[0][name] + 2 * alone[1][name]) / 7
+        assert mean_gap((found[0][name], found[1][name]), want) < 1e-5, name

@@ -31,7 +31,7 @@ def test_segments_against_a_loop() -> None:
     logits = 3 * torch.randn(2, 3, 6, 8, generator=generator)
     segments = torch.randint(-1, 3, (2, 12, 16), generator=generator)
     segments[0, 6:] = -1
-    found = segment_loss(logits, segments, 10, draws())
+    found, count = segment_loss(logits, segments, 10, draws())
     same = draws()
     drawn, fresh = same.uniform(2, 30, 2), same.uniform(2, 5, 2)
     terms = []
@@ -44,12 +44,12 @@ def test_segments_against_a_loop() -> None:
             if label >= 0:
                 scores = [float(v) for v in sample_points(logits[frame], point[None, None].expand(3, -1, -1))[:, 0]]
                 terms.append(math.log(sum(math.exp(s) for s in scores)) - scores[label])
-    assert 5 < len(terms) < 20
+    assert 5 < len(terms) < 20 and count == len(terms)
     assert float(found) == pytest.approx(sum(terms) / len(terms), rel=1e-4)
 
 
 def test_without_segments_nothing_is_lost() -> None:
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
-    loss = segment_loss(logits, torch.full((1, 8, 8), -1), 16, draws())
+    loss, count = segment_loss(logits, torch.full((1, 8, 8), -1), 16, draws())
     loss.backward()
-    assert float(loss.detach()) == 0 and logits.grad is not None and not logits.grad.any()
+    assert float(loss.detach()) == 0 == count and logits.grad is not None and not logits.grad.any()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from tests.losses.shared_counts import mean_gap, together
 from univs.losses.words import MIDDLE, assign_cells, box_losses, cell_losses, name_losses
 
 
@@ -132,3 +133,35 @@ def test_cells_of_nothing() -> None:
     zeros, every = torch.zeros(1, 2, 2, 2), torch.ones(1, 2, 2, 2, dtype=torch.bool)
     assert float(cell_losses(zeros, zeros, every)) == pytest.approx(8 * 0.25 * math.log(2), rel=1e-5)
     assert float(cell_losses(zeros, zeros, ~every)) == 0
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_two_processes_count_as_one_with_the_frames_of_both(empty: bool) -> None:
+    """Of which one has more objects, names and classes; or none at all."""
+    torch.manual_seed(0)
+    objectness, corner = torch.randn(2, 4, 4), torch.rand(2, 2, 4, 4) * 16
+    predicted = torch.cat([corner, corner + 12], 1)
+    boxes = [torch.tensor([[2.0, 3, 20, 25], [20, 20, 30, 31], [9, 2, 31, 31]]), torch.tensor([[8.0, 8, 16, 16]])]
+    logits, names, vocabulary = torch.randn(5, 4), torch.tensor([2, 0, 1, 3, 3]), torch.rand(5, 4) > 0.2
+    vocabulary[torch.arange(5), names] = True
+    cells, shares = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    shares[1, :2] = 0.4  # one class of three is somewhere more than half
+    known, rows = torch.rand(2, 3, 4, 4) > 0.2, [4, 1]
+    if empty:
+        boxes[1], rows, shares[1], logits = boxes[1][:0], [4, 0], torch.zeros(3, 4, 4), logits[:4]
+        names, vocabulary = names[:4], vocabulary[:4]
+    halves = [slice(0, 1), slice(1, 2)]
+    of_box = together(
+        lambda b, counting: box_losses(
+            objectness[halves[b]], predicted[halves[b]], boxes[halves[b]], known[halves[b], 0], 8, counting
+        )
+    )
+    assert mean_gap(of_box, box_losses(objectness, predicted, boxes, known[:, 0], 8)) < 1e-5
+    of_name = together(
+        lambda b, counting: name_losses(
+            logits.split(rows)[b], names.split(rows)[b], vocabulary.split(rows)[b], counting
+        )
+    )
+    assert mean_gap(of_name, name_losses(logits, names, vocabulary)) < 1e-5
+    of_cell = together(lambda b, counting: cell_losses(cells[halves[b]], shares[halves[b]], known[halves[b]], counting))
+    assert mean_gap(of_cell, cell_losses(cells, shares, known)) < 1e-5

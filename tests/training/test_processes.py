@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.training import forked
 from tests.training.moving_clips import make_clip, moving
+from tests.training.released.conftest import FixedDraws
+from tests.training.test_word_step import NAMES, Letters
+from tests.training.test_word_step import batch as two_images
 from tests.training.toy_run import CPU, Toy, assert_same, batches, losses_of, options, snapshot, trainer
 from univs.data.clips import collate_clips
 from univs.losses import CriterionWeights
@@ -22,8 +27,11 @@ from univs.models.univs import UniVS
 from univs.training.checkpoint import load_checkpoint
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.processes import CountingTogether, counting_of
+from univs.training.released import LabelledClip, ReleasedSettings, ReleasedStep
 from univs.training.trainer import Trainer
+from univs.training.word_step import WordLosses, WordStep
 
+Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 LOSSES = ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 64), local_radius=2)
 
 
@@ -48,14 +56,14 @@ def of_clip(batch: Mapping[str, Any], b: int) -> dict[str, Any]:
     return {**whole, "first": {name: value[b : b + 1] for name, value in batch["first"].items()}, "anew": shown}
 
 
-def gradients(model: UniVS, batch: dict[str, Any], out: Path, counting: Counting) -> dict[str, Tensor]:
+def gradients(model: UniVS, step: Step, batch: dict[str, Any], out: Path) -> dict[str, Tensor]:
     """Of one step of the trainer, not clipped."""
 
     def endless(start: int) -> Generator[dict[str, Any], None, None]:
         while True:
             yield batch
 
-    run = Trainer(model, ClipStep(model, LOSSES, counting), endless, options(clip_norm=1e9), out, CPU)
+    run = Trainer(model, step, endless, options(clip_norm=1e9), out, CPU)
     run.gradients([batch], 0.7)
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
@@ -65,6 +73,37 @@ def distance(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
     assert one.keys() == other.keys()
     apart = sum(float((one[name] - other[name]).square().sum()) for name in one) ** 0.5
     return apart / sum(float(value.square().sum()) for value in one.values()) ** 0.5
+
+
+def check_gradients(
+    tmp_path: Path,
+    model: UniVS,
+    step_of: Callable[[Counting], Step],
+    batch: dict[str, Any],
+    halves: Sequence[dict[str, Any]],
+) -> None:
+    """Two processes with half a batch each have the gradients of one with all of it, and would not if each counted for
+    itself."""
+    whole = gradients(model, step_of(ALONE), batch, tmp_path)
+
+    def work(rank: int) -> None:
+        os.environ.update({"RANK": str(rank), "WORLD_SIZE": "2"})
+        meeting = f"file://{tmp_path / 'meeting'}"
+        torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+        found = gradients(model, step_of(counting_of(2)), halves[rank], tmp_path)
+        if rank == 0:
+            torch.save(found, tmp_path / "found.pt")
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+    children = [forked.start(partial(work, rank), tmp_path / f"said{rank}") for rank in (0, 1)]
+    for rank, child in enumerate(children):
+        assert forked.end_of(child) == 0, (tmp_path / f"said{rank}").read_text()
+    together = torch.load(tmp_path / "found.pt")
+    assert distance(whole, together) < 1e-5
+    apart = [gradients(model, step_of(ALONE), half, tmp_path) for half in halves]
+    mean = {name: (apart[0].get(name, 0 * whole[name]) + apart[1].get(name, 0 * whole[name])) / 2 for name in whole}
+    assert distance(whole, mean) > 1e-2, "which the mean over processes that count alone is not"
 
 
 def test_two_processes_have_the_gradients_of_one_with_both_batches(
@@ -78,26 +117,65 @@ def test_two_processes_have_the_gradients_of_one_with_both_batches(
         "univs.losses.set_criterion.random_points", lambda rows, points, device, draws: fixed_points(rows)
     )
     model, batch = small_answering_model, both()
-    whole = gradients(model, batch, tmp_path, ALONE)
+    clips = [of_clip(batch, b) for b in (0, 1)]
+    check_gradients(tmp_path, model, partial(ClipStep, model, LOSSES), batch, clips)
 
-    def work(rank: int) -> None:
-        os.environ.update({"RANK": str(rank), "WORLD_SIZE": "2"})
-        meeting = f"file://{tmp_path / 'meeting'}"
-        torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-        found = gradients(model, of_clip(batch, rank), tmp_path, counting_of(2))
-        if rank == 0:
-            torch.save(found, tmp_path / "found.pt")
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
 
-    children = [forked.start(lambda rank=rank: work(rank), tmp_path / f"said{rank}") for rank in (0, 1)]  # type: ignore[misc]
-    for rank, child in enumerate(children):
-        assert forked.end_of(child) == 0, (tmp_path / f"said{rank}").read_text()
-    together = torch.load(tmp_path / "found.pt")
-    assert distance(whole, together) < 1e-5
-    apart = [gradients(model, of_clip(batch, b), tmp_path, ALONE) for b in (0, 1)]
-    mean = {name: (apart[0].get(name, 0 * whole[name]) + apart[1].get(name, 0 * whole[name])) / 2 for name in whole}
-    assert distance(whole, mean) > 1e-2, "which the mean over processes that count alone is not"
+def released_clips() -> list[LabelledClip]:
+    """Of three objects and of two, one of which is hidden; each shows two classes."""
+    masks = torch.zeros(3, 2, 64, 96, dtype=torch.bool)
+    masks[0, :, 4:40, 8:50], masks[1, 0, 40:60, 50:90], masks[2, :, 20:60, 60:80] = True, True, True
+    other = torch.zeros(2, 2, 64, 96, dtype=torch.bool)
+    other[0, :, 10:50, 30:70], other[1, 1, :8] = True, True
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (2, 2, 3, 64, 96), generator=generator).to(torch.uint8)
+    return [
+        LabelledClip(frames[0], [3, 7], masks, torch.tensor([11, 4, 12]), torch.tensor([2, 5, 2])),
+        LabelledClip(frames[1], [9, 2], other, torch.tensor([7, 8]), torch.tensor([3, 0])),
+    ]
+
+
+def test_two_processes_have_the_gradients_of_one_in_the_official_stages(
+    tmp_path: Path, small_official_model: UniVS, fixed_points: Callable[[int], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for re-identification, which holds objects against those of the process's own clips."""
+    monkeypatch.setattr("univs.losses.segments.uncertain_points", lambda maps, count, draws: fixed_points(len(maps)))
+    settings = ReleasedSettings(2.0, 3.0, 4.0, reidentification=0.0, points=64, objects=3, tokens=6)
+    embeddings = torch.randn(7, 24, generator=torch.Generator().manual_seed(2))
+
+    def step_of(counting: Counting) -> Step:
+        step = ReleasedStep(small_official_model, settings, counting)
+
+        def losses(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+            found = step(batch["clips"], "categories", embeddings, FixedDraws())
+            return {name: values.sum() for name, values in found.items()}
+
+        return losses
+
+    clips = released_clips()
+    check_gradients(tmp_path, small_official_model, step_of, {"clips": clips}, [{"clips": [clip]} for clip in clips])
+
+
+def test_two_processes_have_the_gradients_of_one_in_the_stage_of_words(
+    tmp_path: Path, small_word_model: UniVS, fixed_points: Callable[[int], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two images, of which one has two objects and the other one and some stuff; texts are those of the image."""
+    plain = WordStep._draw
+
+    def draw(step: WordStep, batch: dict[str, Any], b: int, rng: object) -> tuple[list[str], Tensor]:
+        return plain(step, batch, b, np.random.default_rng(int(batch["objects"][b].sum())))
+
+    monkeypatch.setattr(WordStep, "_draw", draw)
+    for name, parameter in small_word_model.named_parameters():
+        parameter.requires_grad_(name.startswith(("word_head.", "text_prompter.")))
+    whole = two_images()
+    images = []
+    for b in (0, 1):
+        image = {name: value[b : b + 1] for name, value in whole.items() if name != "expressions"}
+        said = [(0, number, text) for at, number, text in whole["expressions"] if at == b]
+        images.append({**image, "expressions": said})
+    step = partial(WordStep, small_word_model, Letters(), NAMES, WordLosses(points=64))
+    check_gradients(tmp_path, small_word_model, step, whole, images)
 
 
 def test_counts_are_those_of_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:

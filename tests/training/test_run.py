@@ -266,7 +266,9 @@ def test_words_train_the_parts_that_the_stage_names(
     assert {name.partition(".")[0] for name in trained} == {"word_head", "text_prompter"}
     step = caught["step"]
     assert isinstance(step, WordStep) and step.settings.texts == 2 and step.encoder is encoder and not started
-    assert caught["draw"] is None
+    assert caught["draw"] is None and step.counting.processes == 1
+    of_three = run.prepare(compose("train", given), CPU, 3).step
+    assert isinstance(of_three, WordStep) and of_three.counting.processes == 3
     batch = next(caught["batches"](0))
     assert batch["frames"].shape == (2, 3, 64, 64) and batch["vocabulary"].shape[1] == len(step.names)
     start(caught, [*given, "stage.start=imagenet"])

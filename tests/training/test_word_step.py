@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.losses.shared_counts import mean_gap, together
 from univs.configuration import compose
 from univs.formats.sample import NO_CLASS
+from univs.losses.counting import Counting
 from univs.models.features import TextFeatures
 from univs.models.univs import UniVS
 from univs.models.word_answers import discover, text_request
@@ -99,6 +101,25 @@ def test_masks_fit_their_own_text(model: UniVS) -> None:
     assert losses[0] < 0.02 and losses[1] > 3
     empty = fit_losses(model.word_head, right, torch.zeros_like(masks), texts)
     assert float(empty) == 0
+
+
+def test_fits_are_counted_over_the_images_of_all_processes(model: UniVS) -> None:
+    """Two masks that lie apart and two that do not: four pairs of mask and text, and the two of their own."""
+    assert model.word_head is not None
+    head, masks = model.word_head, torch.zeros(2, 2, 16, 16)
+    masks[0, 0, :8], masks[0, 1, 8:], masks[1, 0], masks[1, 1, 4:] = 1, 1, 1, 1
+    generator = torch.Generator().manual_seed(0)
+    texts, words = torch.randn(2, 2, 24, generator=generator), torch.randn(2, 24, 2, 2, generator=generator)
+    cells = WordCells(words, torch.zeros(2, 2, 2), torch.zeros(2, 4, 2, 2))
+
+    def work(b: int, counting: Counting) -> Tensor:
+        part = slice(b, b + 1)
+        alone = WordCells(cells.words[part], cells.objectness[part], cells.reach[part])
+        return fit_losses(head, alone, masks[part], texts[part], counting)
+
+    whole, alone = fit_losses(head, cells, masks, texts), [work(b, Counting()) for b in range(2)]
+    assert mean_gap(together(work), whole) < 1e-5
+    assert float(whole.detach()) == pytest.approx(float((4 * alone[0] + 2 * alone[1]).detach()) / 6, rel=1e-5)
 
 
 def test_words_are_learned_and_the_rest_is_let_be(model: UniVS) -> None:
@@ -254,7 +275,7 @@ def test_boxes_of_objects_and_where_none_is(model: UniVS, monkeypatch: pytest.Mo
     given, caught = batch(), Cells(monkeypatch, "box_losses")
     given["objects"][:, 60:, 60:] = 255
     WordStep(model, Letters(), NAMES, WordLosses(points=16))(given, 1.0)
-    boxes, known, stride = caught.given[2:]
+    boxes, known, stride, _ = caught.given[2:]
     assert [b.tolist() for b in boxes] == [[[8, 8, 56, 30], [20, 36, 40, 60]], [[10, 30, 50, 60]]] and stride == 8
     blocks = given["objects"].unflatten(2, (8, 8)).unflatten(1, (8, 8)).transpose(2, 3).flatten(3)
     assert torch.equal(known[0], (blocks[0] != 255).all(2))
@@ -270,7 +291,7 @@ def test_objects_are_named_in_the_vocabulary_of_their_image(model: UniVS, monkey
     monkeypatch.setattr(model.word_head, "score_masks", lambda c, m, e: scored.append(m) or plain(c, m, e))
     step = WordStep(model, Letters(), NAMES, WordLosses(points=16))
     step(given, 1.0)
-    logits, names, vocabulary = caught.given
+    logits, names, vocabulary, _ = caught.given
     assert names.tolist() == [0, 1, 1] and vocabulary.tolist() == [[True] * 3, [True] * 3, [True, True, False]]
     want = (given["objects"][0] == 2).float().unflatten(1, (8, 8)).unflatten(0, (8, 8)).mean((1, 3))
     assert torch.equal(scored[0][0, 1], want) and not scored[0][1, 1].any() and logits.shape == (3, 3)
@@ -285,7 +306,7 @@ def test_cells_are_known_by_name_or_as_no_thing(model: UniVS, monkeypatch: pytes
     given["vocabulary"][1, 0] = False
     step = WordStep(model, Letters(), NAMES, WordLosses(points=16))
     step(given, 1.0)
-    _, shares, known = caught.given
+    _, shares, known, _ = caught.given
     assert shares.shape == known.shape == (2, 3, 8, 8)
     for b, y, x in torch.cartesian_prod(torch.arange(2), torch.arange(8), torch.arange(8)).tolist():
         at = np.s_[b, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from univs.losses.counting import ALONE, Counting
 from univs.losses.matcher import match
 from univs.losses.point_sampling import random_points
 from univs.losses.reidentification import reidentification_losses
@@ -27,6 +28,17 @@ Pairs = tuple[Tensor, Tensor, Tensor]
 """Clips, queries and objects of M pairs, as `match` gives them."""
 
 TERMS = ("class", "mask", "dice", "reid", "reid_aux", "reid_l2p", "reid_l2p_aux")
+SEGMENTS = "segments"
+"""Part of the mask term that is a mean over points of its own."""
+
+Mean = tuple[Tensor, Tensor | int]
+"""A loss, and how many of the batch it is a mean over."""
+
+Means = dict[str, Mean]
+"""Losses of one prediction by name."""
+
+Group = tuple[Tensor, Tensor, Tensor]
+"""Embeddings R C, clip and identity of R (query, frame) pairs."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,7 @@ def clip_losses(
     prompts: PromptTargets | None,
     points: int,
     draws: Draws,
+    counting: Counting = ALONE,
 ) -> dict[str, Tensor]:
     """Unweighted losses.
 
@@ -90,6 +103,7 @@ def clip_losses(
         prompts: None for a batch without.
         points: P of a mask and frame.
         draws: of the points, and of the columns that embeddings are compared in.
+        counting: of what the losses are means over. Embeddings are held against those of this batch alone.
     Returns:
         `TERMS`, L each. What both groups of queries have is the mean of both. Without prompts there is no `reid_l2p`.
     """
@@ -97,13 +111,42 @@ def clip_losses(
         _learnable_losses(prediction, learnable, matched, targets, prompts, points, draws)
         for prediction, matched in zip(predictions, pairs, strict=True)
     ]
-    theirs = []
+    theirs: list[Means] = []
     if prompts is not None:
         theirs = [_prompt_losses(prediction, learnable, prompts, points, draws) for prediction in predictions]
-    losses = {name: torch.stack([terms[name] for terms in ours]) for name in ours[0]}
-    for name in theirs[0] if theirs else ():
-        losses[name] = (losses[name] + torch.stack([terms[name] for terms in theirs])) / 2
+    losses, of_prompts = _counted_together(ours, theirs, counting)
+    if SEGMENTS in of_prompts:
+        of_prompts["mask"] = of_prompts["mask"] + of_prompts.pop(SEGMENTS)
+    for name, values in of_prompts.items():
+        losses[name] = (losses[name] + values) / 2
     return losses
+
+
+def _counted_together(
+    ours: Sequence[Means], theirs: Sequence[Means], counting: Counting
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Losses of the learnable and of the prompt queries by name, L each, as shares of the means over all processes.
+
+    All counts are exchanged at once, of every term that there may be: what one process is not asked is no reason for
+    the others to wait. Where nobody counts anything (classes without any object), all batches count.
+    """
+    names = (*TERMS, SEGMENTS)
+    values = next(iter(ours[0].values()))[0]
+    counts = values.new_zeros(2, len(names), len(ours), dtype=torch.float32)
+    for group, terms in enumerate((ours, theirs)):
+        for number, means in enumerate(terms):
+            for name, (_, count) in means.items():
+                counts[group, names.index(name), number] = count
+    everywhere = counting.total(counts)
+    shares = counting.processes * torch.where(everywhere == 0, 1, counts / everywhere.clamp_min(1))
+    found: list[dict[str, Tensor]] = []
+    for group, terms in enumerate((ours, theirs)):
+        of_group = {}
+        for name in terms[0] if terms else ():
+            mean = torch.stack([means[name][0] for means in terms])
+            of_group[name] = mean * shares[group, names.index(name)]
+        found.append(of_group)
+    return found[0], found[1]
 
 
 def seen_embeddings(
@@ -128,51 +171,56 @@ def _learnable_losses(
     prompts: PromptTargets | None,
     points: int,
     draws: Draws,
-) -> dict[str, Tensor]:
+) -> Means:
     clip, query, chosen = pairs
     masks, rows = prediction.mask_logits[:, :learnable], prediction.embeddings[clip, query]
-    objects = targets.present.sum().clamp_min(1)
-    mask, dice = matched_mask_losses(masks[None], targets.masks, pairs, objects, points, draws=draws)
+    objects = targets.present.sum()
+    mask, dice = matched_mask_losses(masks[None], targets.masks, pairs, objects.clamp_min(1), points, draws=draws)
     labels = None if targets.labels is None else targets.labels[clip, chosen]
-    losses = {"mask": mask[0], "dice": dice[0]}
-    losses["class"] = _class_loss(prediction, slice(0, learnable), clip, query, labels)
+    losses: Means = {"mask": (mask[0], objects), "dice": (dice[0], objects)}
+    losses["class"] = _class_loss(prediction, slice(0, learnable), clip, query, labels), len(clip)
     ids = targets.ids[clip, chosen]
     group = _seen(rows, clip, ids)
-    losses["reid"], losses["reid_aux"] = reidentification_losses(group[0], group[0], _same(group, group), draws)
+    losses["reid"], losses["reid_aux"] = _reidentification(group, group, draws)
     if prompts is None:
         return losses
     if prompts.segments is None:
-        of_prompts = _seen_prompts(prediction, learnable, prompts)
-        found = reidentification_losses(group[0], of_prompts[0], _same(group, of_prompts), draws)
+        found = _reidentification(group, _seen_prompts(prediction, learnable, prompts), draws)
     else:
         assert labels is not None and prompts.labels is not None
         there, embeddings = prompts.ids >= 0, prediction.embeddings[:, learnable:]
         group = _all_frames(rows, clip, labels)
         of_prompts = _all_frames(embeddings[there], there.nonzero()[:, 0], prompts.labels[there])
-        contrast, _ = reidentification_losses(group[0], of_prompts[0], _same(group, of_prompts), draws)
-        found = contrast, contrast * 0
+        contrast, _ = _reidentification(group, of_prompts, draws)
+        found = contrast, (contrast[0] * 0, 0)
     losses["reid_l2p"], losses["reid_l2p_aux"] = found
     return losses
 
 
-def _prompt_losses(
-    prediction: Prediction, learnable: int, prompts: PromptTargets, points: int, draws: Draws
-) -> dict[str, Tensor]:
+def _prompt_losses(prediction: Prediction, learnable: int, prompts: PromptTargets, points: int, draws: Draws) -> Means:
     masks, embeddings = prediction.mask_logits[:, learnable:], prediction.embeddings[:, learnable:]
     there = prompts.ids >= 0
     clip, query = there.nonzero().unbind(1)
     mask, dice = matched_mask_losses(
         masks[None], prompts.masks, (clip, query, query), there.numel(), points, draws=draws
     )
-    losses = {"mask": mask[0], "dice": dice[0]}
+    losses: Means = {"mask": (mask[0], there.numel()), "dice": (dice[0], there.numel())}
     labels = None if prompts.labels is None else prompts.labels[there]
-    losses["class"] = _class_loss(prediction, slice(learnable, None), clip, query, labels)
+    losses["class"] = _class_loss(prediction, slice(learnable, None), clip, query, labels), len(clip)
     if prompts.segments is not None:
         frames = masks.transpose(1, 2).flatten(0, 1)
-        losses["mask"] = losses["mask"] + segment_loss(frames, prompts.segments.flatten(0, 1), points, draws)
+        losses[SEGMENTS] = segment_loss(frames, prompts.segments.flatten(0, 1), points, draws)
     group = _all_frames(embeddings[there], clip, prompts.ids[there])
-    losses["reid"], losses["reid_aux"] = reidentification_losses(group[0], group[0], _same(group, group), draws)
+    losses["reid"], losses["reid_aux"] = _reidentification(group, group, draws)
     return losses
+
+
+def _reidentification(rows: Group, columns: Group, draws: Draws) -> tuple[Mean, Mean]:
+    """`reidentification_losses` of two groups, means over the rows that have a positive column."""
+    positive = _same(rows, columns)
+    contrast, likeness = reidentification_losses(rows[0], columns[0], positive, draws)
+    count = positive.any(1).sum()
+    return (contrast, count), (likeness, count)
 
 
 def _class_loss(prediction: Prediction, rows: slice, clip: Tensor, query: Tensor, labels: Tensor | None) -> Tensor:
@@ -181,10 +229,6 @@ def _class_loss(prediction: Prediction, rows: slice, clip: Tensor, query: Tensor
     if scores is None or labels is None:
         return prediction.mask_logits.sum() * 0
     return class_losses(scores[None, :, rows], clip, query, labels)[0]
-
-
-Group = tuple[Tensor, Tensor, Tensor]
-"""Embeddings R C, clip and identity of R (query, frame) pairs."""
 
 
 def _all_frames(rows: Tensor, clip: Tensor, identity: Tensor) -> Group:

@@ -14,20 +14,21 @@ from univs.models.draws import Draws
 NOBODY = -1
 
 
-def segment_loss(logits: Tensor, segments: Tensor, points: int, draws: Draws | None = None) -> Tensor:
+def segment_loss(logits: Tensor, segments: Tensor, points: int, draws: Draws | None = None) -> tuple[Tensor, Tensor]:
     """Soft-max cross-entropy over the masks of a frame, at points where the best of them is uncertain.
 
     Args:
         logits: F N h w.
         segments: F H W, the mask that a pixel belongs to, or -1: such points weigh nothing.
     Returns:
-        scalar, mean over all points of a segment; 0 without any.
+        mean over all points of a segment, 0 without any; how many they are.
     """
     where = uncertain_points(logits.amax(1), points, draws=draws)
     wanted = nearest_labels(segments, where)
     values = sample_points(logits, where)
     loss = F.cross_entropy(values.float(), wanted, ignore_index=NOBODY, reduction="sum")
-    return loss / (wanted != NOBODY).sum().clamp_min(1)
+    count = (wanted != NOBODY).sum()
+    return loss / count.clamp_min(1), count
 
 
 def nearest_labels(labels: Tensor, points: Tensor) -> Tensor:

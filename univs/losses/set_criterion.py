@@ -57,8 +57,8 @@ def class_losses(
     matched = scores.new_zeros(layers * clips).index_add(0, clip, scores.new_ones(len(clip))).view_as(apart)
     total = matched.sum(1)
     everywhere = counting.total(total)
-    alone, some = everywhere[:, None] == 0, everywhere.clamp_min(1) / counting.processes
-    focal = torch.where(alone, apart, torch.where(matched > 0, apart, 0) / some[:, None]).sum(1)
+    nowhere, some = everywhere[:, None] == 0, everywhere.clamp_min(1) / counting.processes
+    focal = (torch.where(nowhere | (matched > 0), apart, 0) / some[:, None]).sum(1)
     choice = F.cross_entropy(scores[clip, query].float(), names, reduction="none")
     return focal + choice.new_zeros(layers).index_add(0, layer, choice) / some
 

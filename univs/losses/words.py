@@ -1,6 +1,6 @@
 """What a `WordHead` is held to: boxes, names of masks, and names of cells.
 
-Shapes: F frames, h w cells, G objects, K classes, R rows.
+Shapes: F frames, h w cells, G objects, K classes, R rows. `counting`: of what a loss is a mean over.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
+from univs.losses.counting import ALONE, Counting
 from univs.losses.set_criterion import focal_losses
 
 MIDDLE = 0.3
@@ -29,7 +30,14 @@ def assign_cells(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     return owner
 
 
-def box_losses(objectness: Tensor, predicted: Tensor, boxes: list[Tensor], known: Tensor, stride: int) -> Tensor:
+def box_losses(
+    objectness: Tensor,
+    predicted: Tensor,
+    boxes: list[Tensor],
+    known: Tensor,
+    stride: int,
+    counting: Counting = ALONE,
+) -> Tensor:
     """Quality focal loss (Li et al. 2020) of objectness and GIoU loss of the boxes, per answering cell.
 
     Args:
@@ -38,7 +46,7 @@ def box_losses(objectness: Tensor, predicted: Tensor, boxes: list[Tensor], known
         known: F h w bool, whether a cell without an object is known to have none.
         stride: pixels of a cell.
     """
-    total, count = objectness.sum() * 0, 0
+    total, count = objectness.sum() * 0, objectness.new_zeros(())
     for logits, found, wanted, sure in zip(objectness, predicted, boxes, known, strict=True):
         owner = assign_cells(wanted, (logits.shape[0], logits.shape[1]), stride)
         there = owner >= 0
@@ -47,15 +55,15 @@ def box_losses(objectness: Tensor, predicted: Tensor, boxes: list[Tensor], known
             ours, theirs = found[:, there].T, wanted[owner[there]]
             target[there] = box_iou(ours.detach(), theirs).diagonal()
             total = total + 2 * generalized_box_iou_loss(ours, theirs).sum()
-            count += int(there.sum())
+            count += there.sum()
         counted = there | sure
         gap = (logits.sigmoid() - target).abs().square()
         loss = gap * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         total = total + loss[counted].sum()
-    return total / max(1, count)
+    return total / counting.share(count)
 
 
-def name_losses(logits: Tensor, names: Tensor, vocabulary: Tensor) -> Tensor:
+def name_losses(logits: Tensor, names: Tensor, vocabulary: Tensor, counting: Counting = ALONE) -> Tensor:
     """Focal loss over the classes of a vocabulary and soft-max cross-entropy (UniVS, section 3.4), mean over the rows.
 
     Args:
@@ -64,10 +72,10 @@ def name_losses(logits: Tensor, names: Tensor, vocabulary: Tensor) -> Tensor:
     hot = F.one_hot(names, logits.shape[1]).to(logits.dtype)
     apart = focal_losses(logits[vocabulary], hot[vocabulary]).sum()
     choice = F.cross_entropy(logits.masked_fill(~vocabulary, -1e4), names, reduction="sum")
-    return (apart + choice) / max(1, len(names))
+    return (apart + choice) / counting.share(logits.new_tensor(len(names)))
 
 
-def cell_losses(logits: Tensor, shares: Tensor, known: Tensor) -> Tensor:
+def cell_losses(logits: Tensor, shares: Tensor, known: Tensor, counting: Counting = ALONE) -> Tensor:
     """Names of cells: focal loss against the share of a cell that is of a class, and dice of each class in a frame.
 
     Args:
@@ -77,8 +85,7 @@ def cell_losses(logits: Tensor, shares: Tensor, known: Tensor) -> Tensor:
     gap = (probability - shares).abs().square()
     loss = gap * F.binary_cross_entropy_with_logits(logits, shares, reduction="none")
     present = (shares * known).flatten(2).amax(2) > 0.5
-    focal = (loss * known).sum() / (shares * known).sum().clamp_min(1)
-    if not bool(present.any()):
-        return focal
+    named, classes = counting.share(torch.stack([(shares * known).sum(), present.sum()])).unbind()
     p, g = (x.flatten(2)[present] for x in (probability * known, shares * known))
-    return focal + (1 - (2 * (p * g).sum(1) + 1) / (p.sum(1) + g.sum(1) + 1)).mean()
+    dice = 1 - (2 * (p * g).sum(1) + 1) / (p.sum(1) + g.sum(1) + 1)
+    return (loss * known).sum() / named + dice.sum() / classes

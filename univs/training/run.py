@@ -84,14 +84,14 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
     if kind == "words":
-        data, step, collate = words(model, settings)
+        data, step, collate = words(model, settings, world)
     else:
         freeze_backbone(model, stage["frozen_backbone"])
         if stage["trained"] is not None:
             freeze_others(model, stage["trained"])
         if kind == "released":
             sets = read_sets(settings, world)
-            data, step, collate = sets, released_step(model, sets, settings, device), collate_set_clips
+            data, step, collate = sets, released_step(model, sets, settings, device, world), collate_set_clips
         else:
             step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
             data, collate = read_clips(settings["data"], stage, settings["seed"], world), collate_clips
@@ -191,9 +191,10 @@ def freeze_others(model: UniVS, trained: Sequence[str]) -> None:
 
 
 def words(
-    model: UniVS, settings: Mapping[str, Any]
+    model: UniVS, settings: Mapping[str, Any], world: int
 ) -> tuple[Dataset[Any], WordStep, Callable[[Sequence[Any]], dict[str, Any]]]:
-    """Data, step and collation of stage `words`; all parameters but those that the stage names are frozen."""
+    """Data, step and collation of stage `words`, for one of `world` processes; all parameters but those that the stage
+    names are frozen."""
     stage = settings["stage"]
     head, _ = word_parts(model)
     freeze_others(model, stage["trained"])
@@ -205,7 +206,8 @@ def words(
         from univs.training.imagenet_words import start_from_imagenet
 
         start_from_imagenet(head, encoder)
-    return images, WordStep(model, encoder, images.names, WordLosses(**stage["losses"])), collate_words
+    step = WordStep(model, encoder, images.names, WordLosses(**stage["losses"]), counting_of(world))
+    return images, step, collate_words
 
 
 def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, world: int) -> TrainingClips:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from univs.formats.sample import IGNORE, NO_CLASS
 from univs.losses import prompt_losses
+from univs.losses.counting import ALONE, Counting
 from univs.losses.words import box_losses, cell_losses, name_losses
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures
@@ -56,11 +57,19 @@ class WordStep:
         encoder: of the texts.
         names: the K names of the batches.
         settings: weights and draws.
+        counting: of what the losses are means over.
     """
 
-    def __init__(self, model: UniVS, encoder: TextEncoder, names: Sequence[str], settings: WordLosses) -> None:
+    def __init__(
+        self,
+        model: UniVS,
+        encoder: TextEncoder,
+        names: Sequence[str],
+        settings: WordLosses,
+        counting: Counting = ALONE,
+    ) -> None:
         self.head, self.dense = word_parts(model)
-        self.model, self.encoder, self.names, self.settings = model, encoder, names, settings
+        self.model, self.encoder, self.names, self.settings, self.counting = model, encoder, names, settings, counting
         self.embeddings = encoder.encode_categories(names)
 
     def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:
@@ -85,16 +94,14 @@ class WordStep:
         free = F.max_pool2d((batch["objects"] != 0).float()[:, None], WORD_STRIDE)[:, 0] == 0
         others = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], WORD_STRIDE)[:, 0] == 0
         known = torch.where(batch["complete"][:, None, None], others, others & ~free)
-        return box_losses(cells.objectness, cells.boxes(), boxes, known, WORD_STRIDE)
+        return box_losses(cells.objectness, cells.boxes(), boxes, known, WORD_STRIDE, self.counting)
 
     def _names(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
         """Names of whole objects, each the mean of its cells."""
         there = batch["object_ids"] > 0
-        if not bool(there.any()):
-            return cells.words.sum() * 0
         logits = self.head.score_masks(cells, F.avg_pool2d(masks.float(), WORD_STRIDE), self.embeddings)
         vocabulary = batch["vocabulary"][there.nonzero()[:, 0]]
-        return name_losses(logits[there], batch["object_classes"][there], vocabulary)
+        return name_losses(logits[there], batch["object_classes"][there], vocabulary, self.counting)
 
     def _cells(self, cells: WordCells, batch: dict[str, Any], rng: np.random.Generator) -> Tensor:
         """Names of cells. One without a name is of no thing where all things are labelled; its stuff is not known."""
@@ -107,7 +114,8 @@ class WordStep:
         unnamed = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], WORD_STRIDE) == 0
         thing = (batch["complete"][:, None] & ~batch["stuff"][:, chosen])[:, :, None, None] & unnamed
         known = batch["vocabulary"][:, chosen, None, None] & ((named > 0.9) | thing)
-        return cell_losses(self.head.score_cells(cells, self.embeddings[chosen]), shares[:, chosen], known)
+        logits = self.head.score_cells(cells, self.embeddings[chosen])
+        return cell_losses(logits, shares[:, chosen], known, self.counting)
 
     def _texts(
         self,
@@ -133,7 +141,8 @@ class WordStep:
             terms = prompt_losses(logits[None], masks, valid, settings.points, unknown)
             last = i == len(predictions)
             total = total + (terms["mask"][0] + terms["dice"][0]) * (1.0 if last else settings.intermediate)
-        fit = fit_losses(self.head, cells, masks[:, :, 0], torch.stack([text.sentence for text in texts]))
+        sentences = torch.stack([text.sentence for text in texts])
+        fit = fit_losses(self.head, cells, masks[:, :, 0], sentences, self.counting)
         return {"prompt": settings.prompt * total, "fit": settings.fit * fit}
 
     def _draw(self, batch: dict[str, Any], b: int, rng: np.random.Generator) -> tuple[list[str], Tensor]:
@@ -162,7 +171,9 @@ class WordStep:
         return texts, torch.stack(masks)
 
 
-def fit_losses(head: WordHead, cells: WordCells, masks: Tensor, sentences: Tensor) -> Tensor:
+def fit_losses(
+    head: WordHead, cells: WordCells, masks: Tensor, sentences: Tensor, counting: Counting = ALONE
+) -> Tensor:
     """Every mask fits its own text and no text whose mask lies elsewhere: masks B N S S, sentences B N D -> mean."""
     small = F.avg_pool2d(masks, WORD_STRIDE).flatten(2)
     logits = torch.cat(
@@ -180,7 +191,7 @@ def fit_losses(head: WordHead, cells: WordCells, masks: Tensor, sentences: Tenso
     own = torch.eye(masks.shape[1], device=masks.device).expand_as(shared)
     counted = (sizes > 0.5)[:, :, None] & ((own > 0) | (shared < 0.1))
     losses = F.binary_cross_entropy_with_logits(logits, own, reduction="none")
-    return losses[counted].mean() if bool(counted.any()) else logits.sum() * 0
+    return losses[counted].sum() / counting.share(counted.sum())
 
 
 def shares_of_cells(classes: Tensor, count: int) -> Tensor:

@@ -125,11 +125,13 @@ def test_each_setting_has_its_line(folders: Path, tmp_path: Path, more: list[str
 def test_a_stage_has_its_step_and_keeps_its_frozen_parts(
     folders: Path, tmp_path: Path, small_official_model: UniVS, name: str, frames: int
 ) -> None:
-    made = run.prepare(compose("train", overrides(folders, tmp_path, name)), CPU, 1)
+    made = run.prepare(compose("train", overrides(folders, tmp_path, name)), CPU, 2)
     assert isinstance(made.step, BatchStep) and isinstance(made.data, SetClips)
-    long = name == "released_long"
-    assert isinstance(made.step.step, LongVideoStep if long else ReleasedStep)
-    assert not long or (made.step.step.clip_length, made.step.step.settings.reidentification) == (5, 0.25)
+    long, step = name == "released_long", made.step.step
+    assert isinstance(step, LongVideoStep if long else ReleasedStep)
+    counting = (step.step if isinstance(step, LongVideoStep) else step).counting
+    assert counting.processes == (1 if long else 2), "a long video is a mean over itself"
+    assert not isinstance(step, LongVideoStep) or (step.clip_length, step.settings.reidentification) == (5, 0.25)
     assert made.data[0].frames.shape == (frames, 64, 64, 3)
     initial = copy.deepcopy(made.model.state_dict())
     run.main(overrides(folders, tmp_path, name))

@@ -16,6 +16,7 @@ from univs.models.encoders import load_text_encoder
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.settings import Count, Is, Positive, Text, Within
+from univs.training.processes import counting_of
 from univs.training.released.batches import BatchStep
 from univs.training.released.long_video import LongVideoStep
 from univs.training.released.settings import ReleasedSettings
@@ -78,8 +79,10 @@ def read_sets(settings: Mapping[str, Any], world: int) -> SetClips:
     return build_set_clips(settings["data"]["sources"], made)
 
 
-def released_step(model: UniVS, data: SetClips, settings: Mapping[str, Any], device: torch.device) -> BatchStep:
-    """The step of a stage on batches of its data."""
+def released_step(
+    model: UniVS, data: SetClips, settings: Mapping[str, Any], device: torch.device, world: int
+) -> BatchStep:
+    """The step of a stage on batches of its data, for one of `world` processes."""
     stage, losses = settings["stage"], ReleasedSettings(**settings["stage"]["losses"])
     encoder: TextEncoder | None = None
     # nothing is fetched only to say what a run would do
@@ -90,7 +93,7 @@ def released_step(model: UniVS, data: SetClips, settings: Mapping[str, Any], dev
             class_table=stage["class_table"],
             device=str(device),
         )
-    step: ReleasedStep | LongVideoStep = ReleasedStep(model, losses)
-    if stage["clip_frames"] is not None:
+    step: ReleasedStep | LongVideoStep = ReleasedStep(model, losses, counting_of(world))
+    if stage["clip_frames"] is not None:  # a video's losses are means over itself, whoever trains beside it
         step = LongVideoStep(model, losses, stage["clip_frames"])
     return BatchStep(step, encoder, [one.classes for one in data.sets])

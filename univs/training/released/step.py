@@ -13,6 +13,7 @@ from torch import Tensor
 
 from univs.data.labelled_sets import Question
 from univs.losses.clip_criterion import ClipTargets, Pairs, PromptTargets, clip_losses, match_predictions
+from univs.losses.counting import ALONE, Counting
 from univs.models.draws import Draws
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptQueries
 from univs.models.univs import UniVS
@@ -43,10 +44,11 @@ class ReleasedStep:
     Args:
         model: of the official kind.
         settings: weights and choices.
+        counting: of what the losses are means over.
     """
 
-    def __init__(self, model: UniVS, settings: ReleasedSettings) -> None:
-        self.model, self.settings = model, settings
+    def __init__(self, model: UniVS, settings: ReleasedSettings, counting: Counting = ALONE) -> None:
+        self.model, self.settings, self.counting = model, settings, counting
 
     def __call__(
         self, clips: Sequence[LabelledClip], question: Question, class_embeddings: Tensor | None, draws: Draws
@@ -127,8 +129,9 @@ class ReleasedStep:
 
     def losses(self, answers: Answers, pairs: Sequence[Pairs], draws: Draws) -> dict[str, Tensor]:
         """Unweighted losses of answers whose learnable queries answer for `pairs` of each prediction."""
+        asked = answers.targets, answers.prompts
         return clip_losses(
-            answers.predictions, pairs, self._learnable, answers.targets, answers.prompts, self.settings.points, draws
+            answers.predictions, pairs, self._learnable, *asked, self.settings.points, draws, self.counting
         )
 
     @property
