@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from univs.losses import CriterionWeights, match, prompt_losses, sample_points, set_criterion, set_losses
+from univs.losses import CriterionWeights, MaskTargets, match, prompt_losses, sample_points, set_criterion, set_losses
 from univs.losses.set_criterion import focal_losses, point_mask_losses
 
 
@@ -70,11 +70,11 @@ def _squares() -> torch.Tensor:
 
 def test_a_perfect_answer_costs_nothing_in_whatever_order_the_queries_are() -> None:
     masks = _squares()
-    weights = CriterionWeights(points=256)
+    weights = CriterionWeights(1, 1, 1, 256)
     logits = torch.full((1, 5, 1, 16, 16), -30.0)
     logits[0, 3], logits[0, 1] = 60 * masks[0] - 30, 60 * masks[1] - 30
     both = torch.stack([logits, logits.roll(7, dims=-1)])
-    losses = set_losses(both, masks[None], torch.ones(1, 2, dtype=torch.bool), weights)
+    losses = set_losses(both, MaskTargets(masks[None], weights), torch.ones(1, 2, dtype=torch.bool), 256)
     assert float(losses["dice"][0]) < 0.3 and losses["class"].tolist() == [0, 0]
     assert float(losses["dice"][1]) > 0.5
 
@@ -97,12 +97,13 @@ def test_mask_terms_of_two_layers_and_clips_against_loops(grid: torch.Tensor, hi
     unknown = torch.zeros(2, 2, 8, 8, dtype=torch.bool)
     if hidden:
         unknown[0, 0, :3, 2:], unknown[0, 1, 3:5], unknown[1, 1, 2:, :4] = True, True, True
-    found = set_losses(logits, targets, present, CriterionWeights(points=40), unknown=unknown if hidden else None)
+    weights = CriterionWeights(2.0, 3.0, 5.0, 40)
+    found = set_losses(logits, MaskTargets(targets, weights, unknown if hidden else None), present, 40)
     for layer in range(2):
         rows = [(b, q, g, t) for b, q, g in pairs[layer] for t in (0, 1)]
         terms = [slow_terms(logits[layer, b, q, t], targets[b, g, t], grid, unknown[b, t]) for b, q, g, t in rows]
-        assert float(found["mask"][layer]) == pytest.approx(sum(e for e, _ in terms) / 6, rel=1e-4)
-        assert float(found["dice"][layer]) == pytest.approx(sum(d for _, d in terms) / 6, rel=1e-4)
+        assert float(found["mask"][layer]) == pytest.approx(3 * sum(e for e, _ in terms) / 6, rel=1e-4)
+        assert float(found["dice"][layer]) == pytest.approx(5 * sum(d for _, d in terms) / 6, rel=1e-4)
     assert found["class"].tolist() == [0, 0]
 
 
@@ -114,7 +115,7 @@ def test_set_losses_are_those_of_each_clip_weighed_by_its_objects() -> None:
     targets = torch.ones(2, 2, 1, 8, 8)
     present = torch.tensor([[True, True], [True, False]])
     names = torch.tensor([[1, 3], [2, 0]])
-    found = set_losses(logits, targets, present, CriterionWeights(points=64), scores, names)
+    found = set_losses(logits, MaskTargets(targets, CriterionWeights()), present, 64, scores, names)
     for layer in range(2):
         clips, queries, objects = match(
             logits[layer], targets, present, torch.full((2, 1, 2), 0.5), scores[layer], names
@@ -133,9 +134,10 @@ def test_set_losses_are_those_of_each_clip_weighed_by_its_objects() -> None:
 def test_a_clip_without_objects_adds_no_class_loss_beside_one_with_some() -> None:
     torch.manual_seed(0)
     scores, logits, targets = torch.randn(1, 2, 3, 4), torch.zeros(1, 2, 3, 1, 8, 8), torch.ones(2, 1, 1, 8, 8)
-    names, weights = torch.zeros(2, 1, dtype=torch.long), CriterionWeights(points=16)
-    both = set_losses(logits, targets, torch.tensor([[True], [False]]), weights, scores, names)
-    alone = set_losses(logits[:, :1], targets[:1], torch.tensor([[True]]), weights, scores[:, :1], names[:1])
+    names, weights = torch.zeros(2, 1, dtype=torch.long), CriterionWeights(1, 1, 1, 16)
+    both = set_losses(logits, MaskTargets(targets, weights), torch.tensor([[True], [False]]), 16, scores, names)
+    one = MaskTargets(targets[:1], weights)
+    alone = set_losses(logits[:, :1], one, torch.tensor([[True]]), 16, scores[:, :1], names[:1])
     assert float(both["class"][0]) == pytest.approx(float(alone["class"][0]), rel=1e-5)
     assert float(both["mask"][0]) == pytest.approx(math.log(2), rel=1e-5) == float(alone["mask"][0])
 
@@ -144,7 +146,7 @@ def test_more_objects_than_queries() -> None:
     """Normalised by all objects for masks, by the pairs there can be for classes."""
     scores, logits, targets = torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 1, 4, 4), torch.ones(1, 2, 1, 4, 4)
     present, names = torch.ones(1, 2, dtype=torch.bool), torch.zeros(1, 2, dtype=torch.long)
-    found = set_losses(logits, targets, present, CriterionWeights(points=8), scores, names)
+    found = set_losses(logits, MaskTargets(targets, CriterionWeights(1, 1, 1, 8)), present, 8, scores, names)
     focal = 2 * 0.5 * 0.25 * math.log(2)
     assert float(found["class"][0]) == pytest.approx(focal + math.log(2), rel=1e-5)
     # points within half a pixel of the border see a target below 1; where the logit is 0 it makes no difference
@@ -156,9 +158,9 @@ def test_no_clips_and_no_objects() -> None:
     scores, logits = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 1, 8, 8, requires_grad=True)
     targets, names = torch.ones(2, 2, 1, 8, 8), torch.zeros(2, 2, dtype=torch.long)
     present, weights = torch.zeros(2, 2, dtype=torch.bool), CriterionWeights(points=64)
-    empty = set_losses(logits[:, :0], targets[:0], present[:0], weights, scores[:, :0], names[:0])
+    empty = set_losses(logits[:, :0], MaskTargets(targets[:0], weights), present[:0], 64, scores[:, :0], names[:0])
     assert [float(value.detach()) for value in empty.values()] == [0, 0, 0]
-    nothing = set_losses(logits, targets, present, weights, scores, names)
+    nothing = set_losses(logits, MaskTargets(targets, weights), present, 64, scores, names)
     assert float(nothing["mask"][0]) == 0 == float(nothing["dice"][0])
     assert float(nothing["class"][0]) == pytest.approx(float(focal_losses(scores[0], torch.zeros(2, 3, 4)).sum()))
     (nothing["mask"] + nothing["dice"]).sum().backward()  # part of the graph all the same, with no gradient
@@ -204,7 +206,7 @@ def test_unknown_pixels_carry_no_gradient() -> None:
     logits = torch.zeros(1, 1, 1, 1, 16, 16, requires_grad=True)
     every = torch.ones(1, 1, dtype=torch.bool)
     prompt = prompt_losses(logits, targets, every, 300, unknown)
-    found = set_losses(logits, targets, every, CriterionWeights(points=300), unknown=unknown)
+    found = set_losses(logits, MaskTargets(targets, CriterionWeights(points=300), unknown), every, 300)
     for losses in (prompt, found):
         (slope,) = torch.autograd.grad((losses["mask"] + losses["dice"]).sum(), logits)
         assert not slope[..., 9:].any() and (slope[..., :9] != 0).float().mean() > 0.8

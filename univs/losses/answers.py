@@ -45,9 +45,16 @@ def answer_losses(
         beside = unknown[:, None, None].expand(-1, objects, several, -1, -1).flatten(0, 2)
     cross_entropy, dice = point_mask_losses(rows, wanted, points, beside)
     each = (cross_entropy + dice).view(clips, objects, several)
-    fit = (1 - SHARED) * each.amin(2) + SHARED * each.mean(2)
     with torch.no_grad():
         true = answer_ious(mask_logits, targets, unknown)
+    return combined_answers(each, true, quality, valid, counting)
+
+
+def combined_answers(
+    each: Tensor, true: Tensor, quality: Tensor, valid: Tensor, counting: Counting = ALONE
+) -> dict[str, Tensor]:
+    """`answers` and `quality` from the loss, the true IoU and the predicted one (logits) of each: B N A; valid: B N."""
+    fit = (1 - SHARED) * each.amin(2) + SHARED * each.mean(2)
     error = (quality.sigmoid() - true).square().mean(2)
     counted = counting.share(valid.sum())
     return {

@@ -14,6 +14,11 @@ from torch import Tensor
 
 from univs.losses.point_sampling import beside_unknown, sample_points
 
+Pairs = tuple[Tensor, Tensor, Tensor]
+"""Clips, queries and objects of M pairs, as `match` gives them."""
+CLASS_COST = 3.0
+"""Weight of the class in the matching."""
+
 
 @torch.no_grad()
 def mask_costs(logits: Tensor, targets: Tensor, points: Tensor, unknown: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -60,7 +65,7 @@ def pair_costs(
     *,
     mask_weight: float = 5.0,
     dice_weight: float = 5.0,
-    class_weight: float = 3.0,
+    class_weight: float = CLASS_COST,
 ) -> Tensor:
     """What it costs that a query answers for an object: arguments as in `match` -> B Q G."""
     cross_entropy, dice = mask_costs(logits, targets, points, unknown)
@@ -79,8 +84,8 @@ def match(
     labels: Tensor | None = None,
     unknown: Tensor | None = None,
     **weights: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The cheapest one-to-one assignment of queries to objects, clip by clip; the device is waited for once.
+) -> Pairs:
+    """The cheapest one-to-one assignment of queries to objects by their masks and classes, clip by clip.
 
     Args:
         logits: B Q T h w mask logits; targets: B G T H W; present: B G bool, False for padding; points: B P 2 in 0..1.
@@ -89,12 +94,17 @@ def match(
     Returns:
         clips, queries and objects of all pairs: min(Q, objects) of each clip, clips and then queries ascending.
     """
-    cost = pair_costs(logits, targets, points, class_logits, labels, unknown, **weights)
+    return assign(pair_costs(logits, targets, points, class_logits, labels, unknown, **weights), present)
+
+
+def assign(cost: Tensor, present: Tensor) -> Pairs:
+    """The cheapest one-to-one assignment, as `match` gives it: costs B Q G, present B G bool. The device is waited for
+    once."""
     costs, there = cost.cpu().numpy(), present.cpu().numpy()
     pairs = [np.zeros((3, 0), np.int64)]
     for clip, (of_clip, objects) in enumerate(zip(costs, there, strict=True)):
         known = np.flatnonzero(objects)
         rows, columns = linear_sum_assignment(of_clip[:, known])
         pairs.append(np.stack([np.full_like(rows, clip), rows, known[columns]]))
-    clips, queries, chosen = torch.from_numpy(np.concatenate(pairs, 1)).to(logits.device)
+    clips, queries, chosen = torch.from_numpy(np.concatenate(pairs, 1)).to(cost.device)
     return clips, queries, chosen

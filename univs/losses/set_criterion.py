@@ -14,8 +14,9 @@ from torch import Tensor
 
 from univs.losses.counting import ALONE, Counting
 from univs.losses.masks import binary_cross_entropy, dice_loss
-from univs.losses.matcher import match
+from univs.losses.matcher import CLASS_COST, Pairs, assign, class_cost
 from univs.losses.point_sampling import beside_unknown, random_points, sample_points, uncertain_points
+from univs.losses.supervision import Targets
 from univs.models.draws import Draws
 
 
@@ -66,7 +67,7 @@ def class_losses(
 def matched_mask_losses(
     mask_logits: Tensor,
     targets: Tensor,
-    pairs: tuple[Tensor, Tensor, Tensor],
+    pairs: Pairs,
     objects: Tensor | int,
     points: int,
     unknown: Tensor | None = None,
@@ -115,34 +116,33 @@ def point_mask_losses(
 
 def set_losses(
     mask_logits: Tensor,
-    targets: Tensor,
+    targets: Targets,
     present: Tensor,
-    weights: CriterionWeights,
+    points: int,
     class_logits: Tensor | None = None,
     labels: Tensor | None = None,
-    unknown: Tensor | None = None,
     counting: Counting = ALONE,
 ) -> dict[str, Tensor]:
     """Losses of L predictions of the learnable queries (one for each layer of the decoder, say), matched each anew.
 
     Args:
         mask_logits: L B Q T h w.
-        targets: B G T H W in 0..1; present: B G bool, False for padding. Clips without any object count too.
+        targets: what masks are compared with.
+        present: B G bool, False for padding. Clips without any object count too.
+        points: of a clip, at which masks are compared in the matching.
         class_logits: L B Q K and labels: B G class indices (any where padded), or None where there are no categories.
         counting: of the objects.
     Returns:
-        unweighted `mask`, `dice` (normalised by objects and frames) and `class` (0 without categories), L each.
+        the terms of the targets, weighted, and unweighted `class` (0 without categories), L each.
     """
     layers, clips = mask_logits.shape[:2]
     many, there = mask_logits.flatten(0, 1), present.repeat(layers, 1)
-    scores = None if class_logits is None else class_logits.flatten(0, 1)
-    names = None if labels is None else labels.repeat(layers, 1)
-    shared = random_points(len(many), weights.points, many.device, None)
-    hidden = None if unknown is None else unknown.repeat(layers, 1, 1, 1)
-    pairs = match(many, targets.repeat(layers, 1, 1, 1, 1), there, shared, scores, names, hidden)
-    objects = counting.share(present.sum())
-    mask, dice = matched_mask_losses(mask_logits, targets, pairs, objects, weights.points, unknown)
-    losses = {"mask": mask, "dice": dice, "class": mask_logits.flatten(1).sum(1) * 0}
+    cost = targets.costs(many, random_points(len(many), points, many.device, None))
+    if class_logits is not None and labels is not None:
+        cost = cost + CLASS_COST * class_cost(class_logits.flatten(0, 1), labels.repeat(layers, 1))
+    pairs = assign(cost, there)
+    losses = targets.matched(mask_logits, pairs, counting.share(present.sum()))
+    losses["class"] = mask_logits.flatten(1).sum(1) * 0
     if class_logits is not None and labels is not None:
         clip, query, chosen = pairs
         losses["class"] = class_losses(class_logits, clip, query, labels[clip % clips, chosen], counting)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from univs.losses import CriterionWeights, answer_losses, prompt_losses, set_losses
+from univs.losses import CriterionWeights, MaskTargets, set_losses
 from univs.losses.counting import ALONE, Counting
 from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import DenseMemory, MemoryKey
@@ -81,25 +81,24 @@ class PromptedFrames:
         logits = torch.stack([p.mask_logits for p in predictions])  # L F rows+K 1 S/4 S/4
         masks, seen = masks_of(labels, drawn["ids"])
         unknown = (labels == IGNORE)[:, None]
-        found = prompt_losses(logits[:, :, rows:], masks, seen, weights.points, unknown, self.counting)
+        targets = MaskTargets(masks, weights, unknown)
+        found = targets.prompted(logits[:, :, rows:], seen, self.counting)
         shares = torch.full((len(predictions),), float(settings.intermediate), device=labels.device)
         shares[-1] = 1
-        prompt = (shares * (weights.mask * found["mask"] + weights.dice * found["dice"])).sum()
+        prompt = (shares * sum(found.values())).sum()
         losses = {"prompt": settings.prompt * prompt}
         if answers is not None:
-            several = answer_losses(
-                answers.mask_logits, answers.quality, masks[:, :, 0], seen, weights.points, unknown[:, 0], self.counting
-            )
+            several = targets.answers(answers.mask_logits, answers.quality, seen, self.counting)
             losses |= {name: settings.answers * value for name, value in several.items()}
         if learnable:
             there = drawn["complete"]
             scores = torch.stack([p.class_logits for p in predictions if p.class_logits is not None])[:, there, :rows]
             masks, present = masks_of(labels[there], drawn["objects"][there])
             names = torch.zeros_like(present, dtype=torch.long)
-            sets = set_losses(
-                logits[:, there, :rows], masks, present, weights, scores, names, unknown[there], self.counting
-            )
-            total = weights.mask * sets["mask"] + weights.dice * sets["dice"] + weights.classes * sets["class"]
+            targets = MaskTargets(masks, weights, unknown[there])
+            sets = set_losses(logits[:, there, :rows], targets, present, weights.points, scores, names, self.counting)
+            classes = weights.classes * sets.pop("class")
+            total = sum(sets.values()) + classes
             losses["learnable"] = settings.learnable * (shares * total).sum()
         return losses
 
