@@ -132,7 +132,12 @@ def _add_segment(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="vis|vss|vps|vos|refvos|pvos",
         help="left out: refvos for --text, pvos for --name, vos for prompts that show an object, else vis",
     )
-    command.add_argument("--weights", default="tiny", metavar="NAME|PATH", help="built-in weights or a file of them")
+    command.add_argument(
+        "--model", metavar="NAME", help="tiny (default), or stm or mivos, whose official weights are needed"
+    )
+    command.add_argument(
+        "--weights", metavar="NAME|PATH", help="built-in weights or a file; left out: those of --model"
+    )
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     command.add_argument(
         "--out", type=a_path, default=Path("univs-out"), help="folder to write to (default: univs-out)"
@@ -212,7 +217,7 @@ def _segment(arguments: argparse.Namespace) -> None:
     check_question(task, prompts, categories)
     settings = read_settings(arguments.set)
     check_precision(arguments.precision, arguments.device)
-    weights = weights_path(arguments.weights)
+    weights = weights_path(arguments.weights or arguments.model or "tiny")
     reader = open_video(arguments.input)
     check_prompts(prompts, reader.size, reader.num_frames)
     refuse_own_input(arguments.input, arguments.out)
@@ -220,8 +225,10 @@ def _segment(arguments: argparse.Namespace) -> None:
         device = choose_device(arguments.device)
         check_precision(arguments.precision, device)
 
-        from univs.models.zoo import load  # only now, when all else is known to be right: torch takes its time
+        from univs.models.zoo import check_model, load  # only now, when all else is right: torch takes its time
 
+        if arguments.model and arguments.weights:
+            check_model(weights, arguments.model)
         model = load(weights, device)
         summary = segment_to_folder(
             model,
@@ -257,9 +264,9 @@ def _extract(arguments: argparse.Namespace) -> None:
     with claim_folder(arguments.out):
         device = choose_device(arguments.device)
 
-        from univs.models.zoo import load
+        from univs.models.zoo import load_univs
 
-        model = load(weights, device)
+        model = load_univs(weights, device)
         count = extract_to_folder(model, reader, arguments.out, size=arguments.size)
     print(f"{count} frames: {arguments.out}")
 

@@ -17,7 +17,7 @@ from univs.data.synth.demo import demo_clip
 from univs.evaluation.metrics.davis import boundary_f, jaccard
 from univs.files import atomic_path
 from univs.models.univs import UniVS
-from univs.models.zoo import load
+from univs.models.zoo import load_univs
 from univs.prompts import Box, Prompt
 from univs.results import FrameResult
 from univs.terminal import plain_console
@@ -37,7 +37,7 @@ def run_demo(folder: Path) -> None:
     Raises UserError if the folder cannot be written to.
     """
     with claim_folder(folder) as claim:
-        model = load("tiny")
+        model = load_univs("tiny")
         console = plain_console()
         if claim.unfinished or holds_results(folder / "synth"):
             remove_earlier(folder)

@@ -141,11 +141,11 @@ def run(
     weights: str | None, task: str, size: tuple[int, int], frames: int, clip_length: int, threads: int, **options: Any
 ) -> Run:
     """One task over synthetic moving frames, in this process."""
-    from univs.models.zoo import load
+    from univs.models.zoo import load_univs
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    model = random_model("r50") if weights is None else load(weights)
+    model = random_model("r50") if weights is None else load_univs(weights)
     clock, seconds, resident, followed = PartsClock(), [], [], 0
     session = session_for(model, task, clip_length, **options)
     del model  # a session keeps what it needs

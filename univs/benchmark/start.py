@@ -129,11 +129,11 @@ def frame_costs(weights: str, clips: Mapping[str, Path]) -> dict[str, FrameCost]
     """What a frame of each clip costs, with the model's own short side; all clips go on together, frame by frame."""
     from univs.benchmark.step import PartsClock
     from univs.masks.geometry import Geometry
-    from univs.models.zoo import load
+    from univs.models.zoo import load_univs
     from univs.streaming import Session
     from univs.trackers.frame.tracker import Followed
 
-    model, clock = load(weights), PartsClock()
+    model, clock = load_univs(weights), PartsClock()
     readers = {name: open_video(path) for name, path in clips.items()}
     prompts = {}
     for name, reader in readers.items():

@@ -21,7 +21,7 @@ from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
 from univs.models.precision import PRECISIONS
 from univs.models.univs import UniVS
-from univs.models.zoo import load
+from univs.models.zoo import load_univs
 from univs.prompts import Mask
 from univs.streaming import Session
 from univs.streaming.tasks import TASKS
@@ -188,7 +188,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--objects, --frames and --threads must be at least 1")
     keep_freed_memory()
     torch.set_num_threads(options.threads)
-    model = load(options.weights, device=options.device)
+    model = load_univs(options.weights, device=options.device)
     console = plain_console()
     if options.flat:
         (height, width), objects = sizes[0], options.objects[0]

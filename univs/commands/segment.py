@@ -18,7 +18,7 @@ from univs.video import VideoReader
 from univs.video.reader import Frame
 
 if TYPE_CHECKING:
-    from univs.models.univs import UniVS
+    from univs.trackers.tracker import VideoModel
 
 
 SAID_OTHERWISE = {
@@ -94,7 +94,7 @@ def read_settings(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def segment_to_folder(
-    model: UniVS,
+    model: VideoModel,
     reader: VideoReader,
     prompts: Mapping[int, Sequence[Prompt]],
     folder: Path,

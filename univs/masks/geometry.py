@@ -112,3 +112,12 @@ class Geometry:
 
     def _factors(self) -> Tensor:
         return torch.tensor([self.input_width / self.width, self.input_height / self.height])
+
+
+def split_padding(height: int, width: int, multiple: int) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) pixels that bring both sides to a multiple, the smaller half left and above.
+
+    How space-time memories pad (STM, MiVOS).
+    """
+    down, across = -height % multiple, -width % multiple
+    return across // 2, across - across // 2, down // 2, down - down // 2

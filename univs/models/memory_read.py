@@ -87,15 +87,18 @@ def read_out(affinity: Tensor, values: Tensor) -> Tensor:
     return affinity.unsqueeze(1) @ values
 
 
-def read_out_top_k(scores: Tensor, values: Tensor, k: int) -> Tensor:
+def read_out_top_k(scores: Tensor, values: Tensor, k: int | None) -> Tensor:
     """`read_out` of the soft-max over the k best memory positions of each query position.
 
     Args:
         scores: B P M similarities.
         values: B N M Cv.
+        k: None: all positions.
     Returns:
         B N P Cv.
     """
+    if k is None:
+        return read_out(softmax(scores), values)
     best, index = top_k(scores, k)
     weights = softmax(best)
     rows = [
@@ -106,16 +109,19 @@ def read_out_top_k(scores: Tensor, values: Tensor, k: int) -> Tensor:
 
 
 @torch.no_grad()
-def read_in_chunks(query: Tensor, memory: Tensor, values: Tensor, k: int, rows: int = 64) -> Tensor:
+def read_in_chunks(query: Tensor, memory: Tensor, values: Tensor, k: int | None, rows: int = 64) -> Tensor:
     """`read_out_top_k` of the similarities of `query` and `memory`, for `rows` query positions at a time.
+
+    Similarities are products of rows: of those from `query_side` and `memory_side`, or of plain keys.
 
     The similarities of a chunk stay in the processor's cache and use the same buffer over and over, which makes this
     several times faster than the whole P x M matrix. No gradient.
 
     Args:
-        query: B P (Ck + 2) from `query_side`.
-        memory: B M (Ck + 2) from `memory_side`.
+        query: B P C.
+        memory: B M C.
         values: B N M Cv.
+        k: None: all positions.
     Returns:
         B N P Cv.
     """

@@ -8,8 +8,10 @@ is kept with the model for as long as the model lives, and made anew when its we
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,15 +25,18 @@ from univs.models.univs import UniVS
 State = tuple[object, ...]
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
+
 @dataclass
 class _Kept:
     """Models made from the weights of one state, by (precision, compiled)."""
 
     state: State
-    ready: dict[tuple[str, bool], UniVS] = field(default_factory=dict)
+    ready: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
 
-_KEPT: WeakKeyDictionary[UniVS, _Kept] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[nn.Module, _Kept] = WeakKeyDictionary()
 
 
 def prepared(model: UniVS, precision: str = "float32", compiled: bool = False) -> UniVS:
@@ -40,11 +45,7 @@ def prepared(model: UniVS, precision: str = "float32", compiled: bool = False) -
     The same object every time until the weights change; it knows nothing of any video, so sessions may share it.
     Raises UserError for a precision that is not known or not for the model's device.
     """
-    state = state_of(model)
-    kept = _KEPT.get(model)
-    if kept is None or kept.state != state:
-        kept = _KEPT[model] = _Kept(state)
-    ready = kept.ready
+    ready = _kept(model)
     if (precision, compiled) not in ready:
         if compiled:
             ready[precision, True] = compiled_model(prepared(model, precision))
@@ -52,11 +53,30 @@ def prepared(model: UniVS, precision: str = "float32", compiled: bool = False) -
             ready[precision, False] = with_precision(prepared(model), precision)
         else:
             ready[precision, False] = for_inference(model)
-    return ready[precision, compiled]
+    fast: UniVS = ready[precision, compiled]
+    return fast
+
+
+def prepared_network(model: Network, make: Callable[[Network], Network]) -> Network:
+    """What `make` makes of any network, the same object every time until its weights change."""
+    ready = _kept(model)
+    if ("float32", False) not in ready:
+        ready["float32", False] = make(model)
+    fast: Network = ready["float32", False]
+    return fast
+
+
+def _kept(model: nn.Module) -> dict[tuple[str, bool], Any]:
+    """What was made of a model with the weights that it has now."""
+    state = state_of(model)
+    kept = _KEPT.get(model)
+    if kept is None or kept.state != state:
+        kept = _KEPT[model] = _Kept(state)
+    return kept.ready
 
 
 @torch.no_grad()
-def state_of(model: UniVS) -> State:
+def state_of(model: nn.Module) -> State:
     """What is equal as long as the weights are: where every tensor lies, how often it was written to, and its sum.
 
     The sum notices what is written past autograd (`tensor.data`), which is not counted.
@@ -93,13 +113,19 @@ def for_inference(model: UniVS) -> UniVS:
         words._modules = {**words._modules, "trunk": trunk}
         fast._modules["word_head"] = words
         fused.append(trunk)
-    for parent in [module for part in fused for module in part.modules()]:
+    for part in fused:
+        fuse_norms(part)
+    return fast
+
+
+def fuse_norms(part: nn.Module) -> None:
+    """Put each batch norm that follows a convolution, and its activation, into it; the part is changed in place."""
+    for parent in list(part.modules()):
         children = list(parent.named_children())
         for (name, convolution), (norm_name, norm) in zip(children, children[1:], strict=False):
             if FusedConvolution.fits(convolution, norm):
                 setattr(parent, name, FusedConvolution(convolution, norm))  # type: ignore[arg-type]
                 setattr(parent, norm_name, nn.Identity())
-    return fast
 
 
 def twin(module: nn.Module) -> nn.Module:

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from univs.errors import UserError
+from univs.files import cache_folder
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
+@dataclass(frozen=True)
+class OfficialFile:
+    """Weights that others publish, under terms of their own: what their file is called, and where it is to be had."""
+
+    name: str
+    page: str
+
+
+OFFICIAL = {
+    "mivos": OfficialFile("propagation_model.pth", "https://github.com/hkchengrex/MiVOS"),
+    "stm": OfficialFile("STM_weights.pth", "https://github.com/seoungwugoh/STM"),
+}
+"""Name of a model -> its file; these hosts hand files out to people, not to programs."""
+
+
 def weights_path(given: str) -> Path:
-    """The file behind a built-in name or a path. Raises UserError for an unknown name and a file that is not there."""
+    """The file behind a built-in name, the name of official weights, or a path.
+
+    Raises UserError for an unknown name and a file that is not there.
+    """
     path = Path(given)
+    if given in OFFICIAL:
+        return official_path(given)
     built_in = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
     if given not in built_in:
         if path.is_dir():
@@ -20,8 +42,20 @@ def weights_path(given: str) -> Path:
             return path
         if path.suffix in (".safetensors", ".pth", ".pkl", ".pt", ".ckpt", ".bin") or len(path.parts) > 1:
             raise UserError(f"no weights file at {given}")
-        known = ", ".join(built_in) or "none is built in"
+        known = ", ".join((*built_in, *OFFICIAL))
         raise UserError(
             f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth or .pkl file"
         )
     return WEIGHTS / f"{given}.safetensors"
+
+
+def official_path(model: str) -> Path:
+    """Where the official weights of a model lie. Raises UserError that says how to get them if they are not there."""
+    file = OFFICIAL[model]
+    path = cache_folder() / "weights" / file.name
+    if not path.is_file():
+        raise UserError(
+            f"the official weights of {model} are not at {path}: get {file.name} from {file.page} and put it there, or "
+            "give its path as the weights"
+        )
+    return path

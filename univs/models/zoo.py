@@ -36,6 +36,8 @@ from univs.models.official import (
 )
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers
+from univs.models.space_time_memory import SpaceTimeMemory
+from univs.models.space_time_official import load_space_time, official_model
 from univs.models.swin import SwinBackbone
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
@@ -52,6 +54,23 @@ COUNTER = "num_batches_tracked"
 """Of BatchNorm: counts steps of training, and nothing here asks."""
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
+SPACE_TIME = "space_time_memory"
+"""What numbers of that kind of model say under `kind`, and the entry that has them."""
+Network = UniVS | SpaceTimeMemory
+
+
+def build_network(config: Mapping[str, Any]) -> Network:
+    """A model of any kind with initial weights from plain numbers. Raises UserError as `build_model` does."""
+    if isinstance(config, Mapping) and config.get("kind") == SPACE_TIME:
+        return build_space_time(config)
+    return build_model(config)
+
+
+def build_space_time(config: Mapping[str, Any]) -> SpaceTimeMemory:
+    """A space-time memory from plain numbers (configs/model/mivos.yaml). Raises UserError as `build_model` does."""
+    with _named_errors(config):
+        mean, std = config["pixel_mean"], config["pixel_std"]
+        return SpaceTimeMemory(**config[SPACE_TIME], pixel_mean=mean, pixel_std=std, config=config)
 
 
 def build_model(config: Mapping[str, Any]) -> UniVS:
@@ -59,8 +78,17 @@ def build_model(config: Mapping[str, Any]) -> UniVS:
 
     Raises UserError for missing, unknown or impossible numbers.
     """
-    try:
+    if isinstance(config, Mapping) and "kind" in config:
+        raise UserError(f"the model {config.get('name')} is no UniVS but a {config['kind']}; name a UniVS")
+    with _named_errors(config):
         return _build(config)
+
+
+@contextmanager
+def _named_errors(config: Mapping[str, Any]) -> Iterator[None]:
+    """Whatever numbers that are missing, unknown or impossible come to is a UserError that names the model."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         name = config.get("name", "without a name") if isinstance(config, Mapping) else config
         what = f"missing entry {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
@@ -115,13 +143,14 @@ def _kind(part: str, kinds: Mapping[str, Callable[..., Any]], options: dict[str,
     return kinds[kind]
 
 
-def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages: bool = False) -> UniVS:
+def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages: bool = False) -> Network:
     """A model with its weights, in eval mode.
 
     Args:
-        name_or_path: the name of built-in weights ("tiny"), the path of a .safetensors file of ours, or the path of an
-            official checkpoint (of torch, a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L, or a
-            Mask2Former with one of them, which gives the initial weights of such a UniVS.
+        name_or_path: the name of built-in weights ("tiny") or of official ones that lie in the cache folder ("stm",
+            "mivos"), the path of a .safetensors file of ours, or the path of an official checkpoint (of torch, a .pkl,
+            or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with one of them, which gives the
+            initial weights of such a UniVS; STM; the propagation of MiVOS.
         device: where to put it, as torch names devices.
         averages: take the moving averages that official training keeps beside the weights, where the file has them.
 
@@ -137,6 +166,27 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
         raise UserError(f"cannot use device {device!r}: {str(error).splitlines()[0]}") from error
 
 
+def load_univs(name_or_path: str | os.PathLike[str], device: str = "cpu") -> UniVS:
+    """`load` for what needs a UniVS. UserError for weights of another kind of model."""
+    model = load(name_or_path, device)
+    if not isinstance(model, UniVS):
+        raise UserError(f"{name_or_path} holds a {model.config['name']}, which is no UniVS; give weights of a UniVS")
+    return model
+
+
+def check_model(name_or_path: str | os.PathLike[str], wanted: str) -> None:
+    """Raise UserError unless these weights are of the model of that name (configs/model)."""
+    path = weights_path(str(name_or_path))
+    if path.suffix == ".safetensors" and not _is_official_file(path):
+        with _open_safetensors(path) as file:
+            found = json.loads((file.metadata() or {}).get(CONFIG_KEY, "{}")).get("name", "unknown")
+    else:
+        tensors = read_tensors(path)
+        found = official_model(tensors) or (backbone_of(tensors) if is_official(tensors) else "unknown")
+    if found != wanted:
+        raise UserError(f"{path} holds weights of the model {found}, not of {wanted}; leave out one of the two")
+
+
 def start_from(model: UniVS, path: str | os.PathLike[str]) -> None:
     """Give a model the weights of a file (any that `load` takes) where they fit, and name the parts that got none."""
     given, own = load(path).state_dict(), model.state_dict()
@@ -148,7 +198,7 @@ def start_from(model: UniVS, path: str | os.PathLike[str]) -> None:
         log.warning("%s has nothing for %s, which start anew", path, _parts(missing))
 
 
-def save(model: UniVS, path: str | os.PathLike[str], config: Mapping[str, Any], half: bool = True) -> None:
+def save(model: Network, path: str | os.PathLike[str], config: Mapping[str, Any], half: bool = True) -> None:
     """Write a model's weights and numbers as one safetensors file, whole or not at all.
 
     Args:
@@ -183,10 +233,11 @@ def _is_official_file(path: Path) -> bool:
     """Whether a safetensors file holds official tensors, and does not say itself which model it is for."""
     with _open_safetensors(path) as file:
         names = unwrapped(dict.fromkeys(file.keys(), torch.empty(0)))
-        return CONFIG_KEY not in (file.metadata() or {}) and is_official(names)
+        known = is_official(names) or official_model(names) is not None
+        return CONFIG_KEY not in (file.metadata() or {}) and known
 
 
-def _load_our_file(path: Path) -> UniVS:
+def _load_our_file(path: Path) -> Network:
     with _open_safetensors(path) as file:
         metadata = file.metadata() or {}
         tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -195,7 +246,7 @@ def _load_our_file(path: Path) -> UniVS:
     except (KeyError, json.JSONDecodeError) as error:
         raise UserError(f"{path} does not say which model it is for: its metadata has no valid {CONFIG_KEY}") from error
     with UnsetWeights():  # below every one of them gets its value
-        model = build_model(config)
+        model = build_network(config)
     expected = model.state_dict()
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
     tensors.update({name: torch.zeros_like(value) for name, value in expected.items() if name.endswith(COUNTER)})
@@ -212,8 +263,12 @@ def _load_our_file(path: Path) -> UniVS:
     return model
 
 
-def _load_official_file(path: Path, averages: bool) -> UniVS:
+def _load_official_file(path: Path, averages: bool) -> Network:
     tensors = read_tensors(path)
+    if (space_time := official_model(tensors)) is not None:
+        if averages:
+            raise UserError(f"{path} holds no moving averages: load it without averages")
+        return _load_official_space_time(path, space_time, tensors)
     if not is_official(tensors):
         hint = ""
         if any(name.startswith("mask_decoder.") for name in tensors):
@@ -228,12 +283,10 @@ def _load_official_file(path: Path, averages: bool) -> UniVS:
         tensors.update(average)
     elif average:
         log.warning("%s also holds moving averages of %d tensors, which are not used", path, len(average))
-    import yaml  # only now: our own files bring their numbers along
-
     check_numbers(path, {name: tensor for name, tensor in tensors.items() if is_read(name)})
     try:
         name = backbone_of(tensors)
-        model = build_model(yaml.safe_load((configs_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8")))
+        model = build_model(_numbers_of(name))
         if is_initial(tensors):
             missing, unused = initialise_official(model, tensors)
             message = "%s is a Mask2Former: initial weights only; nothing in it for %s; nothing took %s"
@@ -243,6 +296,25 @@ def _load_official_file(path: Path, averages: bool) -> UniVS:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return model
+
+
+def _load_official_space_time(path: Path, name: str, tensors: dict[str, Tensor]) -> SpaceTimeMemory:
+    check_numbers(path, tensors)
+    try:
+        with UnsetWeights():  # all are given below, or it is refused
+            model = build_space_time(_numbers_of(name))
+        load_space_time(model, name, tensors)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return model
+
+
+def _numbers_of(name: str) -> dict[str, Any]:
+    """The numbers of an official model."""
+    import yaml  # only now: our own files bring their numbers along
+
+    numbers: dict[str, Any] = yaml.safe_load((configs_folder() / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return numbers
 
 
 def _parts(names: Iterable[str]) -> str:

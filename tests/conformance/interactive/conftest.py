@@ -1,4 +1,4 @@
-"""The golden figures of the interactive modules: the weight rule of `mivos/README.md`, with its exceptions."""
+"""The golden figures of the interactive modules and STM: the weight rule of `mivos/README.md`, with its exceptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
+
+from univs.models.space_time_memory import SpaceTimeMemory
+from univs.models.space_time_official import load_space_time
+from univs.models.zoo import build_space_time
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = Path(os.environ.get("UNIVS_CONFORMANCE", REPOSITORY.parent / "shared" / "conformance")) / "mivos"
@@ -27,16 +32,26 @@ SCALED: dict[str, dict[str, float]] = {
     },
     "s2m_network": {"classifier.classifier.3.weight": 8.0},
     "fbrs_resnet50_dh128_network": {"head.layers.2.weight": 12.0},
+    "stm_network": {
+        "Decoder.RF3.convFS.weight": 0.25,
+        "Decoder.RF2.convFS.weight": 0.25,
+        "Decoder.pred2.weight": 2.0,
+        "Encoder_M.conv1_m.weight": 3.0,
+        "Encoder_M.conv1_o.weight": 3.0,
+    },
 }
-SHIFTED: dict[str, dict[str, float]] = {
+SHIFTED: dict[str, dict[str, Any]] = {
     "propagation_network": {"decoder.pred.bias": 5.5},
     "s2m_network": {"classifier.classifier.3.bias": 7.0},
     "fbrs_resnet50_dh128_network": {"head.layers.2.bias": 2.4},
+    "stm_network": {"Decoder.pred2.bias": np.array([0, -6.5], np.float32)},
 }
 SCALED_CHANNELS: dict[str, tuple[str, slice, float]] = {
     "propagation_network": ("mask_rgb_encoder.conv1.weight", slice(3, 5), 8.0),
     "s2m_network": ("backbone.conv1.weight", slice(3, 6), 4.0),
 }
+FOLDERS = {"stm_network": "stm"}
+"""Of the networks whose figures do not lie with those of MiVOS."""
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 
 
@@ -45,10 +60,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked `files("s2m*")` runs once for every file of that name, as the fixture `golden`."""
+    """A test marked `files("s2m*")` or `files("stm/video*")` runs for every file of that name, as `golden`."""
     marker = metafunc.definition.get_closest_marker("files")
     if marker is not None:
-        paths = sorted(ROOT.glob(f"{marker.args[0]}.npz"))
+        folder, _, name = marker.args[0].rpartition("/")
+        paths = sorted((ROOT.parent / (folder or ROOT.name)).glob(f"{name}.npz"))
         skip = pytest.mark.skip(reason=f"no golden case {marker.args[0]} under {ROOT} (set UNIVS_CONFORMANCE)")
         metafunc.parametrize(
             "golden", paths or [pytest.param(None, marks=skip)], ids=lambda p: p.stem if p else "absent", indirect=True
@@ -121,13 +137,13 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(request.param)
 
 
-@lru_cache(maxsize=1)
-def manifests() -> dict[str, list[dict[str, Any]]]:
-    """Name of an official network -> its tensors."""
-    path = ROOT / "manifest.json"
+@lru_cache(maxsize=4)
+def described(network: str, file: str) -> Any:
+    """What a JSON file says of an official network."""
+    path = ROOT.parent / FOLDERS.get(network, ROOT.name) / file
     if not path.is_file():
         pytest.skip(f"no {path} (set UNIVS_CONFORMANCE)")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text())[network]
 
 
 def golden_weight(name: str, shape: list[int]) -> Tensor:
@@ -135,6 +151,8 @@ def golden_weight(name: str, shape: list[int]) -> Tensor:
     last = name.rpartition(".")[2]
     if last == "num_batches_tracked":
         return torch.zeros(shape, dtype=torch.long)
+    if last in ("mean", "std"):
+        return {"mean": MEAN, "std": STD}[last].reshape(shape)
     v = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()))).standard_normal(shape).astype(np.float32)
     if last == "running_mean":
         v = np.float32(0.1) * v
@@ -150,11 +168,13 @@ def golden_weight(name: str, shape: list[int]) -> Tensor:
 @lru_cache(maxsize=4)
 def official_tensors(network: str) -> dict[str, Tensor]:
     """An official state dict, its weights made by the rule; not to be changed."""
-    tensors = {entry["name"]: golden_weight(entry["name"], entry["shape"]) for entry in manifests()[network]}
+    tensors = {
+        entry["name"]: golden_weight(entry["name"], entry["shape"]) for entry in described(network, "manifest.json")
+    }
     for name, factor in SCALED.get(network, {}).items():
         tensors[name] = tensors[name] * np.float32(factor)
     for name, amount in SHIFTED.get(network, {}).items():
-        tensors[name] = tensors[name] + np.float32(amount)
+        tensors[name] = tensors[name] + torch.as_tensor(amount, dtype=torch.float32)
     if network in SCALED_CHANNELS:
         name, channels, factor = SCALED_CHANNELS[network]
         tensors[name][:, channels] *= factor
@@ -170,13 +190,25 @@ def golden_tensors() -> Callable[[str], dict[str, Tensor]]:
 @pytest.fixture(scope="session")
 def golden_shapes() -> Callable[[str], dict[str, list[int]]]:
     """Name of an official network -> name and shape of its tensors."""
-    return lambda network: {entry["name"]: entry["shape"] for entry in manifests()[network]}
+    return lambda network: {entry["name"]: entry["shape"] for entry in described(network, "manifest.json")}
 
 
 @pytest.fixture(scope="session")
-def checksums() -> dict[str, dict[str, list[float]]]:
+def checksums() -> Callable[[str], dict[str, list[float]]]:
     """Name of an official network -> name of a tensor -> its sum and the sum of its absolute values."""
-    path = ROOT / "weight_checksums.json"
-    if not path.is_file():
-        pytest.skip(f"no {path} (set UNIVS_CONFORMANCE)")
-    return json.loads(path.read_text())
+    return lambda network: described(network, "weight_checksums.json")
+
+
+@lru_cache(maxsize=2)
+def space_time_network(model: str) -> SpaceTimeMemory:
+    """A space-time memory with the official weights of the rule, nothing of them left over, as sessions use it."""
+    network = build_space_time(yaml.safe_load((REPOSITORY / f"configs/model/{model}.yaml").read_text()))
+    official = {"mivos": "propagation_network", "stm": "stm_network"}[model]
+    load_space_time(network, model, official_tensors(official))
+    return network.eval().requires_grad_(False).ready("float32", False)
+
+
+@pytest.fixture(scope="session")
+def space_time() -> Callable[[str], SpaceTimeMemory]:
+    """mivos or stm -> the network with the weights of the rule."""
+    return space_time_network

@@ -17,7 +17,7 @@ from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
 
 if TYPE_CHECKING:
-    from univs.models.univs import UniVS
+    from univs.models.zoo import Network
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class Measure:
         return ""
 
 
-OpenSessions = Callable[["UniVS", str, int | None, Mapping[str, Any]], NewSession]
+OpenSessions = Callable[["Network", str, int | None, Mapping[str, Any]], NewSession]
 """(model, task, size, options) -> what makes the sessions that answer: each video gets one of its own.
 
 size: short side (pixels) at which the model sees a frame, None for its own. UserError for options that are none.
 """
 
 
-def streaming_sessions(model: UniVS, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
+def streaming_sessions(model: Network, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
     """A `univs.Session` for each video, told beforehand which objects will be asked about."""
     from univs.streaming import Session
 

@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from univs.models.univs import UniVS
+    from univs.models.zoo import Network
 
 
-def fingerprint(model: UniVS) -> str:
+def fingerprint(model: Network) -> str:
     """A short hash of the numbers and parameters of a model: equal for equal weights, wherever their file lies."""
     digest = hashlib.sha256(json.dumps(model.config, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):

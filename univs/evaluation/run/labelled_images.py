@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from univs.models.univs import UniVS
+    from univs.models.zoo import Network
 
 MOST_DETECTIONS = 100
 """Detections (mask and class) of an image that count."""
@@ -135,11 +136,12 @@ def find_job(data: LabelledData, most: int | None, folder: Path) -> Job:
     )
 
 
-def finders(images: Images, model: UniVS, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
+def finders(images: Images, model: Network, task: str, size: int | None, options: Mapping[str, Any]) -> NewSession:
     """For each image something that finds the classes that are judged on it; `univs.Session` has one name a thing."""
     from univs.models.encoders import load_text_encoder
+    from univs.models.univs import UniVS
 
-    if not model.config.get("text"):
+    if not isinstance(model, UniVS) or not model.config.get("text"):
         raise UserError("these weights know no words: choose weights that were trained with a text encoder")
     device = next(model.parameters()).device
     encoder = load_text_encoder(model.config["text"]["encoder"], device=str(device))

@@ -21,7 +21,7 @@ from univs.terminal import plain_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from univs.models.univs import UniVS
+    from univs.models.zoo import Network
 
 RESULTS = Path("results")
 OWN_SETTINGS = frozenset(("model", "task", "size", "keep_results"))
@@ -142,7 +142,7 @@ class BenchmarkRunner:
 
         from univs.models.zoo import load  # after the cheap checks: it takes seconds to import torch
 
-        self._model: UniVS = load(weights, device=world.device(device))
+        self._model: Network = load(weights, device=world.device(device))
         self._size, self._options, self._world, self._console = size, dict(options), world, console
         self._settings = {
             "weights": str(weights),

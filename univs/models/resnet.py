@@ -1,0 +1,93 @@
+"""The first stages of a ResNet-50 (He et al., CVPR 2016; the stride is in the 3 x 3 convolution): strides 4, 8, 16.
+
+Written out because torchvision and timm have neither other channels at the input nor convolutions with biases, which
+official weights of space-time memories need. Each batch norm carries the activation behind it, so that for inference it
+goes into the convolution before it (`backbone.fuse_norms`).
+
+Shapes: F frames, C channels, h w size of a map.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCKS = (3, 4, 6)
+"""Of the stages at strides 4, 8, 16."""
+STEM = 64
+EXPANSION = 4
+CHANNELS = tuple(STEM * EXPANSION << stage for stage in range(len(BLOCKS)))
+"""Of the three maps: 256, 512, 1024."""
+
+
+class ResNetStages(nn.Module):
+    """Stem and three stages whose batch norms never leave their stored statistics.
+
+    Args:
+        inputs: channels of an image.
+        bias: whether every convolution has one.
+    """
+
+    def __init__(self, inputs: int = 3, *, bias: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, STEM, 7, 2, padding=3, bias=bias)
+        self.bn1 = NormRelu(STEM)
+        channels, stages = STEM, []
+        for number, (blocks, out) in enumerate(zip(BLOCKS, CHANNELS, strict=True)):
+            stride = 1 if number == 0 else 2
+            first = Bottleneck(channels, out, stride, bias=bias)
+            stages.append(nn.Sequential(first, *(Bottleneck(out, out, bias=bias) for _ in range(blocks - 1))))
+            channels = out
+        self.stages = nn.ModuleList(stages)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ResNetStages:
+        """As in torch, except that the batch norms stay in eval mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """F C H W -> maps F 256 h w, F 512 h w, F 1024 h w at strides 4, 8, 16."""
+        x = F.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class Bottleneck(nn.Module):
+    """Fewer channels, 3 x 3, all channels again, and what came in."""
+
+    def __init__(self, channels: int, out: int, stride: int = 1, *, bias: bool = False) -> None:
+        super().__init__()
+        inner = out // EXPANSION
+        self.conv1 = nn.Conv2d(channels, inner, 1, bias=bias)
+        self.bn1 = NormRelu(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, bias=bias)
+        self.bn2 = NormRelu(inner)
+        self.conv3 = nn.Conv2d(inner, out, 1, bias=bias)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or channels != out:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=bias), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """F C h w -> F out h' w'."""
+        y = self.bn3(self.conv3(self.bn2(self.conv2(self.bn1(self.conv1(x))))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+class NormRelu(nn.BatchNorm2d):
+    """Batch norm and the ReLU behind it, as `act`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """F C h w, normalised, the negative cut off."""
+        return self.act(super().forward(input))
