@@ -12,6 +12,7 @@ SUBJECTS = {
     "training": "univs.benchmark.training",
     "official": "univs.benchmark.official",
     "metrics": "univs.benchmark.metrics",
+    "synth": "univs.benchmark.synth",
 }
 """What is measured -> the module whose `main` prints it; "step" if nothing is named."""
 
