@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from univs.models.zoo import build_model, save
+from univs.models.own_files import save
+from univs.models.zoo import build_model
 from univs.video import VideoWriter
 
 FRAMES, HEIGHT, WIDTH = 6, 64, 96

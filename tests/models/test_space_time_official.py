@@ -12,11 +12,12 @@ from torch import Tensor
 from univs import cli
 from univs.errors import UserError
 from univs.evaluation.run.command import weights_of
+from univs.models.own_files import save
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.space_time_official import official_model
 from univs.models.weights_path import weights_path
 from univs.models.zoo import _numbers_of as numbers_of
-from univs.models.zoo import build_space_time, check_model, load, load_univs, save
+from univs.models.zoo import build_space_time, check_model, load, load_univs
 
 PARTS = {
     "mivos": {

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from univs.errors import UserError
 from univs.models import UniVS, build_model
-from univs.models.zoo import load, save, start_from
+from univs.models.own_files import save
+from univs.models.zoo import load, start_from
 
 
 def test_tiny_and_r50_differ_in_numbers_and_options_only(repository: Path) -> None:

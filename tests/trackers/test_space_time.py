@@ -18,8 +18,9 @@ from univs import cli
 from univs.errors import UserError
 from univs.masks.geometry import Geometry, split_padding
 from univs.masks.soft_aggregation import joint_probabilities
+from univs.models.own_files import save
 from univs.models.space_time_memory import SpaceTimeMemory
-from univs.models.zoo import build_space_time, save
+from univs.models.zoo import build_space_time
 from univs.prompts import Box, Mask
 from univs.streaming import Session
 from univs.trackers.space_time import FramePlaces, SpaceTimeSettings, SpaceTimeTracker, confidence, meeting

@@ -212,7 +212,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 
     monkeypatch.setattr(run, "build", build)
     monkeypatch.setattr(ClipStep, "__call__", step)
-    monkeypatch.setattr(run.zoo, "save", lambda model, path, config: None)
+    monkeypatch.setattr(run, "save", lambda model, path, config: None)
     states = []
     for name in ("whole", "parts", "parts"):  # the second is stopped at its third step, the fifth of all
         stop = 5 if name == "parts" else -1
@@ -302,7 +302,7 @@ def test_the_averages_are_what_is_written(
         saved.append({name: value.clone() for name, value in model.state_dict().items()})
         assert path == tmp_path / "out" / "tiny.safetensors" and config == numbers
 
-    monkeypatch.setattr(run.zoo, "save", save)
+    monkeypatch.setattr(run, "save", save)
     run.main(overrides(photos, tmp_path / "out", "stage.learning_rate=0.01", "stage.warmup=0"))
     assert "averaged weights after 2 steps" in capsys.readouterr().out
     state = load_checkpoint(tmp_path / "out" / "last.pt")

@@ -17,10 +17,11 @@ from univs.configuration import compose
 from univs.formats.sample import NO_CLASS
 from univs.losses.counting import Counting
 from univs.models.features import TextFeatures
+from univs.models.own_files import save
 from univs.models.univs import UniVS
 from univs.models.word_answers import discover, text_request
 from univs.models.word_head import WordCells
-from univs.models.zoo import build_model, load, save
+from univs.models.zoo import build_model, load
 from univs.training import word_step
 from univs.training.run import main
 from univs.training.word_step import WordLosses, WordStep, fit_losses, shares_of_cells

@@ -1,12 +1,7 @@
-"""Models from plain numbers, and their weights files.
-
-A weights file of ours is safetensors with the numbers of its model as JSON in the metadata entry `univs_config`; the
-model is built from them by one function, and no class path is ever read out of a file.
-"""
+"""UniVS from plain numbers and from weights files, ours (`own_files.py`) and official ones."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,15 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from univs.configuration import configs_folder
 from univs.errors import UserError
-from univs.files import atomic_path
-from univs.mistaken_files import other_kind
 from univs.models.backbone import Backbone
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.official import (
@@ -34,6 +25,7 @@ from univs.models.official import (
     load_official,
     split_averages,
 )
+from univs.models.own_files import fill, read_header, read_own
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers
 from univs.models.space_time_memory import SpaceTimeMemory
@@ -49,9 +41,6 @@ from univs.models.word_head import WordHead
 
 log = logging.getLogger(__name__)
 
-CONFIG_KEY = "univs_config"
-COUNTER = "num_batches_tracked"
-"""Of BatchNorm: counts steps of training, and nothing here asks."""
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
 SPACE_TIME = "space_time_memory"
@@ -178,8 +167,7 @@ def check_model(name_or_path: str | os.PathLike[str], wanted: str) -> None:
     """Raise UserError unless these weights are of the model of that name (configs/model)."""
     path = weights_path(str(name_or_path))
     if path.suffix == ".safetensors" and not _is_official_file(path):
-        with _open_safetensors(path) as file:
-            found = json.loads((file.metadata() or {}).get(CONFIG_KEY, "{}")).get("name", "unknown")
+        found = (read_header(path)[1] or {}).get("name", "unknown")
     else:
         tensors = read_tensors(path)
         found = official_model(tensors) or (backbone_of(tensors) if is_official(tensors) else "unknown")
@@ -198,68 +186,18 @@ def start_from(model: UniVS, path: str | os.PathLike[str]) -> None:
         log.warning("%s has nothing for %s, which start anew", path, _parts(missing))
 
 
-def save(model: Network, path: str | os.PathLike[str], config: Mapping[str, Any], half: bool = True) -> None:
-    """Write a model's weights and numbers as one safetensors file, whole or not at all.
-
-    Args:
-        model: whose state dict is written.
-        path: ends in .safetensors.
-        config: the plain numbers that `build_model` makes the model from.
-        half: store matrices and kernels as float16 (vectors and batch-norm statistics stay float32).
-    """
-    tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous().cpu()
-        for name, tensor in model.state_dict().items()
-    }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={CONFIG_KEY: json.dumps(config)})
-
-
-@contextmanager
-def _open_safetensors(path: Path) -> Iterator[Any]:
-    """The open file. UserError, in one line, if it is another one or damaged."""
-    if kind := other_kind(path, "weights"):
-        raise UserError(f"{path} is not a whole safetensors file: it {kind}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            yield file
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is not a whole safetensors file{_pickle_hint(path)}: {error}; fetch it again"
-        ) from error
-
-
 def _is_official_file(path: Path) -> bool:
     """Whether a safetensors file holds official tensors, and does not say itself which model it is for."""
-    with _open_safetensors(path) as file:
-        names = unwrapped(dict.fromkeys(file.keys(), torch.empty(0)))
-        known = is_official(names) or official_model(names) is not None
-        return CONFIG_KEY not in (file.metadata() or {}) and known
+    names, numbers = read_header(path)
+    tensors = unwrapped(dict.fromkeys(names, torch.empty(0)))
+    return numbers is None and (is_official(tensors) or official_model(tensors) is not None)
 
 
 def _load_our_file(path: Path) -> Network:
-    with _open_safetensors(path) as file:
-        metadata = file.metadata() or {}
-        tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    try:
-        config = json.loads(metadata[CONFIG_KEY])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} does not say which model it is for: its metadata has no valid {CONFIG_KEY}") from error
+    config, tensors = read_own(path)
     with UnsetWeights():  # below every one of them gets its value
         model = build_network(config)
-    expected = model.state_dict()
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
-    tensors.update({name: torch.zeros_like(value) for name, value in expected.items() if name.endswith(COUNTER)})
-    for name in sorted(expected.keys() | tensors.keys()):
-        if name not in tensors or name not in expected:
-            raise UserError(
-                f"{path} does not fit its own numbers: {name} is {'in the file only' if name in tensors else 'missing'}"
-            )
-        if tensors[name].shape != expected[name].shape:
-            shapes = f"{tuple(tensors[name].shape)} and not {tuple(expected[name].shape)}"
-            raise UserError(f"{path} does not fit its own numbers: {name} has shape {shapes}")
-    check_numbers(path, tensors, expected)
-    model.load_state_dict(tensors)
+    fill(model, tensors, path)
     return model
 
 
@@ -320,10 +258,3 @@ def _numbers_of(name: str) -> dict[str, Any]:
 def _parts(names: Iterable[str]) -> str:
     """Names of tensors, those of one part of a model as one."""
     return ", ".join(dict.fromkeys(".".join(name.split(".")[:2]) for name in names)) or "none"
-
-
-def _pickle_hint(path: Path) -> str:
-    """A word on files that are pickles by another name."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    return " (it is a pickle)" if start in (b"PK", b"\x80\x02", b"\x80\x04") else ""

@@ -25,6 +25,7 @@ from univs.losses import CriterionWeights
 from univs.models import zoo
 from univs.models.embedding_cache import CachedTextEncoder
 from univs.models.encoders import load_text_encoder
+from univs.models.own_files import save
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep
@@ -131,7 +132,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
     if rank == 0:
         model.load_state_dict(trainer.average.values)
         path = folder / f"{settings['model']['name']}.safetensors"
-        zoo.save(model, path, settings["model"])
+        save(model, path, settings["model"])
         print(f"averaged weights after {trainer.step_number} steps: {path}")
 
 

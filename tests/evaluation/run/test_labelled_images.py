@@ -22,7 +22,7 @@ from univs.evaluation.run.labelled_images import MOST_DETECTIONS, Finder, best_d
 from univs.evaluation.run.questions import Question
 from univs.evaluation.run.report import report
 from univs.evaluation.run.sharding import World
-from univs.models import zoo
+from univs.models import own_files, zoo
 from univs.results import FrameResult
 
 HEIGHT, WIDTH = 32, 48
@@ -204,7 +204,7 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     weights = tmp_path / "wordless.safetensors"
     numbers = compose("train", ["model=tiny", "data.root=-"])["model"]
     bare = {key: value for key, value in numbers.items() if key not in ("text", "words")}
-    zoo.save(zoo.build_model(bare), weights, bare)
+    own_files.save(zoo.build_model(bare), weights, bare)
     assert cli.main([*command, f"weights={weights}"]) == 2
     asked: list[tuple[str, ...]] = []
 

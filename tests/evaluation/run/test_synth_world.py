@@ -25,7 +25,7 @@ from univs.evaluation.run.sharding import World
 from univs.evaluation.run.synth_exam import EXAMS, exam
 from univs.evaluation.run.synth_world import evaluate, job_of
 from univs.formats.sample import VideoSample
-from univs.models import zoo
+from univs.models import own_files, zoo
 from univs.prompts import Categories, Mask, Text
 from univs.results import FrameResult
 
@@ -223,7 +223,7 @@ def test_settings_are_checked_before_anything_is_loaded(tmp_path: Path) -> None:
 def test_the_command_scores_vos_and_goes_on_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "new.safetensors"
     numbers = compose("train", ["model=tiny", "data.root=-"])["model"]
-    zoo.save(zoo.build_model(numbers), weights, numbers)
+    own_files.save(zoo.build_model(numbers), weights, numbers)
     command = ["evaluate", "dataset=synth", "videos=1", f"weights={weights}", "data.num_frames=3", "size=96"]
     monkeypatch.chdir(tmp_path)
     assert cli.main(command) == 0

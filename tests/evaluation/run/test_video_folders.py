@@ -22,7 +22,7 @@ from univs.evaluation.run.command import main
 from univs.evaluation.run.report import report
 from univs.evaluation.run.sharding import World
 from univs.evaluation.run.video_folders import find_job, find_sequences
-from univs.models import zoo
+from univs.models import own_files, zoo
 from univs.prompts import Box, Mask
 from univs.results import FrameResult
 
@@ -293,7 +293,7 @@ def test_a_sequence_without_a_first_object_has_no_scores(tmp_path: Path) -> None
 def test_the_command_runs_a_model_and_goes_on_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "new.safetensors"
     numbers = compose("train", ["model=tiny", "data.root=-"])["model"]
-    zoo.save(zoo.build_model(numbers), weights, numbers)
+    own_files.save(zoo.build_model(numbers), weights, numbers)
     write_sequence(tmp_path / "set", "pair", 3, second_object=True)
     command = ["evaluate", "dataset=davis_folder", f"data.root={tmp_path / 'set'}", f"weights={weights}", "size=null"]
     monkeypatch.chdir(tmp_path)

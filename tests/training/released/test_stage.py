@@ -63,7 +63,7 @@ def small_run(small_official_model: UniVS, monkeypatch: pytest.MonkeyPatch) -> N
         return small_official_model.requires_grad_(True)
 
     monkeypatch.setattr(run, "build", build)
-    monkeypatch.setattr(run.zoo, "save", lambda model, path, config: None)
+    monkeypatch.setattr(run, "save", lambda model, path, config: None)
     monkeypatch.setattr(stage, "load_text_encoder", lambda name, **given: Texts())
 
 
