@@ -17,7 +17,7 @@ from univs.errors import UserError
 SMALL = (96, 160)
 # What any machine must give for six clips of the training split (frames, then labels); a new figure here means a new
 # world, and every figure measured on SynthVS with it.
-GOLDEN = "67a9e6eea5831baca48d7857e43b99d8151fca6c833b856273b76c41fd49dc0b"
+GOLDEN = "8b1c672a49358e70938ab062548613b13e302ccf0e4dae87c1e58301da704417"
 
 
 def digest(dataset: SynthVS, clips: range) -> str:

@@ -69,3 +69,50 @@ def test_an_empty_folder_and_a_label_map_of_another_size_are_refused(folder, tmp
         Image.fromarray(np.ones((5, 5), np.uint8)).save(folder / "labels" / f"{number}.png")
     with pytest.raises(UserError, match="5x5"):
         PhotoFolder(folder).cut_out(Dice(1))
+
+
+def test_a_photo_is_taken_apart_into_what_is_behind_and_its_object(folder):
+    """The square is gone from the photo, green is where it was; the other region is too large."""
+    apart = PhotoFolder(folder).taken_apart(Dice(1))
+    assert apart is not None and apart.middle == (60, 35)
+    assert (apart.photo == (0, 200, 0)).all()
+    np.testing.assert_array_equal(apart.cut_out, PhotoFolder(folder).cut_out(Dice(1)))
+    assert PhotoFolder(folder / "images").taken_apart(Dice(1)) is None
+
+
+def test_the_object_of_a_photo_starts_where_it_was_and_then_goes_its_own_way(folder):
+    """Where the camera stands, and as large; the canvas around the frame may hold it as well."""
+    height, width = size = (90, 120)
+    (folder / "images" / "0.png").unlink()  # all have labels
+    apart = moved = 0
+    for clip in range(60):
+        world = SynthVS(size=size, num_frames=12, photos=folder, difficulty=0.0)
+        scene = world.scene(clip)
+        first, stuff = scene.things[0], scene.background.stuff
+        if first.look.noun is not None or not (stuff == 255).all():
+            continue
+        pixels = np.asarray(scene.background.picture)
+        if (pixels[..., 0] > 128).any() or abs(first.look.width / first.look.height - 52 / 42) > 0.05:
+            continue  # the square is there still, or another thing came first
+        apart += 1
+        # a canvas of 135 x 180 shows the photo of 90 x 120 whole: 1.5 times as large, perhaps mirrored
+        where = {90.0: (90, 52.5)}[float(1.5 * 60)]
+        canvas = (first.places[0] - [width / 2, height / 2]) * scene.camera.zoom[0] + scene.camera.centre[0]
+        np.testing.assert_allclose(canvas, where, atol=1e-6)
+        drawn = first.motion.size[0] * height * scene.camera.rest_zoom
+        assert drawn == pytest.approx(1.5 * first.look.width)
+        moved += int(np.abs(first.places[11] - first.places[0]).max() > 1)
+    assert apart > 8 and moved > 4
+
+
+@pytest.mark.parametrize("object_first", [False, True])
+def test_a_binary_mask_has_one_region_whatever_is_the_larger_part(folder, object_first):
+    """And none where it shows nothing."""
+    mask = np.zeros((90, 120), np.uint8)
+    mask[20:50, 40:80] = 255
+    if object_first:
+        mask = 255 - mask  # the object is too large, and what is around it is none
+    for number in (1, 2):
+        Image.fromarray(mask).save(folder / "labels" / f"{number}.png")
+    cut = PhotoFolder(folder).cut_out(Dice(1))
+    assert (cut is None) == object_first and (cut is None or (cut[cut[..., 3] == 255][:, :3] == (250, 0, 0)).all())

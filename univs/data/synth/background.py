@@ -61,14 +61,36 @@ def make_background(dice: Dice, height: int, width: int) -> Background:
     return _collage(dice, height, width)
 
 
-def photo_background(photo: np.ndarray, dice: Dice, height: int, width: int) -> Background:
-    """A photo (h w 3 uint8) mirrored at random and cut so that it fills a canvas of h x w pixels."""
-    rows, columns = photo.shape[:2]
+@dataclass(frozen=True)
+class PhotoCut:
+    """The part of a photo that fills a canvas, perhaps mirrored; `scale` is canvas pixels per photo pixel."""
+
+    top: int
+    left: int
+    high: int
+    wide: int
+    mirrored: bool
+    scale: float
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the photo lies on the canvas (pixels, x y of both)."""
+        across = self.wide - (x - self.left) if self.mirrored else x - self.left
+        return across * self.scale, (y - self.top) * self.scale
+
+
+def photo_cut(photo_size: tuple[int, int], dice: Dice, height: int, width: int) -> PhotoCut:
+    """A random cut of a photo (rows, columns) for a canvas of h x w pixels."""
+    rows, columns = photo_size
     scale = max(height / rows, width / columns)
     high, wide = min(rows, round(height / scale)), min(columns, round(width / scale))
     top, left = dice.integer(rows - high + 1), dice.integer(columns - wide + 1)
-    cut = photo[top : top + high, left : left + wide][:, :: dice.sign()]
-    picture = resized(Image.fromarray(np.ascontiguousarray(cut)), height, width, Image.Resampling.BICUBIC)
+    return PhotoCut(top, left, high, wide, dice.sign() < 0, scale)
+
+
+def photo_background(photo: np.ndarray, cut: PhotoCut, dice: Dice, height: int, width: int) -> Background:
+    """A cut of a photo (h w 3 uint8) that fills a canvas of h x w pixels."""
+    part = photo[cut.top : cut.top + cut.high, cut.left : cut.left + cut.wide][:, :: -1 if cut.mirrored else 1]
+    picture = resized(Image.fromarray(np.ascontiguousarray(part)), height, width, Image.Resampling.BICUBIC)
     return Background(picture, np.full((height, width), UNKNOWN, np.uint8), dice.uniform(0.0, 0.5))
 
 

@@ -25,7 +25,7 @@ class Film:
         self._lift = dice.uniform(-12, 18)
         self._soft = int(dice.uniform(25, 90) * min(rough, 1)) if dice.chance(0.35) else 0
         self._grain = int(dice.uniform(0, 14) * rough)
-        self._quality = int(95 - 60 * rough * dice.uniform(0.3, 1.0)) if dice.chance(0.6) else 0
+        self._quality = int(95 - 60 * rough * dice.uniform(0.3, 1.0)) if dice.chance(0.6) and rough else 0
 
     def develop(self, frame: Image.Image, t: int, sweep: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """Frame t as it is recorded, H W 3 uint8; `sweep` is the way of the whole picture during the exposure."""

@@ -8,6 +8,9 @@ import numpy as np
 
 from univs.data.synth.dice import Dice, fold
 
+STRONGEST_PULL = 0.2
+"""Of a warp, as a share of the thing's longer side; from twice as much on a thing would fold over itself."""
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -17,7 +20,7 @@ class Motion:
     size: np.ndarray  # T: length of the longer side
     shape: np.ndarray  # T 2: stretch in the thing's own x and y; a negative x is a mirrored thing
     angle: np.ndarray  # T radians, clockwise
-    bends: np.ndarray  # T 4 2: coefficients of the warp, see `bend`
+    pulls: np.ndarray  # T 9 2: the thin-plate warp, see `spline.warp`
     depth: np.ndarray  # T: larger is nearer to the camera
     parallax: float  # share of the camera's pan that moves it, 1 for what stands still in the world
     grounded: bool  # stands on the ground (and throws a shadow on it)
@@ -94,16 +97,9 @@ def move(dice: Dice, frames: int, aspect: float, difficulty: float, horizon: flo
     depth = dice.uniform(-1, 1) + (place[:, 1] if grounded else 0) + approach * min(1.5, 0.2 + lively)
     growth = approach * min(1.3, 0.15 + 1.2 * lively)
     sizes = np.maximum(size * np.where(growth > 0, 1 + growth, 1 / (1 - growth)), 0.06)
-    bends = dice.child(5).curve(frames, 8, dice.between(5, 24)).reshape(frames, 4, 2)
-    bends = bends * lively * soft * dice.uniform(0.0, 0.9)
-    return Motion(place, sizes, shape, angle, bends, depth, parallax, grounded)
-
-
-def bend(u: np.ndarray, bends: np.ndarray) -> np.ndarray:
-    """Displacement (... 2) of points u (... 2, about -0.5..0.5): shear, twist and two curvatures."""
-    x, y = u[..., 0], u[..., 1]
-    terms = np.stack([0.4 * y, x * y, y * y - 0.08, x * x - 0.08], -1)
-    return terms @ bends
+    pulls = dice.child(5).curve(frames, 18, dice.between(5, 24)).reshape(frames, 9, 2)
+    pulls = (pulls - pulls.mean(1, keepdims=True)) * (STRONGEST_PULL * lively * soft * dice.uniform())
+    return Motion(place, sizes, shape, angle, pulls, depth, parallax, grounded)
 
 
 def fold_through(values: np.ndarray, reach: float) -> np.ndarray:

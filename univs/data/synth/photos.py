@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, ImageFilter
 
 from univs.data.photo import shrink
 from univs.data.synth.dice import Dice
+from univs.data.synth.inpainting import without_object
 from univs.data.synth.scaling import resized
 from univs.data.synth.sprites import trim
 from univs.errors import UserError
@@ -21,15 +23,26 @@ from univs.video.pictures import read_rgb
 
 LABEL_FOLDERS = ("segments", "labels", "masks")
 LONGEST = 640
+UNKNOWN = 255  # of a label map: no region
 KEPT = 48  # decoded photos held in memory
 LEAST, MOST = 0.01, 0.3  # share of the photo that a region must cover to become an object
+
+
+@dataclass(frozen=True)
+class TakenApart:
+    """A photo (h w 3 uint8) without one of its objects, that object (h w 4 uint8 RGBA) and its middle (pixels x y)."""
+
+    photo: np.ndarray
+    cut_out: np.ndarray
+    middle: tuple[float, float]
 
 
 class PhotoFolder:
     """The photos of `root` (or of `root/images`), sorted by name.
 
     Label maps, if there are any, lie in `root/segments`, `root/labels` or `root/masks` as grey or indexed PNGs of the
-    same stem and size: every value is one region, 255 is none. Raises UserError for a folder without photos.
+    same stem and size: every value is one region, 255 is none. Where 0 and 255 are all there is, it is a mask: 255 is
+    the one region, 0 none. Raises UserError for a folder without photos.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -60,14 +73,29 @@ class PhotoFolder:
 
     def cut_out(self, dice: Dice) -> np.ndarray | None:
         """A region of a photo cut out along its outline, h w 4 uint8 RGBA; None if no label map has a fitting one."""
+        found = self._region(dice)
+        return None if found is None else _cut(*found)
+
+    def taken_apart(self, dice: Dice) -> TakenApart | None:
+        """A photo and one of its objects, to be moved apart ("lucid dreams", Khoreva et al. 2019); None as above."""
+        found = self._region(dice)
+        if found is None:
+            return None
+        photo, mask = found
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        middle = (columns[0] + columns[-1] + 1) / 2, (rows[0] + rows[-1] + 1) / 2
+        return TakenApart(without_object(photo, mask), _cut(photo, mask), middle)
+
+    def _region(self, dice: Dice) -> tuple[np.ndarray, np.ndarray] | None:
+        """A photo and the mask of one of its regions, h w bool; None if a few label maps have none that fits."""
         for _ in range(3 if self._labelled else 0):
             photo, labels = self._load(dice.pick(self._labelled))
             assert labels is not None
             count = np.bincount(labels.reshape(-1), minlength=256)
-            count[255] = 0
+            count[UNKNOWN] = 0
             fitting = np.flatnonzero((count >= LEAST * labels.size) & (count <= MOST * labels.size))
             if len(fitting):
-                return _cut(photo, labels == int(fitting[dice.integer(len(fitting))]))
+                return photo, labels == int(fitting[dice.integer(len(fitting))])
         return None
 
     def _load(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -79,13 +107,18 @@ class PhotoFolder:
             photo = shrink(photo, np.zeros(photo.shape[:2], np.uint8), LONGEST)[0]
             entry: tuple[np.ndarray, np.ndarray | None] = (photo, None)
         else:
-            labels = read_indices(path)
+            labels = _regions(read_indices(path))
             require_same_size(photo.shape, labels, f"label map {path}", self.files[number])
             entry = shrink(photo, labels, LONGEST)
         self._kept[number] = entry
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return entry
+
+
+def _regions(values: np.ndarray) -> np.ndarray:
+    """Regions of a label map as stored; those of a binary mask are its object alone."""
+    return np.where(values == 0, UNKNOWN, 1).astype(np.uint8) if np.isin(values, (0, UNKNOWN)).all() else values
 
 
 def _cut(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from univs.data.synth.dice import dyadic
 from univs.data.synth.look import Look
-from univs.data.synth.motion import bend
 from univs.data.synth.scaling import resized
+from univs.data.synth.spline import reach, warp
 
 CELLS = (16, 32, 64)  # sides of a cell of the warp's mesh in frame pixels: powers of two, larger for larger things
 OPAQUE = 128  # from this alpha on, a pixel is the thing's
@@ -31,7 +31,7 @@ class Pose:
     size: float  # length of the longer side
     shape: tuple[float, float]  # stretch in its own x and y; a negative x mirrors
     angle: float  # radians, clockwise
-    bends: np.ndarray  # 4 2, see `motion.bend`
+    pulls: np.ndarray  # 9 2, see `spline.warp`
     sweep: tuple[float, float]  # way during the exposure
     shadow: float  # 0..1, how dark a shadow it throws on the ground under it
 
@@ -73,9 +73,10 @@ def draw(frame: Image.Image, labels: np.ndarray, look: Look, pose: Pose, number:
 def _reach(look: Look, pose: Pose, frame_size: tuple[int, int]) -> tuple[int, int, int, int] | None:
     """The box of frame pixels (left, top, right, bottom) that the thing may touch; None if it is out of sight."""
     longest = max(look.height, look.width)
-    slack = 1 + float(np.abs(pose.bends).sum(0).max()) * 0.5
-    half_x = pose.size * abs(pose.shape[0]) * look.width / longest / 2 * slack
-    half_y = pose.size * abs(pose.shape[1]) * look.height / longest / 2 * slack
+    half = look.width / longest / 2, look.height / longest / 2
+    if pose.pulls.any():
+        half = reach(pose.pulls, half)
+    half_x, half_y = pose.size * abs(pose.shape[0]) * half[0], pose.size * abs(pose.shape[1]) * half[1]
     cosine, sine = abs(math.cos(pose.angle)), abs(math.sin(pose.angle))
     x = half_x * cosine + half_y * sine + abs(pose.sweep[0]) / 2
     y = half_x * sine + half_y * cosine + abs(pose.sweep[1]) / 2
@@ -95,7 +96,8 @@ def _warped(look: Look, pose: Pose, box: tuple[int, int, int, int]) -> Image.Ima
     u = (x * cosine + y * sine) / (pose.size * pose.shape[0])
     v = (y * cosine - x * sine) / (pose.size * pose.shape[1])
     own = np.stack([u, v], -1)
-    own += bend(own, pose.bends)
+    if pose.pulls.any():
+        own += warp(own, pose.pulls)
     longest = max(look.height, look.width)
     stretch = max(abs(pose.shape[0]), abs(pose.shape[1]))
     picture, level = look.at(pose.size * stretch / longest)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
-from univs.data.synth.background import UNKNOWN, Background, make_background, photo_background
+from univs.data.synth.background import UNKNOWN, Background, make_background, photo_background, photo_cut
 from univs.data.synth.dice import Dice
 from univs.data.synth.film import Film
 from univs.data.synth.look import Look, Wardrobe
 from univs.data.synth.motion import Camera, Motion, film, move
+from univs.data.synth.photos import PhotoFolder
 from univs.data.synth.render import Pose, draw, view
 
 MARGIN = 1.5  # the canvas is so many times the frame
 MOST_THINGS = 9
+TAKEN_APART = (
+    0.4  # share of the photos with label maps whose own object moves on its own, and the place behind it shows
+)
 FIRST_STUFF = 200  # id of the first kind of stuff in a panoptic map; UNKNOWN stays as it is
 
 
@@ -30,6 +34,15 @@ class Thing:
     shadow: float
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a thing looks like and where it lies before it moves: its middle and longer side in pixels of the canvas."""
+
+    look: Look
+    middle: tuple[float, float]
+    length: float
+
+
 class Scene:
     """T frames of H x W pixels, composed when asked for."""
 
@@ -37,9 +50,10 @@ class Scene:
         self.size, self.frames, self.difficulty = size, frames, difficulty
         height, width = size
         canvas = (round(height * MARGIN), round(width * MARGIN))
+        own: Start | None = None
+        self.background: Background
         if wardrobe.photos and dice.chance(0.8):
-            photo = wardrobe.photos.photo(dice.child(0))
-            self.background: Background = photo_background(photo, dice.child(1), *canvas)
+            self.background, own = _photo_place(wardrobe.photos, dice, canvas)
         else:
             self.background = make_background(dice.child(1), *canvas)
         stuff = self.background.stuff
@@ -48,13 +62,17 @@ class Scene:
         self._film = Film(dice.child(3), frames, difficulty)
         self._shutter = difficulty * dice.uniform(0.0, 1.1)
         count = 1 + dice.integer(2 + round((MOST_THINGS - 3) * difficulty) + 1)
-        looks: list[Look] = []
-        for number in range(1, count + 1):
+        looks: list[Look] = [] if own is None else [own.look]
+        for number in range(1 + len(looks), count + 1):
             if looks and dice.chance(0.15 + 0.25 * difficulty):  # a look-alike
                 looks.append(dice.pick(looks))
             else:
                 looks.append(wardrobe.look(dice.child(4, number), difficulty))
-        self.things = tuple(self._thing(dice.child(5, n), n, look) for n, look in enumerate(looks, 1))
+        starts = [own, *[None] * (count - 1)]
+        self.things = tuple(
+            self._thing(dice.child(5, n), n, look, start)
+            for n, (look, start) in enumerate(zip(looks, starts, strict=True), 1)
+        )
 
     def compose(self, t: int) -> tuple[np.ndarray, np.ndarray]:
         """Frame t: the picture, H W 3 uint8, and the ids of the things seen there, H W uint8 (0 background)."""
@@ -72,10 +90,18 @@ class Scene:
         stuff = view(self._stuff, self.size, centre, zoom, angle, Image.Resampling.NEAREST)
         return np.where(labels, labels, np.asarray(stuff))
 
-    def _thing(self, dice: Dice, number: int, look: Look) -> Thing:
+    def _thing(self, dice: Dice, number: int, look: Look, start: Start | None) -> Thing:
         height, width = self.size
         motion = move(dice, self.frames + 1, width / height, self.difficulty, self.background.horizon, look.soft)
         camera = self.camera
+        if start is not None:
+            whole = height * camera.rest_zoom
+            seen = np.array(start.middle) - camera.centre[0] + (camera.centre[0] - camera.rest) * motion.parallax
+            motion = replace(
+                motion,
+                place=motion.place + (seen / whole - motion.place[0]),
+                size=motion.size * (start.length / whole / motion.size[0]),
+            )
         world = motion.place * (height * camera.rest_zoom) - (camera.centre - camera.rest) * motion.parallax
         cosine, sine = np.cos(camera.angle), np.sin(camera.angle)
         x = (world[:, 0] * cosine + world[:, 1] * sine) / camera.zoom + width / 2
@@ -95,7 +121,19 @@ class Scene:
             size=size,
             shape=(float(motion.shape[t, 0]), float(motion.shape[t, 1])),
             angle=float(motion.angle[t] - self.camera.angle[t]),
-            bends=motion.bends[t],
+            pulls=motion.pulls[t],
             sweep=(float(sweep[0]), float(sweep[1])),
             shadow=thing.shadow,
         )
+
+
+def _photo_place(photos: PhotoFolder, dice: Dice, canvas: tuple[int, int]) -> tuple[Background, Start | None]:
+    """A photo as background; now and then one of its own objects is taken out of it, to move on its own."""
+    apart = photos.taken_apart(dice.child(0)) if dice.chance(TAKEN_APART) else None
+    photo = photos.photo(dice.child(0)) if apart is None else apart.photo
+    cut = photo_cut((photo.shape[0], photo.shape[1]), dice.child(1), *canvas)
+    place = photo_background(photo, cut, dice.child(6), *canvas)
+    if apart is None:
+        return place, None
+    look = Look(apart.cut_out, None, soft=0.6)
+    return place, Start(look, cut.place(*apart.middle), max(look.height, look.width) * cut.scale)
