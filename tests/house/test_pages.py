@@ -18,6 +18,7 @@ PAGES = (
     "docs/metrics.md",
     "docs/evaluation.md",
     "docs/inputs.md",
+    "docs/interactive.md",
     "datasets/README.md",
 )
 

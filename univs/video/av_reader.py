@@ -26,6 +26,8 @@ class FileReader(VideoReader):
     Iterating yields every frame that decodes, then raises UserError if the file is cut short or broken at that point.
     """
 
+    announced = True
+
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._path = path
@@ -75,6 +77,8 @@ class FileReader(VideoReader):
 
 class CameraReader(VideoReader):
     """Frames of a camera, without end."""
+
+    rereadable = False
 
     def __init__(self, index: int) -> None:
         self.name = f"camera {index}"

@@ -48,7 +48,10 @@ class ImageReader(VideoReader):
                 )
 
     def frames(self) -> Iterator[Frame]:
-        return map(read_rgb, self._paths)
+        return self.frames_from(0)
+
+    def frames_from(self, start: int) -> Iterator[Frame]:
+        return map(read_rgb, self._paths[start:])
 
 
 class PagesReader(VideoReader):

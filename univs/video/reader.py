@@ -28,13 +28,25 @@ class VideoReader(ABC):
     size: tuple[int, int]
     fps: float = DEFAULT_FPS
     num_frames: int | None = None
+    announced: bool = False
+    """Whether num_frames is what a header says, and not counted."""
+    rereadable: bool = True
+    """Whether the frames can be read a second time."""
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
         """The frames from the first on; may raise UserError at a frame that cannot be read."""
 
+    def frames_from(self, start: int) -> Iterator[Frame]:
+        """The frames from that index on; those before it are decoded too where a format needs it."""
+        return itertools.islice(self.frames(), start, None)
+
     def __iter__(self) -> Iterator[Frame]:
-        for index, frame in enumerate(self.frames()):
+        return self.iterate(0)
+
+    def iterate(self, start: int) -> Iterator[Frame]:
+        """The frames from an index on. UserError where one has another size than the first."""
+        for index, frame in enumerate(self.frames_from(start), start):
             if frame.shape[:2] != self.size:
                 height, width = frame.shape[:2]
                 raise UserError(
@@ -53,7 +65,8 @@ class ArrayReader(VideoReader):
         first = next(iterator, None)
         if first is None:
             raise UserError("the frames given are empty; give at least one frame")
-        self._source = itertools.chain([first], iterator) if iterator is source else source
+        self.rereadable = iterator is not source
+        self._source = source if self.rereadable else itertools.chain([first], iterator)
         self.size = _checked(first, 0).shape[:2]
         length = getattr(source, "__len__", None)
         self.num_frames = None if length is None else int(length())

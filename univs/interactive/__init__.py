@@ -1,0 +1,1 @@
+"""Modular interactive segmentation (MiVOS): masks made on some frames are carried through the video, and fused."""
