@@ -7,7 +7,13 @@ import math
 import pytest
 import torch
 
-from univs.losses import binary_cross_entropy, bootstrapped_cross_entropy, dice_loss, soft_dice_loss
+from univs.losses import (
+    binary_cross_entropy,
+    bootstrapped_cross_entropy,
+    dice_loss,
+    selected_cross_entropy,
+    soft_dice_loss,
+)
 
 
 def rows() -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,3 +108,23 @@ def test_points_that_do_not_count_weigh_nothing() -> None:
         assert float(found[2].detach()) == 0
         (slope,) = torch.autograd.grad(found.sum(), logits)
         assert torch.equal(slope != 0, counted)
+
+
+def test_bootstrapping_of_all_images_together_takes_the_hardest_wherever_they_are() -> None:
+    logits = torch.zeros(2, 2, 1, 4)
+    logits[0, 0] = 8.0  # certain of the background, wrongly on two pixels
+    labels = torch.tensor([[[0, 0, 1, 1]], [[0, 1, 0, 1]]])
+    wrong, undecided = math.log1p(math.exp(-8)) + 8, math.log(2)
+    got = float(bootstrapped_cross_entropy(logits, labels, 0.5, together=True))
+    assert got == pytest.approx((2 * wrong + 2 * undecided) / 4, rel=1e-5)
+    assert float(bootstrapped_cross_entropy(logits, labels, 0.5)) == pytest.approx((wrong + undecided) / 2, rel=1e-5)
+
+
+def test_a_second_object_competes_only_where_there_is_one() -> None:
+    logits = torch.tensor([0.0, 1.0, 2.0]).reshape(1, 3, 1, 1).repeat(2, 1, 1, 2)
+    labels = torch.tensor([[[1, 2]], [[1, 0]]])
+    three = [math.exp(x) / sum(map(math.exp, (0, 1, 2))) for x in (0, 1, 2)]
+    two = [1 / (1 + math.e), math.e / (1 + math.e)]
+    got = float(selected_cross_entropy(logits, labels, torch.tensor([True, False]), 1.0))
+    want = (-math.log(three[1]) - math.log(three[2]) - math.log(two[1]) - math.log(two[0])) / 4
+    assert got == pytest.approx(want, rel=1e-5)

@@ -42,6 +42,8 @@ def test_the_kept_share_falls_until_it_is_reached() -> None:
     assert kept_share(0.3, 0.2) == pytest.approx(0.6)
     assert kept_share(0.6, 0.2) == pytest.approx(0.2) == kept_share(1, 0.2)
     assert kept_share(0.25, 0.1, start=0.5, reached=0.5) == pytest.approx(0.3)
+    official = [kept_share(step / 10000, 0.15, begins=0.2, reached=0.5) for step in (0, 1999, 2000, 3500, 5000, 9999)]
+    assert official == pytest.approx([1, 1, 1, 0.575, 0.15, 0.15])
 
 
 def counted(*steps: float, before: float = 0.0) -> float:

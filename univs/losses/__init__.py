@@ -9,7 +9,13 @@ from univs.losses.clip_criterion import ClipTargets, PromptTargets, clip_losses,
 from univs.losses.colours import lab, pooled_lab
 from univs.losses.correspondence import correspondence_loss, mean_over
 from univs.losses.mask_targets import MaskTargets
-from univs.losses.masks import binary_cross_entropy, bootstrapped_cross_entropy, dice_loss, soft_dice_loss
+from univs.losses.masks import (
+    binary_cross_entropy,
+    bootstrapped_cross_entropy,
+    dice_loss,
+    selected_cross_entropy,
+    soft_dice_loss,
+)
 from univs.losses.matcher import assign, match
 from univs.losses.point_sampling import sample_points, uncertain_points
 from univs.losses.reidentification import reidentification_losses
@@ -53,6 +59,7 @@ __all__ = [
     "sample_points",
     "see",
     "segment_loss",
+    "selected_cross_entropy",
     "set_losses",
     "soft_dice_loss",
     "temporal_terms",

@@ -29,18 +29,40 @@ def soft_dice_loss(probabilities: Tensor, targets: Tensor, counted: Tensor | Non
     return 1 - (overlap + 1) / (probabilities.sum(1) + targets.sum(1) + 1)
 
 
-def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, kept_share: float, ignore: int = 255) -> Tensor:
+def bootstrapped_cross_entropy(
+    logits: Tensor, labels: Tensor, kept_share: float, ignore: int = 255, *, together: bool = False
+) -> Tensor:
     """Cross-entropy over the hardest share of all pixels (Wu et al. 2016; used so by STM's followers).
 
     Args:
         logits: B K H W, background first.
         labels: B H W integers in 0..K-1, or `ignore`.
         kept_share: share of the pixels of each image that counts, 1 = all.
+        together: share of the pixels of all images instead, so that some count more than others (MiVOS).
     Returns:
         scalar, mean over the kept pixels and the images; ignored pixels weigh 0.
     """
-    loss = F.cross_entropy(logits, labels.long(), reduction="none", ignore_index=ignore).flatten(1)
+    loss = F.cross_entropy(logits, labels.long(), reduction="none", ignore_index=ignore)
+    loss = loss.reshape(1 if together else len(loss), -1)
     if kept_share >= 1:
         return loss.mean()
     kept = max(1, int(kept_share * loss.shape[1]))
     return torch.topk(loss, kept, dim=1, sorted=False).values.mean()
+
+
+def selected_cross_entropy(logits: Tensor, labels: Tensor, second: Tensor, kept_share: float) -> Tensor:
+    """`bootstrapped_cross_entropy` of images with two objects or one, as MiVOS trains propagation and fusion.
+
+    Args:
+        logits: B 3 H W: background, first and second object.
+        labels: B H W integers 0, 1, 2; no 2 where there is one object.
+        second: B bool, whether there is a second object; where there is none, its channel does not compete.
+        kept_share: share of the pixels of each image that counts, 1 = all.
+    Returns:
+        scalar, mean over the images.
+    """
+    images = zip(logits, labels, second.tolist(), strict=True)
+    losses = [
+        bootstrapped_cross_entropy(one[None, : 3 if two else 2], label[None], kept_share) for one, label, two in images
+    ]
+    return torch.stack(losses).mean()

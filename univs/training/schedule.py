@@ -74,6 +74,10 @@ def learning_rate_factor(
     return factor * min(1.0, (step + 1) / max(1, warmup))
 
 
-def kept_share(progress: float, final: float, *, start: float = 1.0, reached: float = 0.6) -> float:
-    """Share of pixels in the bootstrapped cross-entropy: from `start` down to `final` at `reached` of the run."""
-    return start - (start - final) * min(1.0, progress / reached)
+def kept_share(
+    progress: float, final: float, *, start: float = 1.0, begins: float = 0.0, reached: float = 0.6
+) -> float:
+    """Share of pixels in the bootstrapped cross-entropy: `start` until `begins`, a share of the run, then down in a
+    line to `final` at `reached`."""
+    done = (progress - begins) / max(reached - begins, 1e-9)
+    return start - (start - final) * min(1.0, max(0.0, done))

@@ -50,6 +50,10 @@ class TrainerOptions:
     are means over objects (each batch has its own number of them)."""
     dropped_at: Share | None = None
     """Share of the run from which learning rates are `final_factor` of what they were; None: a cosine leads there."""
+    kept_begins: Share = 0.0
+    """Share of the run until which `kept_share_start` of the pixels counts; from there it falls in a line."""
+    kept_reached: Share = 0.6
+    """Share of the run at which `kept_share` of them counts."""
     pictures: Weight = 0.0
     """Pictures are drawn every so many steps, or minutes where the budget is in minutes; 0: never."""
 
@@ -209,7 +213,13 @@ class Trainer:
         factor = learning_rate_factor(self.step_number, progress, *rate)
         for group in self.optimizer.param_groups:
             group["lr"] = options.learning_rate * group["factor"] * factor
-        kept = kept_share(progress, options.kept_share, start=options.kept_share_start)
+        kept = kept_share(
+            progress,
+            options.kept_share,
+            start=options.kept_share_start,
+            begins=options.kept_begins,
+            reached=options.kept_reached,
+        )
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.step_number]).generate_state(1)[0]))
         self.optimizer.zero_grad(set_to_none=True)
         found = []
