@@ -17,6 +17,7 @@ from univs.data import TrainingClips, VideoSample, build_clips, collate_clips  #
 from univs.data import clips as clips_module  # noqa: E402
 from univs.data.clips import (  # noqa: E402
     ClipSettings,
+    GapGrowth,
     PromptDraws,
     VideoSource,
     choose_targets,
@@ -254,9 +255,23 @@ def test_videos_are_drawn_by_the_weight_of_their_source(monkeypatch: pytest.Monk
     made = TrainingClips(ClipSettings({"video": 1.0}), videos=videos)
     assert len(made.videos) == 2
     rng = np.random.default_rng(0)
-    assert {made.scene("video", rng)[1] for _ in range(300)} == {"video"}
+    assert {made.scene("video", rng, 64, 0)[1] for _ in range(300)} == {"video"}
     assert abs(sum(video is one for video, _ in seen) / 300 - 0.75) < 0.08
     assert {(video is one, gaps) for video, gaps in seen} == {(True, (1, 2)), (False, (2, 4))}
+
+
+def test_gaps_grow_along_a_run_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    growth = GapGrowth(((0, 1), (0.1, 2), (0.4, 5), (0.9, 1)), 1000)
+    found = [growth.gaps((1, 5), index) for index in (0, 99, 100, 399, 400, 899, 900, 5000)]
+    assert found == [(1, 5), (1, 5), (1, 10), (1, 10), (1, 25), (1, 25), (1, 5), (1, 5)]
+    assert growth.gaps((2, 2), 0) == (2, 2) and growth.gaps((1, 1), 500) == (1, 5)
+    assert GapGrowth(((0, 0.1),), 10).gaps((3, 4), 0) == (3, 3)
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(clips_module, "video_scene", lambda *given, gaps, pool: seen.append(gaps))
+    made = TrainingClips(ClipSettings({"video": 1.0}, growth=growth), videos=[VideoSource([object()], 1.0, (1, 5))])  # type: ignore[list-item]
+    for index in (0, 450):
+        made.scene("video", np.random.default_rng(0), 64, index)
+    assert seen == [(1, 5), (1, 25)]
 
 
 def test_probabilities_without_a_source_or_all_zero() -> None:

@@ -11,7 +11,7 @@ from univs.models.space_time_decoder import ResidualBlock, SpaceTimeDecoder, joi
 
 def decoder(logits: int = 1, *, narrowed: bool = False) -> SpaceTimeDecoder:
     torch.manual_seed(0)
-    return SpaceTimeDecoder(6, [12, 8, 4], narrowed=narrowed, logits=logits).requires_grad_(False)
+    return SpaceTimeDecoder(6, [256, 512], [12, 8, 4], narrowed=narrowed, logits=logits).requires_grad_(False)
 
 
 def test_a_residual_block_adds_what_came_in() -> None:
@@ -66,4 +66,4 @@ def test_what_was_read_comes_before_what_the_frame_says() -> None:
 @pytest.mark.parametrize(("widths", "logits"), [([8, 8], 1), ([8, 8, 8], 3)])
 def test_impossible_numbers_are_refused(widths: list[int], logits: int) -> None:
     with pytest.raises(ValueError, match="three widths and 1 or 2 logits"):
-        SpaceTimeDecoder(6, widths, narrowed=False, logits=logits)
+        SpaceTimeDecoder(6, [256, 512], widths, narrowed=False, logits=logits)

@@ -18,6 +18,7 @@ from univs.models.zoo import build_model, build_network, build_space_time
 
 def numbers(**changed: Any) -> dict[str, Any]:
     memory = {
+        "trunk": "resnet50",
         "key_dim": 4,
         "value_dim": 6,
         "memory_bias": False,

@@ -97,6 +97,23 @@ class PromptDraws:
 
 
 @dataclass(frozen=True)
+class GapGrowth:
+    """How far apart the frames of videos lie as a run goes on.
+
+    factors: pairs of the share of the run from which on, ascending from 0, and so many times the largest gap of a
+    source are the largest. clips: of the whole run.
+    """
+
+    factors: tuple[tuple[float, float], ...]
+    clips: int
+
+    def gaps(self, own: tuple[int, int], index: int) -> tuple[int, int]:
+        """Smallest and largest gap of a source, for the clip of an index."""
+        factor = [factor for share, factor in self.factors if index >= share * self.clips][-1]
+        return own[0], max(own[0], round(own[1] * factor))
+
+
+@dataclass(frozen=True)
 class ClipSettings:
     """What clips to make."""
 
@@ -110,6 +127,7 @@ class ClipSettings:
     seed: int = 0
     length: int = 1_000_000
     together: Count = 1  # clips of one batch, all processes counted
+    growth: GapGrowth | None = None  # None: every source has its own gaps throughout
 
     def size_of(self, index: int) -> int:
         """Pixels of a side of a clip: those of a batch have the same."""
@@ -164,7 +182,7 @@ class TrainingClips(Dataset[TrainingClip]):
             raise IndexError(index)
         rng, size = np.random.default_rng([self.settings.seed, index]), self.settings.size_of(index)
         for _ in range(TRIES):
-            scene, kind = self.scene(draw(rng, self.shares), rng, size)
+            scene, kind = self.scene(draw(rng, self.shares), rng, size, index)
             if rng.random() < 0.5:
                 scene.frames, scene.labels = scene.frames[::-1], scene.labels[::-1]
             targets = choose_targets(scene, rng, self.settings.max_objects, self.settings.least_share)
@@ -174,9 +192,9 @@ class TrainingClips(Dataset[TrainingClip]):
                 return TrainingClip(frames, labels, targets, scene.complete, kind, *drawn)
         raise UserError(f"training clips: {TRIES} clips drawn, none with an object on its first frame")
 
-    def scene(self, kind: str, rng: np.random.Generator, size: int) -> tuple[Scene, str]:
+    def scene(self, kind: str, rng: np.random.Generator, size: int, index: int) -> tuple[Scene, str]:
         """A scene of one kind (with its finer name), before time reversal and colour changes."""
-        frames = self.settings.frames
+        frames, growth = self.settings.frames, self.settings.growth
         if kind == "photo" and self.photos is not None:
             if rng.random() < self.settings.composite_share:
                 return composite_scene(self.photos, rng, frames, size), "composite"
@@ -184,7 +202,8 @@ class TrainingClips(Dataset[TrainingClip]):
         if kind == "video":
             source = draw(rng, {source: source.weight for source in self.videos})
             video = source.sequences[int(rng.integers(len(source.sequences)))]
-            return video_scene(video, rng, frames, size, gaps=source.gaps, pool=self.photos), kind
+            gaps = growth.gaps(source.gaps, index) if growth else source.gaps
+            return video_scene(video, rng, frames, size, gaps=gaps, pool=self.photos), kind
         samples = self.extra[kind]
         video = SampleVideo(samples[int(rng.integers(len(samples)))])
         return video_scene(video, rng, frames, size, gaps=(1, 2), pool=None), kind

@@ -125,21 +125,25 @@ STAGES = (
 
 
 class EfficientNetLite(nn.Module):
-    """Four maps at strides 4, 8, 16 and 32; with `classified` also the last convolution before a classifier.
+    """Maps at strides 4, 8, 16 and 32; with `classified` also the last convolution before a classifier.
 
     Args:
         name: one of `SCALES`.
         classified: whether `conv_head` and `bn2` are there; the maps do not need them.
+        inputs: channels of an image.
+        coarsest: stride of the last map; the stages behind it are left out.
     """
 
-    def __init__(self, name: str, *, classified: bool = False) -> None:
+    def __init__(self, name: str, *, classified: bool = False, inputs: int = 3, coarsest: int = 32) -> None:
         super().__init__()
         wider, deeper = SCALES[name]
-        self.conv_stem = convolution(3, STEM, 3, 2)
+        self.conv_stem = convolution(inputs, STEM, 3, 2)
         self.bn1 = NormAct(STEM)
         widths, strides = [STEM], [2]
         stages = []
         for number, stage in enumerate(STAGES):
+            if strides[-1] * stage.stride > coarsest:
+                break
             out, deep = rounded(stage.channels * wider), 0 < number < len(STAGES) - 1
             count = math.ceil(stage.blocks * deeper) if deep else stage.blocks
             blocks = [make_block(widths[-1], out, stage, stage.stride)]
@@ -160,7 +164,7 @@ class EfficientNetLite(nn.Module):
                 nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """F 3 H W -> maps F C_i h w at strides 4, 8, 16, 32."""
+        """F 3 H W (or as many channels as there are inputs) -> maps F C_i h w at strides 4, 8, 16, 32."""
         x = self.bn1(self.conv_stem(images))
         maps = []
         for index, stage in enumerate(self.blocks):

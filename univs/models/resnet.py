@@ -30,6 +30,7 @@ class ResNetStages(nn.Module):
 
     def __init__(self, inputs: int = 3, *, bias: bool = False) -> None:
         super().__init__()
+        self.channels = CHANNELS
         self.conv1 = nn.Conv2d(inputs, STEM, 7, 2, padding=3, bias=bias)
         self.bn1 = NormRelu(STEM)
         channels, stages = STEM, []

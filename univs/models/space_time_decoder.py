@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from univs.models.resnet import CHANNELS
-
 
 @dataclass(frozen=True)
 class Skips:
@@ -28,20 +26,23 @@ class SpaceTimeDecoder(nn.Module):
 
     Args:
         inputs: channels of both together.
+        skips: channels of the maps of the frame's trunk at strides 4 and 8.
         widths: channels at strides 16, 8 and 4; what lies between 16 and 8 is as wide as at 16.
         narrowed: whether a convolution of its own brings the inputs to the first width, and not the first block.
         logits: 1, whose sigmoid is the probability, or 2, of which the soft-max's second is.
     """
 
-    def __init__(self, inputs: int, widths: Sequence[int], *, narrowed: bool, logits: int) -> None:
+    def __init__(
+        self, inputs: int, skips: Sequence[int], widths: Sequence[int], *, narrowed: bool, logits: int
+    ) -> None:
         super().__init__()
         if len(widths) != 3 or logits not in (1, 2):
             raise ValueError(f"the decoder has three widths and 1 or 2 logits, not {widths} and {logits}")
         wide, middle, narrow = widths
         self.narrow = convolution(inputs, wide) if narrowed else nn.Identity()
         self.compress = ResidualBlock(wide if narrowed else inputs, wide)
-        self.up8 = Refinement(CHANNELS[1], wide, middle)
-        self.up4 = Refinement(CHANNELS[0], middle, narrow)
+        self.up8 = Refinement(skips[1], wide, middle)
+        self.up4 = Refinement(skips[0], middle, narrow)
         self.predict = convolution(narrow, logits)
 
     def skips(self, stride8: Tensor, stride4: Tensor) -> Skips:

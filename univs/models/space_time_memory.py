@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.memory_read import read_in_chunks
-from univs.models.resnet import CHANNELS, ResNetStages
 from univs.models.space_time_decoder import Skips, SpaceTimeDecoder, joined, one_logit
+from univs.models.space_time_trunk import make_trunk
 
 STRIDE = 16
 """Pixels of the padded image to a position of the memory."""
@@ -55,6 +55,7 @@ class SpaceTimeMemory(nn.Module):
     """The network.
 
     Args:
+        trunk: resnet50 or a light backbone (`space_time_trunk`).
         key_dim, value_dim: Ck, Cv.
         memory_bias: whether the convolutions of the memory's trunk have biases.
         clamp_others: whether the sum of the other objects' masks is cut off at 1.
@@ -71,6 +72,7 @@ class SpaceTimeMemory(nn.Module):
     def __init__(
         self,
         *,
+        trunk: str,
         key_dim: int,
         value_dim: int,
         memory_bias: bool,
@@ -82,11 +84,12 @@ class SpaceTimeMemory(nn.Module):
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.query_trunk = ResNetStages()
-        self.memory_trunk = ResNetStages(5, bias=memory_bias)
-        self.query_heads = KeyValue(key_dim, value_dim)
-        self.memory_heads = KeyValue(key_dim, value_dim)
-        self.decoder = SpaceTimeDecoder(2 * value_dim, **decoder)
+        self.query_trunk = make_trunk(trunk)
+        self.memory_trunk = make_trunk(trunk, 5, bias=memory_bias)
+        *skips, deepest = self.query_trunk.channels
+        self.query_heads = KeyValue(deepest, key_dim, value_dim)
+        self.memory_heads = KeyValue(deepest, key_dim, value_dim)
+        self.decoder = SpaceTimeDecoder(2 * value_dim, skips, **decoder)
         self.clamp_others, self.black_padding = clamp_others, black_padding
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
@@ -134,16 +137,21 @@ class SpaceTimeMemory(nn.Module):
         Returns:
             An entry for each object, which sees the sum of the others beside its own mask.
         """
-        others = masks.sum(0, keepdim=True) - masks
-        if self.clamp_others:
-            others = others.clamp(0, 1)
-        planes = torch.stack([masks, others], 1)  # N 2 H W
         entries = []
-        for some in planes.split(OBJECTS_AT_ONCE):
-            seen = torch.cat([images.expand(len(some), -1, -1, -1), some], 1)
-            keys, values = (rows(maps) for maps in self.memory_heads(self.memory_trunk(seen)[-1]))
+        for some in self.planes(masks[None])[0].split(OBJECTS_AT_ONCE):
+            keys, values = self.remember(images.expand(len(some), -1, -1, -1), some)
             entries += [MemoryEntry(key, value) for key, value in zip(keys, values, strict=True)]
         return entries
+
+    def planes(self, masks: Tensor) -> Tensor:
+        """F N H W probabilities -> F N 2 H W: of each object its own, and the sum of the others."""
+        others = masks.sum(1, keepdim=True) - masks
+        return torch.stack([masks, others.clamp(0, 1) if self.clamp_others else others], 2)
+
+    def remember(self, images: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Images N 3 H W, an object with each as N 2 H W `planes` -> its key N P Ck and value N P Cv."""
+        keys, values = self.memory_heads(self.memory_trunk(torch.cat([images, planes], 1))[-1])
+        return rows(keys), rows(values)
 
     def read(self, query: QueryFeatures, keys: Tensor, values: Tensor, top_k: int | None) -> Tensor:
         """What the memory of one object says of a frame (STM, eq. 1 and 2; MiVOS, eq. 3 for the top k).
@@ -167,10 +175,10 @@ class SpaceTimeMemory(nn.Module):
 class KeyValue(nn.Module):
     """Keys and values of a map at stride 16."""
 
-    def __init__(self, key_dim: int, value_dim: int) -> None:
+    def __init__(self, channels: int, key_dim: int, value_dim: int) -> None:
         super().__init__()
-        self.key = nn.Conv2d(CHANNELS[-1], key_dim, 3, padding=1)
-        self.value = nn.Conv2d(CHANNELS[-1], value_dim, 3, padding=1)
+        self.key = nn.Conv2d(channels, key_dim, 3, padding=1)
+        self.value = nn.Conv2d(channels, value_dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """F C h w -> F Ck h w, F Cv h w."""

@@ -175,7 +175,7 @@ def check_model(name_or_path: str | os.PathLike[str], wanted: str) -> None:
         raise UserError(f"{path} holds weights of the model {found}, not of {wanted}; leave out one of the two")
 
 
-def start_from(model: UniVS, path: str | os.PathLike[str]) -> None:
+def start_from(model: Network, path: str | os.PathLike[str]) -> None:
     """Give a model the weights of a file (any that `load` takes) where they fit, and name the parts that got none."""
     given, own = load(path).state_dict(), model.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}

@@ -11,7 +11,6 @@ from rich.table import Table
 from torch import nn
 
 from univs.data.source_settings import SourceCount
-from univs.models.univs import UniVS
 from univs.terminal import plain_console, plain_table
 from univs.training.checkpoint import load_checkpoint
 from univs.training.precision import choose_precision
@@ -19,7 +18,7 @@ from univs.training.trainer import TrainerOptions, parameter_groups
 
 
 def print_plan(
-    settings: Mapping[str, Any], model: UniVS, data: Any, options: TrainerOptions, device: torch.device, world: int
+    settings: Mapping[str, Any], model: nn.Module, data: Any, options: TrainerOptions, device: torch.device, world: int
 ) -> None:
     """Print a run as tables and lines: what is trained, with what, how long, and where it goes. Nothing is written.
 

@@ -34,6 +34,8 @@ from univs.training.loading import batches
 from univs.training.pictures import ClipPictures
 from univs.training.plan import print_plan
 from univs.training.processes import counting_of
+from univs.training.propagation_stage import build_space_time, gap_growth
+from univs.training.propagation_step import PropagationLosses, PropagationStep
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
@@ -71,7 +73,7 @@ def main(overrides: Sequence[str]) -> None:
 class Prepared:
     """What a run is made of. step: of `Trainer`. collate: makes a batch of samples of the data."""
 
-    model: UniVS
+    model: zoo.Network
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
     collate: Callable[[Sequence[Any]], dict[str, Any]]
@@ -81,9 +83,11 @@ class Prepared:
 def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
     """Model, step and data of checked settings, for one of `world` processes."""
     stage, kind = settings["stage"], settings["stage"].get("step")
-    model = build(settings["model"], settings["init"]).to(device)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
+    if kind == "propagation":
+        return prepare_propagation(settings, device, world)
+    model = build(settings["model"], settings["init"]).to(device)
     if kind == "words":
         data, step, collate = words(model, settings, world)
     else:
@@ -96,6 +100,27 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
         else:
             step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
             data, collate = read_clips(settings["data"], stage, settings["seed"], world), collate_clips
+    return _prepared(model, step, data, collate, stage)
+
+
+def prepare_propagation(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
+    """`prepare` for a space-time memory."""
+    stage = settings["stage"]
+    model = build_space_time(settings).to(device)
+    if stage["trained"] is not None:
+        freeze_others(model, stage["trained"])
+    step = PropagationStep(model, PropagationLosses(**stage["losses"]), counting_of(world))
+    return _prepared(model, step, read_clips(settings["data"], stage, settings["seed"], world), collate_clips, stage)
+
+
+def _prepared(
+    model: zoo.Network,
+    step: Callable[[dict[str, Any], float], dict[str, Tensor]],
+    data: Dataset[Any],
+    collate: Callable[[Sequence[Any]], dict[str, Any]],
+    stage: Mapping[str, Any],
+) -> Prepared:
+    """With the options of the trainer, and a step that computes the encoder twice where the stage asks for that."""
     if stage.get("checkpointing"):
         step = recomputing(step, encoder_blocks(model))
     given = {**stage, "budget": Budget(stage["steps"], stage["minutes"])}
@@ -121,7 +146,9 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         made.options,
         folder,
         device,
-        ClipPictures(model, data, folder / "pictures") if isinstance(data, TrainingClips) else None,
+        ClipPictures(model, data, folder / "pictures")
+        if isinstance(data, TrainingClips) and isinstance(model, UniVS)
+        else None,
     )
     try:
         trainer.run()
@@ -185,7 +212,7 @@ def freeze_backbone(model: UniVS, parts: int) -> None:
         part.requires_grad_(False)
 
 
-def freeze_others(model: UniVS, trained: Sequence[str]) -> None:
+def freeze_others(model: torch.nn.Module, trained: Sequence[str]) -> None:
     """Keep the weights of all parts but those whose names begin so."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and name.startswith(tuple(trained)))
@@ -216,19 +243,21 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, wor
     size = stage["size"]
     extra = {}
     data = with_packed_settings(data)
-    if data["probabilities"].get("synth"):
+    probabilities = stage.get("probabilities", data["probabilities"])
+    if probabilities.get("synth"):
         from univs.data.synth import SynthVS
 
         extra["synth"] = SynthVS(split="train", **data["synth"])
     return build_clips(
         data["sources"],
-        data["probabilities"],
+        probabilities,
         extra=extra,
         frames=stage["frames"],
         composite_share=stage["composites"],
         size=size if isinstance(size, int) else tuple(size),
         together=stage["batch_size"] * world,
-        prompts=PromptDraws(**stage["prompts"]),
+        prompts=PromptDraws(**stage.get("prompts", {})),
+        growth=gap_growth(stage, world),
         seed=seed,
     )
 

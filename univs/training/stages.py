@@ -28,6 +28,8 @@ from univs.settings import (
     settings_of,
 )
 from univs.training.clip_step import ClipLosses
+from univs.training.propagation_stage import PropagationStageSettings, gap_growth
+from univs.training.propagation_step import PropagationLosses
 from univs.training.released.settings import ReleasedSettings
 from univs.training.released.stage import ReleasedStageSettings, check_released
 from univs.training.schedule import Budget
@@ -95,6 +97,13 @@ class ReleasedStage(AnyStage, ReleasedStageSettings):
     trained: TrainedParts | None
 
 
+@dataclass(frozen=True)
+class PropagationStage(AnyStage, PropagationStageSettings):
+    """configs/stage/propagation_photos.yaml and so on."""
+
+    size: Crops
+
+
 class SourceData(TypedDict):
     """configs/data/named_images.yaml, released_images.yaml and released_videos.yaml."""
 
@@ -116,22 +125,24 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        check_value("stage.step", stage["step"], Literal["words", "released"])
-    kind: type = {"words": WordStage, "released": ReleasedStage}.get(stage.get("step"), ClipStage)
+        check_value("stage.step", stage["step"], Literal["words", "released", "propagation"])
+    kinds: dict[str | None, type] = {"words": WordStage, "released": ReleasedStage, "propagation": PropagationStage}
+    kind = kinds.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
-    losses = {WordStage: settings_of(WordLosses), ReleasedStage: settings_of(ReleasedSettings)}
-    check(stage["losses"], losses.get(kind, _clip_losses()), "stage.losses")
+    losses = {WordStage: WordLosses, ReleasedStage: ReleasedSettings, PropagationStage: PropagationLosses}
+    check(stage["losses"], settings_of(losses[kind]) if kind in losses else _clip_losses(), "stage.losses")
     if kind is ReleasedStage:
         check_released(settings)
     Budget(stage["steps"], stage["minutes"])
+    gap_growth(stage, 1)
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
         raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
     # a stage takes what it needs; the other's entries may stand beside
-    known, clips = settings_of(ClipData), kind is ClipStage
+    known, clips = settings_of(ClipData), kind in (ClipStage, PropagationStage)
     required = known if clips else settings_of(SourceData)
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
-    shares = data["probabilities"] if clips else {}
+    shares = stage.get("probabilities", data["probabilities"]) if clips else {}
     if not data["sources"] and (shares is None or any(shares.get(name) for name in ("photo", "video"))):
         raise UserError("data.sources must be given where data.probabilities of photo and video are not 0")
     if clips and data["synth"] is not None:

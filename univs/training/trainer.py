@@ -74,7 +74,7 @@ class Trainer:
     """Runs a step over batches until the budget is spent.
 
     Args:
-        model: trained in place; its `backbone` gets the smaller learning rate.
+        model: trained in place; its `BACKBONES` get the smaller learning rate.
         step: (batch, kept share) -> weighted losses by name.
         batches: start position (batches already taken) -> endless generator of batches, so that a resumed run goes on
             with fresh data. It is closed in the end.
@@ -271,12 +271,16 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
+BACKBONES = ("backbone.", "word_head.trunk.", "query_trunk.", "memory_trunk.")
+"""Beginnings of the names of what is trained at `backbone_factor` of the rate."""
+
+
 def parameter_groups(model: nn.Module, options: TrainerOptions) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate and weight decay (none on vectors: norms, biases, embeddings)."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            factor = options.backbone_factor if name.startswith(("backbone.", "word_head.trunk.")) else 1.0
+            factor = options.backbone_factor if name.startswith(BACKBONES) else 1.0
             plain = parameter.dim() > 1 and "embed" not in name and "query" not in name
             groups.setdefault((factor, plain), []).append(parameter)
     return [
