@@ -103,9 +103,7 @@ def test_a_run_trains_its_clips_and_writes_weights(tmp_path: Path) -> None:
         "init=null", f"out={out}", "device=cpu", "stage.steps=2", "stage.size=64", "stage.batch_size=2",
         "stage.workers=0", "stage.checkpointing=true", "stage.trained=[decoder, query_heads]",
     ]  # fmt: skip
-    run.main(
-        ["model=stm_light", "stage=propagation_synth", "data.root=-", "data.sources=[]", "+" + small.pop(7), *small]
-    )
+    run.main(["model=stm_light", "stage=propagation_synth", "data.root=-", "data.sources=[]", *small])
     trained = load(out / "stm_light.safetensors")
     assert isinstance(trained, SpaceTimeMemory)
     assert isinstance(build_network(given()["model"]), SpaceTimeMemory)
