@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,13 @@ def test_settings_are_checked_before_anything_is_loaded(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="unknown task"):
         exam("seg", CLIPS[0])
+
+
+def test_frames_are_looked_at_as_large_as_those_of_public_sets() -> None:
+    """And as `univs segment` shows them to the shipped model; null: as they are."""
+    settings = compose("evaluate", ["dataset=synth"])
+    assert settings["size"] == 480 == compose("evaluate", ["dataset=davis2016", "data.root=-"])["size"]
+    assert signature(evaluate).parameters["size"].default == 480
 
 
 def test_the_command_scores_vos_and_goes_on_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def evaluate(
     seed: Seed,
     data: Mapping[str, Any],
     weights: Text = "tiny",
-    size: ShortSide | None = None,
+    size: ShortSide | None = 480,
     options: Mapping[str, Any] | None = None,
     device: Device = "auto",
     out: Text | Path | None = None,
