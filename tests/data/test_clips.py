@@ -13,18 +13,22 @@ import torch
 
 pytest.importorskip("cv2")
 
-from univs.data import TrainingClips, VideoSample, build_clips, collate_clips  # noqa: E402
+from univs.data import (  # noqa: E402
+    TrainingClips,
+    VideoSample,
+    build_clips,
+    collate_clips,
+)
 from univs.data import clips as clips_module  # noqa: E402
+from univs.data.clip_batches import listed_objects, stack_prompts  # noqa: E402
 from univs.data.clips import (  # noqa: E402
     ClipSettings,
     GapGrowth,
     PromptDraws,
     VideoSource,
     choose_targets,
-    listed_objects,
     prompt_clip,
     spread,
-    stack_prompts,
 )
 from univs.data.composites import Scene, composite_scene  # noqa: E402
 from univs.data.prompt_drawing import draw_prompts  # noqa: E402

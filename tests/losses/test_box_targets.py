@@ -8,7 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from univs.losses import BoxTargets, BoxTerms, PatchSearch, pairwise_terms, projection_loss, see, temporal_terms, warmed
+from univs.losses import (
+    BoxTargets,
+    BoxTerms,
+    CriterionWeights,
+    EitherTargets,
+    MaskTargets,
+    PatchSearch,
+    pairwise_terms,
+    projection_loss,
+    see,
+    set_losses,
+    temporal_terms,
+    warmed,
+)
 from univs.losses.boxes import outside_loss
 
 TERMS = BoxTerms(
@@ -130,3 +143,13 @@ def test_of_several_answers_the_best_learns_most_and_all_know_the_iou_of_their_b
         each.append(far + 3 * float(near[0] / near[1]))
     assert each[1] != each[0]
     assert float(found["answers"].detach()) == pytest.approx(0.9 * min(each) + 0.1 * sum(each) / 2, rel=1e-4)
+
+
+def test_no_clips() -> None:
+    """As where no clip of a batch is labelled whole, so that the learnable queries have nothing to find."""
+    whole = draw_targets()
+    none = BoxTargets(whole.boxes[:0], see(torch.zeros(0, 3, 3, 24, 32), TERMS, 4), TERMS, 1)
+    logits, present = draw_logits(2, 0, 3), torch.zeros(0, 2, dtype=torch.bool)
+    for targets in (none, EitherTargets(MaskTargets(none.boxes, CriterionWeights()), none, torch.zeros(0).bool())):
+        found = set_losses(logits, targets, present, 8)
+        assert all(value.tolist() == [0, 0] for value in found.values()) and "projection" in found

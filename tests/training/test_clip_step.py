@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.training.moving_clips import make_clip, moving
 from univs.configuration import compose
-from univs.data.clips import collate_clips
+from univs.data.clip_batches import collate_clips
 from univs.data.prompt_drawing import KINDS
 from univs.errors import UserError
 from univs.losses import CriterionWeights, binary_cross_entropy, dice_loss, sample_points
@@ -22,8 +22,9 @@ from univs.models.features import DecodeRequest, ImageFeatures, Prediction
 from univs.models.univs import UniVS
 from univs.models.zoo import build_model
 from univs.training import clip_step
-from univs.training.clip_step import ClipLosses, ClipStep, known_cells
+from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.prompt_batch import encode_prompts
+from univs.training.tracking import known_cells
 
 
 @pytest.fixture

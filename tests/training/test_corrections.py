@@ -13,10 +13,10 @@ from torch import Tensor
 
 from tests.training.moving_clips import make_clip, moving
 from tests.training.requests import requests_of
-from univs.data.clips import collate_clips
+from univs.data.clip_batches import collate_clips
 from univs.losses import CriterionWeights
 from univs.models.univs import UniVS
-from univs.training import clip_step
+from univs.training import tracking
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.corrections import LEAST_WRONG, corrective_clicks
 
@@ -99,7 +99,7 @@ def test_one_frame_is_answered_again_with_the_click_which_stays(
         assert said.shape == (2, 2, 16, 16) and truth.shape == said.shape
         return clicked[-1]
 
-    monkeypatch.setattr(clip_step, "corrective_clicks", click)
+    monkeypatch.setattr(tracking, "corrective_clicks", click)
     found = ClipStep(small_model, LOSSES)(given(), 1.0)
     assert len(clicked) == 1 and (clicked[0][1] >= 0).any()
     _, first, second, again, last = requests  # the prompted frames, and frames 1, 2, 2 and 3

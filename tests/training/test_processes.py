@@ -20,7 +20,7 @@ from tests.training.released.conftest import FixedDraws
 from tests.training.test_word_step import NAMES, Letters
 from tests.training.test_word_step import batch as two_images
 from tests.training.toy_run import CPU, Toy, assert_same, batches, losses_of, options, snapshot, trainer
-from univs.data.clips import collate_clips
+from univs.data.clip_batches import collate_clips
 from univs.losses import CriterionWeights
 from univs.losses.counting import ALONE, Counting
 from univs.models.univs import UniVS

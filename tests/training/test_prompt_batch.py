@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from univs.data.clips import stack_prompts
+from univs.data.clip_batches import stack_prompts
 from univs.data.prompt_drawing import KINDS, draw_prompts
 from univs.models.features import PromptTokens
 from univs.models.prompt_maps import box_maps, point_maps, stroke_maps

@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from univs.data.clips import stack_prompts
+from univs.data.clip_batches import stack_prompts
 from univs.data.prompt_drawing import FramePrompts, draw_prompts
 from univs.losses import CriterionWeights, answer_losses, binary_cross_entropy, dice_loss, sample_points
 from univs.losses.set_criterion import focal_losses
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction
 from univs.models.univs import UniVS
 from univs.training.prompt_batch import encode_prompts
-from univs.training.prompted_frames import FrameLosses, PromptedFrames, masks_of
+from univs.training.prompted_frames import FrameLosses, PromptedFrames
+from univs.training.truth import MaskTruth, masks_of
 
 WEIGHTS = CriterionWeights(classes=2.0, mask=3.0, dice=0.5, points=64)
 CHOSEN = FrameLosses(WEIGHTS, intermediate=0.3, prompt=0.7, learnable=0.4)
@@ -51,7 +52,8 @@ class Given:
 
 
 def losses(model: UniVS, given: Given, chosen: FrameLosses = CHOSEN) -> dict[str, Tensor]:
-    return PromptedFrames(model, chosen)(given.features, given.key, given.labels, given.drawn)
+    truth = MaskTruth(given.labels, chosen.criterion)
+    return PromptedFrames(model, chosen)(given.features, given.key, given.labels, truth, given.drawn)
 
 
 def terms(logits: Tensor, mask: Tensor, unknown: Tensor, points: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.training.moving_clips import make_clip, moving
-from univs.data.clips import collate_clips
+from univs.data.clip_batches import collate_clips
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.zoo import build_space_time
 from univs.training.propagation_step import PropagationLosses, PropagationStep

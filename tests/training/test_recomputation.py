@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.training.conftest import build_small
 from tests.training.moving_clips import make_clip, moving
-from univs.data.clips import collate_clips
+from univs.data.clip_batches import collate_clips
 from univs.losses import CriterionWeights
 from univs.models.backbone import InvertedBlock, SeparableBlock
 from univs.models.univs import UniVS

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from univs.claim import claim_folder
 from univs.configuration import compose
 from univs.errors import UserError
-from univs.losses import CriterionWeights
+from univs.losses import BoxTerms, CriterionWeights
 from univs.models.embedding_cache import CachedTextEncoder
 from univs.models.univs import UniVS
 from univs.training import imagenet_words, run
@@ -108,6 +108,20 @@ def test_the_settings_of_a_stage_reach_the_trainer(photos: Path, tmp_path: Path,
     assert batch["frames"].shape == (2, 2, 3, 32, 32)
 
 
+def test_a_run_of_boxes_from_settings_to_weights(photos: Path, tmp_path: Path, caught: dict[str, Any]) -> None:
+    """The terms of the settings reach the step, and the data has boxes; with masks beside them it has either."""
+    given = overrides(photos, tmp_path / "out", "supervision=boxes", "supervision.temporal=0.4")
+    step = start(caught, given)["step"]
+    assert step.supervisor.known == "boxes" and step.supervisor.terms == BoxTerms(temporal=0.4, outside=1.0)
+    batch = {**next(caught["batches"](0)), "step": 0}
+    assert batch["boxed"].all() and (batch["labels"] == 255).all()
+    losses = step(batch, 0.5)
+    assert {"projection", "pairwise", "temporal"} < set(losses) and "dice" not in losses
+    mixed = f"data.sources=[{{kind: photos, root: {photos}}}, {{kind: photos, root: {photos}, supervision: boxes}}]"
+    assert start(caught, overrides(photos, tmp_path / "two", mixed))["step"].supervisor.known == "either"
+    assert start(caught, overrides(photos, tmp_path / "three"))["step"].supervisor.known == "masks"
+
+
 def test_the_long_stage_trains_all_but_the_image_encoder(
     photos: Path, tmp_path: Path, caught: dict[str, Any], small_model: UniVS
 ) -> None:
@@ -182,7 +196,8 @@ def test_a_run_depends_on_its_seed_alone(
 ) -> None:
     monkeypatch.setattr(run, "build", lambda numbers, init: nn.Linear(3, 3))
     monkeypatch.setattr(run, "freeze_backbone", lambda model, parts: None)
-    monkeypatch.setattr(run, "ClipStep", lambda model, settings, counting: None)
+    monkeypatch.setattr(run, "ClipStep", lambda *given: None)
+    monkeypatch.setattr(run, "dense_memory_of", lambda model: None)
 
     def made(seed: int, rank: int = 0) -> tuple[Tensor, Tensor]:
         start(caught, overrides(photos, tmp_path / "out", f"seed={seed}"), rank)

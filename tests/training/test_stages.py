@@ -9,7 +9,8 @@ import pytest
 from univs.cli import main
 from univs.configuration import compose
 from univs.errors import UserError
-from univs.training.stages import check_run
+from univs.losses import BoxTerms, PatchSearch
+from univs.training.stages import box_terms, check_run
 
 
 def wrong(*overrides: str) -> str:
@@ -49,6 +50,10 @@ def test_what_must_be_above_zero(name: str, value: str) -> None:
         "+stage.losses.foo=1", "+foo=1", "~stage.size", "seed=-1", "seed=x", "seed=1.5", "device=tpu", "out=", "init=",
         "model.name=a/b", "data.sources=x", "data.sources=[]", "data.sources=[a]", "data.probabilities.photo=-1",
         "data.probabilities.photo=nan", "data.synth.difficulty=hard", "+data.synth.foo=1", "+data.foo=1",
+        "supervision.projection=-1", "supervision.temporal=x", "supervision.temporal_warmup=-1",
+        "supervision.colour_alike=2", "supervision.channels=xyz", "+supervision.foo=1", "~supervision.pairwise",
+        "supervision.kind=points", "supervision.search.matches=0", "supervision.search.pairs=some",
+        "+supervision.search.foo=1",
     ],
 )  # fmt: skip
 def test_each_setting_has_its_line(override: str) -> None:
@@ -64,13 +69,17 @@ def test_each_setting_has_its_line(override: str) -> None:
         (["stage=words", "stage.trained=[]"], "stage.trained must be given"),
         (["stage=words", "stage.start=x"], "stage.start must be null or imagenet, not x"),
         (["stage=words", "stage.losses.absent=3"], "stage.losses.absent must be at most 1"),
-        (["stage=words", "stage.step=x"], "stage.step must be words or released, not x"),
+        (["stage=words", "stage.step=x"], "stage.step must be words or released or propagation, not x"),
         (
             [f"stage.losses.{n}=0" for n in ("prompt", "learnable", "answers", "corrected", "correspondence")],
             "nothing is learnt",
         ),
         (["data.probabilities={photo: 0, video: 0}"], "data.probabilities must be above 0 in at least one entry"),
         (["data=named_images"], "no value for data.probabilities"),
+        (["supervision.search.patch=4"], "4 is even"),
+        (["supervision.search.step=2"], "does not lead from -3 to 3"),
+        (["stage=words", "supervision=boxes"], "supervision=boxes is for the stages image, clip and long"),
+        (["supervision=points"], "there is no supervision/points; there are boxes, masks"),
         (["data.sources=[]"], "data.sources must be given where data.probabilities of photo and video are not 0"),
     ],
 )
@@ -125,3 +134,14 @@ def test_a_source_that_breaks_while_it_is_read_is_one_line(
     assert main(["train", *overrides, *size, f"out={tmp_path / 'out'}"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "images" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("stage", ["clip", "image", "long"])
+@pytest.mark.parametrize("supervision", ["boxes", "masks"])
+def test_supervision_of_every_stage_that_follows_objects(stage: str, supervision: str) -> None:
+    given = compose("train", [f"stage={stage}", f"supervision={supervision}", "data.root=-"])
+    check_run(given)
+    assert given["supervision"]["kind"] == supervision
+    assert box_terms(given["supervision"]) == BoxTerms(outside=1.0), "MaskFreeVIS but for what is outside"
+    given["supervision"]["search"]["radius"] = 6
+    assert box_terms(given["supervision"]).search == PatchSearch(radius=6)

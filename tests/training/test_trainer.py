@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.toy_run import CPU, Toy, assert_same, batches, losses_of, options, snapshot, trainer
+from tests.training.toy_run import CPU, Step, Toy, assert_same, batches, losses_of, options, snapshot, trainer
 from univs.errors import UserError
 from univs.training.trainer import Trainer, parameter_groups
 
@@ -189,3 +189,22 @@ def test_processes_meet_once_for_all_batches_of_a_step(tmp_path: Path) -> None:
     given = batches(0)
     run.gradients([next(given) for _ in range(3)], 0.0)
     assert alone == [True, "forward", False, True, "forward", False, "forward"]
+
+
+def test_a_step_is_told_how_many_were_taken_before(tmp_path: Path) -> None:
+    """Of all batches that make it, and after a stop it goes on counting."""
+    seen: list[int] = []
+
+    def watched(model: nn.Module) -> Step:
+        plain = losses_of(model)
+
+        def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+            seen.append(batch["step"])
+            return plain(batch, kept)
+
+        return step
+
+    for steps in (2, 3):
+        model = Toy()
+        Trainer(model, watched(model), batches, options(steps, accumulate=2), tmp_path, CPU).run()
+    assert seen == [0, 0, 1, 1, 2, 2]

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from univs.data.clips import ClipSettings, TrainingClip, TrainingClips, build_clips, collate_clips
+    from univs.data.clip_batches import collate_clips
+    from univs.data.clips import ClipSettings, TrainingClip, TrainingClips, build_clips
     from univs.data.photo import Photo
     from univs.data.region_labels import RegionLabels
     from univs.formats.sample import IGNORE, VideoSample
@@ -19,7 +20,7 @@ _HOMES = {
     "TrainingClip": "univs.data.clips",
     "TrainingClips": "univs.data.clips",
     "build_clips": "univs.data.clips",
-    "collate_clips": "univs.data.clips",
+    "collate_clips": "univs.data.clip_batches",
     "Photo": "univs.data.photo",
     "RegionLabels": "univs.data.region_labels",
     "IGNORE": "univs.formats.sample",

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from univs.data.appearance import degrade
+from univs.data.box_scenes import (
+    Boxes,
+    BoxesOfLabels,
+    BoxScene,
+    box_scene,
+    choose_boxed,
+    draw_box_prompts,
+)
 from univs.data.composites import Scene, composite_scene, static_scene
 from univs.data.pack import open_pack
 from univs.data.photo import PhotoSource
 from univs.data.photo_pool import PhotoPool, object_areas
 from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
 from univs.data.region_labels import RegionLabels
-from univs.data.source_settings import OpenedSource, Reader, SourceCount, open_sources
-from univs.data.sources import open_images, open_masks, open_set, open_videos
+from univs.data.source_settings import OpenedSource, Reader, SourceCount, Supervision, open_sources
+from univs.data.sources import (
+    open_box_table,
+    open_image_boxes,
+    open_images,
+    open_masks,
+    open_mot,
+    open_set,
+    open_videos,
+)
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
-from univs.formats.sample import VideoSample
+from univs.formats.sample import IGNORE, VideoSample
 from univs.settings import Among, Count, SomeAboveZero, Weight
 
 
@@ -34,21 +48,22 @@ def open_clip_pack(file: str | Path) -> list[OpenedSource]:
 
 READERS = {
     "photos": Reader(open_masks),
-    "coco": Reader(open_images),
+    "coco": Reader(open_images, by_box=open_image_boxes),
     "regions": Reader(RegionLabels),
     "videos": Reader(open_videos, gaps=True),
     "set": Reader(open_set, gaps=True),
     "pack": Reader(open_clip_pack, several=True),
+    "coco_boxes": Reader(open_image_boxes, boxes_alone=True),
+    "mot": Reader(open_mot, gaps=True, boxes_alone=True),
+    "csv": Reader(open_box_table, gaps=True, boxes_alone=True),
 }
 """Kind of a source -> what reads it."""
 KindShares = Annotated[Mapping[str, Weight], Among(KINDS), SomeAboveZero()]
 TRIES = 100
 SIZES = 0x517E
 """Sets draws of sizes apart from those of clips, which begin with the same seed."""
-MOST_LISTED = 24
-"""So many objects of a frame, the largest ones, are listed for the learnable queries."""
 LEAST_LISTED = 64
-"""Pixels; smaller objects are not."""
+"""Pixels; smaller objects are neither prompted anew nor listed for the learnable queries."""
 Choice = TypeVar("Choice")
 
 
@@ -69,6 +84,16 @@ class VideoSource:
     gaps: tuple[int, int] = (1, 2)  # stored frames from one clip frame to the next, smallest and largest
 
 
+@dataclass(frozen=True, eq=False)
+class BoxSource:
+    """Videos or photos of which boxes are known."""
+
+    videos: Boxes
+    sort: str  # photo or video
+    weight: float = 1.0  # among the sources of its sort
+    gaps: tuple[int, int] = (1, 2)
+
+
 @dataclass(frozen=True)
 class TrainingClip:
     """T frames of S x S pixels and the objects to follow from frame 0 on."""
@@ -80,6 +105,7 @@ class TrainingClip:
     kind: str  # static, composite, video, or the name of an extra source
     first: FramePrompts  # of the targets on frame 0
     anew: tuple[FramePrompts, ...]  # of other draws of objects, on the frames `spread(T, prompts.frames)`
+    boxes: np.ndarray | None = None  # G T 4 float32, objects 1..G; zeros where one is not seen. labels are 255 then
 
 
 @dataclass(frozen=True)
@@ -155,14 +181,18 @@ class TrainingClips(Dataset[TrainingClip]):
         videos: Sequence[VideoSource] = (),
         extra: Mapping[str, VideoSamples] | None = None,
         counts: Sequence[SourceCount] = (),
+        boxes: Sequence[BoxSource] = (),
+        supervision: Supervision = "masks",
     ) -> None:
-        """counts: of what the photos and videos are, for who reports it. Raises UserError for a probability without its
-        source."""
+        """boxes: sources of which boxes alone are known. supervision: what is known of the extra ones. counts: of what
+        the photos and videos are, for who reports it. Raises UserError for a probability without its source."""
         self.settings, self.counts = settings, tuple(counts)
         self.photos = photos
         self.videos = [source for source in videos if len(source.sequences) and source.weight > 0]
-        self.extra = dict(extra or {})
+        self.boxes = [source for source in boxes if len(source.videos) and source.weight > 0]
+        self.extra, self.supervision = dict(extra or {}), supervision
         have = {*(["photo"] if photos else []), *(["video"] if self.videos else []), *self.extra}
+        have |= {source.sort for source in self.boxes}
         self.shares = {name: float(p) for name, p in settings.probabilities.items() if p > 0}
         if missing := sorted(self.shares.keys() - have):
             raise UserError(missing_source(missing[0], self.shares[missing[0]]))
@@ -172,7 +202,24 @@ class TrainingClips(Dataset[TrainingClip]):
     def changed(self, **settings: Any) -> TrainingClips:
         """The same sources (and their cache) under other settings: probabilities, frames, size, seed, ..."""
         kept = replace(self.settings, **settings)
-        return TrainingClips(kept, photos=self.photos, videos=self.videos, extra=self.extra, counts=self.counts)
+        return TrainingClips(
+            kept,
+            photos=self.photos,
+            videos=self.videos,
+            extra=self.extra,
+            counts=self.counts,
+            boxes=self.boxes,
+            supervision=self.supervision,
+        )
+
+    @property
+    def known(self) -> Literal["masks", "boxes", "either"]:
+        """What is known of the objects of a clip."""
+        extra = any(name in self.extra for name in self.shares)
+        masks = self.photos is not None or self.videos or extra and self.supervision == "masks"
+        if self.boxes or extra and self.supervision == "boxes":
+            return "either" if masks else "boxes"
+        return "masks"
 
     def __len__(self) -> int:
         return self.settings.length
@@ -183,6 +230,10 @@ class TrainingClips(Dataset[TrainingClip]):
         rng, size = np.random.default_rng([self.settings.seed, index]), self.settings.size_of(index)
         for _ in range(TRIES):
             scene, kind = self.scene(draw(rng, self.shares), rng, size, index)
+            if isinstance(scene, BoxScene):
+                if clip := self._boxed(scene, kind, rng):
+                    return clip
+                continue
             if rng.random() < 0.5:
                 scene.frames, scene.labels = scene.frames[::-1], scene.labels[::-1]
             targets = choose_targets(scene, rng, self.settings.max_objects, self.settings.least_share)
@@ -192,21 +243,57 @@ class TrainingClips(Dataset[TrainingClip]):
                 return TrainingClip(frames, labels, targets, scene.complete, kind, *drawn)
         raise UserError(f"training clips: {TRIES} clips drawn, none with an object on its first frame")
 
-    def scene(self, kind: str, rng: np.random.Generator, size: int, index: int) -> tuple[Scene, str]:
+    def _boxed(self, scene: BoxScene, kind: str, rng: np.random.Generator) -> TrainingClip | None:
+        """A clip of which boxes are known; None without an object on its first frame."""
+        settings, size = self.settings, scene.frames.shape[1]
+        if rng.random() < 0.5:
+            scene.frames, scene.boxes = scene.frames[::-1], scene.boxes[:, ::-1]
+        targets = choose_boxed(scene.boxes[:, 0], rng, settings.max_objects, settings.least_share * size**2)
+        if not targets:
+            return None
+        draws, length = settings.prompts, len(scene.frames)
+        first = draw_box_prompts(rng, scene.boxes[:, 0], targets, draws.first, settings.max_objects, size)
+        anew = []
+        for index in spread(length, draws.frames):
+            now = scene.boxes[:, index]
+            chosen = choose_boxed(now, rng, draws.objects, LEAST_LISTED, several=False)
+            anew.append(draw_box_prompts(rng, now, chosen, draws.anew, draws.objects, size))
+        unknown = np.full(scene.frames.shape[:3], IGNORE, np.uint8)
+        boxes = np.ascontiguousarray(scene.boxes)
+        return TrainingClip(
+            degrade(scene.frames, rng), unknown, targets, scene.complete, kind, first, tuple(anew), boxes
+        )
+
+    def _by_box(self, kind: str, rng: np.random.Generator) -> BoxSource | None:
+        """A source of boxes, as often as its weight among those of its kind; None for one with masks."""
+        boxed: dict[BoxSource | None, float] = {one: one.weight for one in self.boxes if one.sort == kind}
+        if not boxed:
+            return None
+        others = {"video": sum(one.weight for one in self.videos), "photo": self.photos.weight if self.photos else 0.0}
+        return draw(rng, {**boxed, None: others[kind]})
+
+    def scene(self, kind: str, rng: np.random.Generator, size: int, index: int) -> tuple[Scene | BoxScene, str]:
         """A scene of one kind (with its finer name), before time reversal and colour changes."""
         frames, growth = self.settings.frames, self.settings.growth
+        if source := self._by_box(kind, rng):
+            video = source.videos[int(rng.integers(len(source.videos)))]
+            return box_scene(
+                video, rng, frames, size, gaps=growth.gaps(source.gaps, index) if growth else source.gaps
+            ), kind
         if kind == "photo" and self.photos is not None:
             if rng.random() < self.settings.composite_share:
                 return composite_scene(self.photos, rng, frames, size), "composite"
             return static_scene(self.photos, rng, frames, size), "static"
         if kind == "video":
-            source = draw(rng, {source: source.weight for source in self.videos})
-            video = source.sequences[int(rng.integers(len(source.sequences)))]
-            gaps = growth.gaps(source.gaps, index) if growth else source.gaps
-            return video_scene(video, rng, frames, size, gaps=gaps, pool=self.photos), kind
+            chosen = draw(rng, {source: source.weight for source in self.videos})
+            labelled = chosen.sequences[int(rng.integers(len(chosen.sequences)))]
+            gaps = growth.gaps(chosen.gaps, index) if growth else chosen.gaps
+            return video_scene(labelled, rng, frames, size, gaps=gaps, pool=self.photos), kind
         samples = self.extra[kind]
-        video = SampleVideo(samples[int(rng.integers(len(samples)))])
-        return video_scene(video, rng, frames, size, gaps=(1, 2), pool=None), kind
+        sample = SampleVideo(samples[int(rng.integers(len(samples)))])
+        if self.supervision == "boxes":
+            return box_scene(BoxesOfLabels(sample), rng, frames, size, gaps=(1, 2)), kind
+        return video_scene(sample, rng, frames, size, gaps=(1, 2), pool=None), kind
 
 
 def draw(rng: np.random.Generator, weights: Mapping[Choice, float]) -> Choice:
@@ -249,20 +336,13 @@ def prompt_clip(
     return first, tuple(anew)
 
 
-def listed_objects(labels: np.ndarray) -> np.ndarray:
-    """Ids of the objects of a label map S S that the learnable queries are to find, ascending."""
-    ids, areas = object_areas(labels, LEAST_LISTED)
-    if len(ids) > MOST_LISTED:
-        ids = np.sort(ids[np.argsort(-areas, kind="stable")[:MOST_LISTED]])
-    return ids
-
-
 def build_clips(
     sources: Sequence[Mapping[str, Any]],
     probabilities: Mapping[str, float],
     *,
     extra: Mapping[str, VideoSamples] | None = None,
     cache_bytes: int = 1_500_000_000,
+    supervision: Supervision | None = "masks",
     **settings: Any,
 ) -> TrainingClips:
     """Training clips from a list of plain source descriptions; `settings` are those of ClipSettings.
@@ -270,11 +350,14 @@ def build_clips(
     Each source has `kind`, optionally `weight` (default 1, among the photos or among the videos) and the arguments of
     its reader: photos (root, category, exclude), coco (root, exclude, complete), regions (images, labels), videos
     (root, exclude, image_set, complete, and `gaps`, default [1, 2] stored frames), set (a public set: name, root,
-    split, exclude, and `gaps` if it has videos), pack (file: sources packed by `univs datasets pack`). `extra` are data
-    sets of VideoSample by name. Raises UserError for an unknown kind, a wrong argument or missing files.
+    split, exclude, and `gaps` if it has videos), pack (file: sources packed by `univs datasets pack`); of boxes alone
+    coco_boxes, mot and csv (root, exclude, complete). `extra` are data sets of VideoSample by name. supervision: what
+    is known of the objects of all sources that do not say it themselves; None: sources of boxes are refused. Raises
+    UserError for an unknown kind, a wrong argument or missing files.
     """
-    opened = open_sources(sources, READERS)
-    return clips_of(opened, ClipSettings(probabilities, **settings), extra=extra, cache_bytes=cache_bytes)
+    opened = open_sources(sources, READERS, supervision)
+    chosen = ClipSettings(probabilities, **settings)
+    return clips_of(opened, chosen, extra=extra, cache_bytes=cache_bytes, supervision=supervision or "masks")
 
 
 def clips_of(
@@ -283,59 +366,27 @@ def clips_of(
     *,
     extra: Mapping[str, VideoSamples] | None = None,
     cache_bytes: int = 1_500_000_000,
+    supervision: Supervision = "masks",
 ) -> TrainingClips:
     """Training clips from sources that have been opened: sequences of videos, and photos. Raises UserError as above."""
     photos: list[tuple[PhotoSource, float]] = []
     videos: list[VideoSource] = []
+    boxes: list[BoxSource] = []
     counts: list[SourceCount] = []
     for one in opened:
         own, found, _ = one
+        if own.supervision == "boxes":
+            videos_of = Boxes(found)
+            sort = videos_of.sort if len(found) else "video"
+            counts.append(one.counted(sort))
+            boxes.append(BoxSource(videos_of, sort, own.weight, own.gaps))
+            continue
         counts.append(one.counted("video" if isinstance(found, Sequence) else "photo"))
         if isinstance(found, Sequence):
             videos.append(VideoSource(found, own.weight, own.gaps))
         else:
             photos.append((found, own.weight))
     pool = PhotoPool(photos, cache_bytes=cache_bytes) if any(weight > 0 for _, weight in photos) else None
-    return TrainingClips(settings, photos=pool, videos=videos, extra=extra, counts=counts)
-
-
-def collate_clips(clips: Sequence[TrainingClip]) -> dict[str, Any]:
-    """A batch of B clips of T frames; F = B * (frames prompted anew), frame after frame, in each clip after clip.
-
-    frames B T 3 S S uint8, labels B T S S uint8, targets B M int64 (0 padded), complete B bool; `first`: the fields of
-    `FramePrompts` with a leading axis B (rows: the targets); `anew`: the same with a leading axis F, `frame_index` F
-    (time * B + clip), `objects` F G: ids of all objects there are to find (0 padded), and `complete`: indices of those
-    of the F frames on which every object is labelled.
-    """
-    most = max(len(clip.targets) for clip in clips)
-    targets = [list(clip.targets) + [0] * (most - len(clip.targets)) for clip in clips]
-    frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
-    times = spread(len(clips[0].labels), len(clips[0].anew))
-    shown = [(time, clip) for time in range(len(times)) for clip in range(len(clips))]
-    listed = [listed_objects(clips[b].labels[times[t]]) for t, b in shown]
-    objects = np.zeros((len(shown), max(1, *map(len, listed))), np.int64)
-    for row, ids in zip(objects, listed, strict=True):
-        row[: len(ids)] = ids
-    return {
-        "frames": frames.permute(0, 1, 4, 2, 3).contiguous(),
-        "labels": torch.from_numpy(np.stack([clip.labels for clip in clips])),
-        "targets": torch.tensor(targets),
-        "complete": torch.tensor([clip.complete for clip in clips]),
-        "first": stack_prompts([clip.first for clip in clips], most),
-        "anew": {
-            **stack_prompts([clips[b].anew[t] for t, b in shown]),
-            "frame_index": torch.tensor([times[t] * len(clips) + b for t, b in shown]),
-            "complete": torch.tensor([i for i, (_, b) in enumerate(shown) if clips[b].complete], dtype=torch.long),
-            "objects": torch.from_numpy(objects),
-        },
-    }
-
-
-def stack_prompts(prompts: Sequence[FramePrompts], rows: int | None = None) -> dict[str, Tensor]:
-    """Prompts of several frames, field by field; of `rows` objects each (None: as many as any frame has)."""
-    most = max(1, *(int((p.ids > 0).sum()) for p in prompts)) if rows is None else rows
-    stacked = {}
-    for each in fields(FramePrompts):
-        values = torch.from_numpy(np.stack([getattr(p, each.name) for p in prompts]))
-        stacked[each.name] = values if each.name == "strokes" else values[:, :most].contiguous()
-    return stacked
+    return TrainingClips(
+        settings, photos=pool, videos=videos, extra=extra, counts=counts, boxes=boxes, supervision=supervision
+    )

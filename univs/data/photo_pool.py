@@ -27,6 +27,7 @@ class PhotoPool:
         total = sum(len(source) for source, _ in sources)
         self.sources = [CachedPhotos(source, cache_bytes * len(source) // total) for source, _ in sources]
         weights = np.array([weight for _, weight in sources], float)
+        self.weight = float(weights.sum())
         self.weights = weights / weights.sum()
         self._showing: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for number, source in enumerate(self.sources):

@@ -78,16 +78,20 @@ def draw_kind(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
 
 
 def draw_box(rng: np.random.Generator, mask: np.ndarray, jitter: float = 0.08) -> np.ndarray:
-    """Bounding box x0 y0 x1 y1 of a mask S S that is not empty, drawn with more or less care.
+    """Bounding box x0 y0 x1 y1 of a mask S S that is not empty, drawn with more or less care (`loosened`)."""
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return loosened(rng, np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1], np.float32), mask.shape, jitter)
+
+
+def loosened(rng: np.random.Generator, box: np.ndarray, frame: tuple[int, ...], jitter: float = 0.08) -> np.ndarray:
+    """A box x0 y0 x1 y1 on a frame of H W pixels as a person draws it.
 
     Each side is moved by up to a share of the box's size, itself drawn from 0 to `jitter`.
     """
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1], np.float32)
     size = np.tile(box[2:] - box[:2], 2)
-    box += rng.uniform(0, jitter) * rng.uniform(-1, 1, 4).astype(np.float32) * size
-    height, width = mask.shape
-    return np.clip(box, 0, [width, height, width, height]).astype(np.float32)
+    moved = box + rng.uniform(0, jitter) * rng.uniform(-1, 1, 4).astype(np.float32) * size
+    height, width = frame
+    return np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
 
 
 def draw_points(rng: np.random.Generator, mask: np.ndarray, most: int = CLICKS) -> tuple[np.ndarray, np.ndarray]:

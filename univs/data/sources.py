@@ -8,7 +8,7 @@ from pathlib import Path
 
 from univs.data.photo import Photo, shrink
 from univs.errors import UserError
-from univs.formats import Recording, RecordingSet, davis, image_folder, photo_masks, read_set
+from univs.formats import Recording, RecordingSet, box_tables, coco_boxes, davis, image_folder, photo_masks, read_set
 from univs.formats.files import read_names
 from univs.settings import Count
 
@@ -70,6 +70,33 @@ def open_images(
     """
     folder = image_folder.read_folder(Path(root), exclude=exclude, complete=complete, stuffed=False).with_things()
     return SetPhotos(folder.name, folder.recordings, folder.things, longest)
+
+
+def open_image_boxes(
+    root: str | Path,
+    exclude: str | Path | list[str] | None = None,
+    complete: bool = True,
+    longest: Count = 400,
+) -> Sequence[Recording]:
+    """The boxes of `annotations.json` beside `images/`, masks unread (see `univs.formats.coco_boxes.read_folder`).
+
+    longest: as `open_images` takes it; what is seen of an image is scaled to the size of a clip in any case.
+    """
+    return coco_boxes.read_folder(Path(root), exclude=exclude, complete=complete).recordings
+
+
+def open_mot(
+    root: str | Path, exclude: str | Path | list[str] | None = None, complete: bool = False
+) -> Sequence[Recording]:
+    """The sequences of a folder laid out as MOT challenges are (see `univs.formats.box_tables.read_mot`)."""
+    return box_tables.read_mot(Path(root), exclude=exclude, complete=complete).recordings
+
+
+def open_box_table(
+    root: str | Path, exclude: str | Path | list[str] | None = None, complete: bool = False
+) -> Sequence[Recording]:
+    """The videos that `boxes.csv` has boxes of (see `univs.formats.box_tables.read_csv`)."""
+    return box_tables.read_csv(Path(root), exclude=exclude, complete=complete).recordings
 
 
 def open_set(

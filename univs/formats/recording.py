@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from univs.errors import UserError
+from univs.formats.boxes import FrameBoxes, tight_boxes
 from univs.formats.label_pixels import require_same_size
 from univs.formats.sample import VideoSample
 from univs.masks.mask_files import is_mask
@@ -50,6 +51,8 @@ class Recording:
     label_files: the files that `labels` reads, one for each annotated frame or fewer (a JSON that holds them all is not
     listed). shown: object id -> the frame whose labels are given to a method that follows shown objects; empty where
     the set does not play that game. wanted: the frames whose answers are asked for; all of them if None.
+    boxes: reads the boxes of an annotated frame without its masks, where the set has them; a set of boxes alone has no
+    `labels`.
     drawn: makes a frame where frames are no files; `frames` are names alone then. complete: every object is labelled.
     categories, stuff: object or segment id -> name, as in `VideoSample`.
     """
@@ -67,6 +70,7 @@ class Recording:
     wanted: tuple[int, ...] | None = None
     complete: bool = False
     drawn: Callable[[int], np.ndarray] | None = None
+    boxes: Callable[[int], FrameBoxes] | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -82,11 +86,22 @@ class Recording:
             return None
         return self.labels(index)
 
+    def boxes_of(self, index: int) -> FrameBoxes:
+        """The boxes of an annotated frame: its own, or else those of its masks. Raises UserError as `labels_of`."""
+        if self.boxes is not None:
+            return self.boxes(index)
+        labels = self.labels_of(index)
+        return {} if labels is None else tight_boxes(labels.objects)
+
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Annotated frame number `index` (place in `annotated`): H W 3 uint8 and its object labels H W uint8."""
+        """Annotated frame number `index` (place in `annotated`): H W 3 uint8 and its object labels H W uint8.
+
+        Raises UserError where there are boxes alone, and as `labels_of`.
+        """
         place = self.annotated[index]
         image, labels = self.frame(place), self.labels_of(place)
-        assert labels is not None
+        if labels is None:
+            raise UserError(f"{self.name} has boxes and no masks; supervision=boxes trains on them")
         self.check_size(place, image.shape, labels)
         return image, labels.objects
 

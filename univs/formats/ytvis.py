@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from univs.errors import UserError
 from univs.fields import flag, whole
 from univs.formats.answer_writer import JsonAnswers, Take
+from univs.formats.boxes import FrameBoxes, box_of_corner
 from univs.formats.class_names import ClassNames
 from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_json
 from univs.formats.label_maps import video_name
@@ -61,7 +63,10 @@ class Tube(NamedTuple):
     category: int
     crowd: bool
     area: float
-    masks: list[Any]
+    masks: list[Any] | None
+    """None where the file has boxes alone."""
+    boxes: list[Any] | None
+    """Boxes as the file has them, checked where they are used; None where the file has masks alone."""
 
 
 class Video(NamedTuple):
@@ -104,17 +109,18 @@ def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
     for row in content.get("annotations") or ():
         areas = [area for area in row.get("areas") or () if area]
         mean = sum(areas) / len(areas) if areas else 0.0
-        masks = [compact(mask) for mask in row["segmentations"]]
-        tube = Tube(whole(row["category_id"]), flag(row.get("iscrowd")), mean, masks)
+        boxes = row.get("bboxes") or None
+        masks = [compact(mask) for mask in row["segmentations"]] if "segmentations" in row or boxes is None else None
+        tube = Tube(whole(row["category_id"]), flag(row.get("iscrowd")), mean, masks, boxes)
         by_video[whole(row["video_id"])].append(tube)
     videos = []
     for row in content["videos"]:
         key, files = whole(row["id"]), [str(name) for name in row["file_names"]]
         video = Video(key, files, (whole(row["height"]), whole(row["width"])), by_video[key])
         for tube in video.tubes:
-            if len(tube.masks) != len(files):
-                count = len(tube.masks)
-                raise ValueError(f"video {key} has {len(files)} frames, one of its objects {count} segmentations")
+            for what, given in (("segmentations", tube.masks), ("bboxes", tube.boxes)):
+                if given is not None and len(given) != len(files):
+                    raise ValueError(f"video {key} has {len(files)} frames, one of its objects {len(given)} {what}")
         if not files:
             raise ValueError(f"video {key} has no frames")
         videos.append(video)
@@ -128,11 +134,14 @@ def make_recording(video: Video, *, folder: Path, path: Path, names: Mapping[int
     with expecting(path, FIELDS):
         categories = {number: names[tube.category] for number, tube in named if number != IGNORE}
     what = f"{path}, video {video.key}"
+    shown = annotated and all(tube.masks is not None for tube in video.tubes)
+    boxed = annotated and all(tube.boxes is not None for tube in video.tubes)
     return Recording(
         name=str(Path(video.files[0]).parent.as_posix()),
         frames=tuple(inside(folder, name) for name in video.files),
         annotated=tuple(range(len(video.files))) if annotated else (),
-        labels=partial(label_frame, tubes=video.tubes, ids=ids, size=video.size, what=what) if annotated else None,
+        labels=partial(label_frame, tubes=video.tubes, ids=ids, size=video.size, what=what) if shown else None,
+        boxes=partial(frame_boxes, tubes=video.tubes, ids=ids, what=what) if boxed else None,
         key=video.key,
         categories=categories,
     )
@@ -144,8 +153,27 @@ def label_frame(index: int, *, tubes: list[Tube], ids: list[int], size: tuple[in
     def where(place: int) -> str:
         return f"{what}, frame {index}, object {place + 1} of the video"
 
-    masks = [tube.masks[index] for tube in tubes]
+    masks = [tube.masks[index] for tube in tubes if tube.masks is not None]
     return FrameLabels(paint(masks, ids, size, where, [tube.crowd for tube in tubes]))
+
+
+def frame_boxes(index: int, *, tubes: list[Tube], ids: list[int], what: str) -> FrameBoxes:
+    """The boxes of a frame; nothing of a mask is read, and crowds are left out. Raises UserError for what is no box.
+
+    An object without a box, or with one without an area, is not seen.
+    """
+    found = {}
+    for place, (number, tube) in enumerate(zip(ids, tubes, strict=True), 1):
+        box = None if tube.boxes is None or number == IGNORE else tube.boxes[index]
+        if not box or isinstance(box, list) and len(box) == 4 and 0 in box[2:]:
+            continue
+        try:
+            found[number] = box_of_corner(box)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{what}, frame {index}, object {place} of the video: no box {box!r:.60}: {error}"
+            ) from error
+    return found
 
 
 def write(samples: Iterable[VideoSample], root: Path, split: str, *, style: str) -> None:

@@ -21,7 +21,7 @@ from univs.losses.point_sampling import sample_points, uncertain_points
 from univs.losses.reidentification import reidentification_losses
 from univs.losses.segments import segment_loss
 from univs.losses.set_criterion import CriterionWeights, prompt_losses, set_losses
-from univs.losses.supervision import EitherTargets, Targets
+from univs.losses.supervision import EitherTargets, Targets, added
 from univs.losses.temporal_knn import PatchSearch, find_matches, patch_similarity, temporal_terms
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "PatchSearch",
     "PromptTargets",
     "Targets",
+    "added",
     "answer_ious",
     "answer_losses",
     "assign",

@@ -24,6 +24,7 @@ from univs.losses.colours import ChannelOrder, pooled_lab
 from univs.losses.counting import ALONE, Counting
 from univs.losses.matcher import Pairs
 from univs.losses.point_sampling import sample_points
+from univs.losses.supervision import predictions_of
 from univs.losses.temporal_knn import Matches, PatchSearch, find_matches, temporal_terms
 from univs.models.draws import Draws
 from univs.settings import Count, CountFromZero, Share, Weight
@@ -73,10 +74,11 @@ class Appearance:
 @torch.no_grad()
 def see(frames: Tensor, terms: BoxTerms, stride: int) -> Appearance:
     """What colours say of B T 3 H W RGB 0..255, on cells of `stride` pixels."""
-    colours = pooled_lab(frames.flatten(0, 1), stride, terms.channels)
-    alike = colour_similarity(colours, terms.dilation) >= terms.colour_alike
-    many = colours.unflatten(0, frames.shape[:2])
-    matches = find_matches(many, terms.search) if terms.temporal > 0 and frames.shape[1] > 1 else None
+    with torch.autocast(frames.device.type, enabled=False):
+        colours = pooled_lab(frames.flatten(0, 1), stride, terms.channels)
+        alike = colour_similarity(colours, terms.dilation) >= terms.colour_alike
+        many = colours.unflatten(0, frames.shape[:2])
+        matches = find_matches(many, terms.search) if terms.temporal > 0 and frames.shape[1] > 1 else None
     return Appearance(alike.unflatten(0, frames.shape[:2]), matches)
 
 
@@ -102,7 +104,7 @@ class BoxTargets:
     @torch.no_grad()
     def costs(self, mask_logits: Tensor, points: Tensor) -> Tensor:
         """Dice of the filled box of a mask (where logits are positive) and that of an object, at the points."""
-        layers = len(mask_logits) // len(self.boxes)
+        layers = predictions_of(mask_logits, self.boxes)
         found = boxes_of_masks(mask_logits > 0)
         p, g = (
             sample_points(maps.flatten(1, 2).float(), points).unflatten(1, maps.shape[1:3]).flatten(2)
@@ -117,7 +119,7 @@ class BoxTargets:
     ) -> dict[str, Tensor]:
         layers, clips = mask_logits.shape[:2]
         clip, query, chosen = pairs
-        of_batch = clip % clips
+        of_batch = clip % max(clips, 1)
         logits, boxes = mask_logits.flatten(0, 1)[clip, query], self.boxes[of_batch, chosen]
         counted = torch.ones_like(clip, dtype=torch.bool)
         return self._terms(logits, boxes, of_batch, counted, clip // clips, layers, objects)

@@ -10,6 +10,7 @@ from univs.losses.answers import answer_losses
 from univs.losses.counting import ALONE, Counting
 from univs.losses.matcher import Pairs, pair_costs
 from univs.losses.set_criterion import CriterionWeights, matched_mask_losses, prompt_losses
+from univs.losses.supervision import predictions_of
 from univs.models.draws import Draws
 
 
@@ -28,7 +29,7 @@ class MaskTargets:
     unknown: Tensor | None = None
 
     def costs(self, mask_logits: Tensor, points: Tensor) -> Tensor:
-        layers = len(mask_logits) // len(self.masks) if len(self.masks) else 1
+        layers = predictions_of(mask_logits, self.masks)
         unknown = None if self.unknown is None else self.unknown.repeat(layers, 1, 1, 1)
         return pair_costs(mask_logits, self.masks.repeat(layers, 1, 1, 1, 1), points, unknown=unknown)
 

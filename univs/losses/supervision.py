@@ -6,7 +6,9 @@ Shapes: L predictions, B clips, T frames, G objects that there are to find, Q qu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import torch
@@ -49,6 +51,16 @@ class Targets(Protocol):
         ...
 
 
+def predictions_of(rows: Tensor, known: Tensor) -> int:
+    """L of L*B rows, of whose B clips something is known; 1 without any."""
+    return len(rows) // len(known) if len(known) else 1
+
+
+def added(terms: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms, in their order."""
+    return reduce(torch.add, terms.values())
+
+
 @dataclass(frozen=True)
 class EitherTargets:
     """Clips of which boxes alone are known, beside others with masks.
@@ -62,13 +74,13 @@ class EitherTargets:
     """B bool: of which clips boxes are known."""
 
     def costs(self, mask_logits: Tensor, points: Tensor) -> Tensor:
-        boxed = self.boxed.repeat(len(mask_logits) // len(self.boxed))[:, None, None]
+        boxed = self.boxed.repeat(predictions_of(mask_logits, self.boxed))[:, None, None]
         return torch.where(boxed, self.boxes.costs(mask_logits, points), self.masks.costs(mask_logits, points))
 
     def matched(
         self, mask_logits: Tensor, pairs: Pairs, objects: Tensor | int, draws: Draws | None = None
     ) -> dict[str, Tensor]:
-        boxed = self.boxed[pairs[0] % len(self.boxed)]
+        boxed = self.boxed[pairs[0] % max(len(self.boxed), 1)]
         found = {}
         for targets, chosen in ((self.masks, ~boxed), (self.boxes, boxed)):
             clip, query, wanted = (index[chosen] for index in pairs)

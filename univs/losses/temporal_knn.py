@@ -90,7 +90,7 @@ def patch_similarity(searched: Tensor, reference: Tensor, search: PatchSearch) -
         N O h w. Beyond the frame colours are black; a place beyond the frame has a patch of black alone.
     """
     height, width = reference.shape[-2:]
-    band = max(1, AT_ONCE // (len(reference) * len(search.offsets()) * width))
+    band = max(1, AT_ONCE // max(1, len(reference) * len(search.offsets()) * width))
     bands = [_band_similarity(searched, reference, search, y, min(y + band, height)) for y in range(0, height, band)]
     return torch.cat(bands, 2)
 
@@ -149,7 +149,7 @@ def temporal_terms(logits: Tensor, clips: Tensor, boxes: Tensor, matches: Matche
         sums of the disagreement and of the weights, R P each: the loss of many masks is the quotient of their sums,
         pair by pair. Memory is bounded: masks are compared, and their gradients taken, so many at once.
     """
-    few = max(1, AT_ONCE // max(1, matches.places[0, :1].numel()))
+    few = max(1, AT_ONCE // max(1, matches.places[:1, :1].numel()))
     sums, weights = [], []
     for number, (a, b) in enumerate(matches.pairs):
         for start in range(0, len(logits), few):

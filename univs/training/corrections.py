@@ -26,13 +26,13 @@ def corrective_clicks(said: Tensor, truth: Tensor, known: Tensor) -> tuple[Tenso
     Args:
         said: B M h w bool, the masks of the model.
         truth: B M h w shares 0..1 of the cells that are of the object.
-        known: B h w bool, False where nothing is known; nobody clicks there.
+        known: B h w or B M h w bool, False where nothing is known; nobody clicks there.
     Returns:
         points E 1 2 (x, y) in pixels of the input, at the centres of cells; signs E 1: 1 on the object, 0 beside it, -1
         where there is nothing to correct.
     """
     true = truth > 0.5
-    wrong = ((said != true) & known[:, None]).flatten(0, 1).float()
+    wrong = ((said != true) & (known[:, None] if known.dim() == 3 else known)).flatten(0, 1).float()
     depth, left = wrong.clone(), wrong
     for _ in range(DEEPEST - 1):  # beyond the edge of the frame nothing is wrong
         left = -F.max_pool2d(-F.pad(left, (1, 1, 1, 1))[:, None], 3, 1)[:, 0]

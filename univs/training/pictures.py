@@ -48,7 +48,8 @@ class ClipPictures:
                 captions.append(f"{clip.kind}: {kinds}" if t == 0 else f"frame {t}")
             for t in shown:
                 cells.append(overlay(clip.frames[t], answers[t], show_names=False))
-                captions.append(f"IoU {mean_iou(answers[t], targets_of(clip, t), clip.targets):.2f}")
+                figure = f"IoU {mean_iou(answers[t], targets_of(clip, t), clip.targets):.2f}"
+                captions.append(figure if clip.boxes is None else f"frame {t}")
         columns = len(shown) if len(shown) > 1 else 4
         sheet = contact_sheet(cells, captions, title=f"step {step}: truth, and what the model answers", columns=columns)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +102,13 @@ def strokes_of(marked: np.ndarray) -> list[list[tuple[float, float]]]:
 
 
 def targets_of(clip: TrainingClip, t: int) -> np.ndarray:
-    """The label map of frame t with the targets alone."""
+    """The label map of frame t with the targets alone; filled boxes where these are all that is known."""
+    if clip.boxes is not None:
+        labels = np.zeros_like(clip.labels[t])
+        for number in clip.targets:
+            x0, y0, x1, y1 = clip.boxes[number - 1, t].round().astype(int)
+            labels[y0:y1, x0:x1] = number
+        return labels
     return np.where(np.isin(clip.labels[t], clip.targets), clip.labels[t], 0)
 
 

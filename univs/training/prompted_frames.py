@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from univs.losses import CriterionWeights, MaskTargets, set_losses
+from univs.losses import CriterionWeights, added, set_losses
 from univs.losses.counting import ALONE, Counting
-from univs.masks.meanings import IGNORE
 from univs.models.dense_memory import DenseMemory, MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures
 from univs.models.univs import UniVS
 from univs.training.prompt_batch import encode_prompts
+from univs.training.truth import FrameTruth
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,20 @@ class PromptedFrames:
         self.dense: DenseMemory = model.dense_memory
 
     def __call__(
-        self, features: ImageFeatures, key: MemoryKey, labels: Tensor, drawn: Mapping[str, Tensor]
+        self,
+        features: ImageFeatures,
+        key: MemoryKey,
+        labels: Tensor,
+        truth: FrameTruth,
+        drawn: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         """Weighted losses: `prompt`, and where they have a weight `learnable` and, of several answers, `answers` and
         `quality`.
 
         Args:
             features, key: of F frames.
-            labels: F S S object ids, 0 background, 255 unknown.
+            labels: F S S object ids, 0 background, 255 unknown: what prompts that are masks show.
+            truth: what is known of the frames.
             drawn: `anew` of `collate_clips`: prompts of K objects, `objects` F G, `complete`.
         """
         settings = self.settings
@@ -79,13 +85,11 @@ class PromptedFrames:
         rows = len(mask_decoder.query) if learnable else 0
         weights = settings.criterion
         logits = torch.stack([p.mask_logits for p in predictions])  # L F rows+K 1 S/4 S/4
-        masks, seen = masks_of(labels, drawn["ids"])
-        unknown = (labels == IGNORE)[:, None]
-        targets = MaskTargets(masks, weights, unknown)
+        targets, seen = truth.targets(drawn["ids"])
         found = targets.prompted(logits[:, :, rows:], seen, self.counting)
         shares = torch.full((len(predictions),), float(settings.intermediate), device=labels.device)
         shares[-1] = 1
-        prompt = (shares * sum(found.values())).sum()
+        prompt = (shares * added(found)).sum()
         losses = {"prompt": settings.prompt * prompt}
         if answers is not None:
             several = targets.answers(answers.mask_logits, answers.quality, seen, self.counting)
@@ -93,18 +97,10 @@ class PromptedFrames:
         if learnable:
             there = drawn["complete"]
             scores = torch.stack([p.class_logits for p in predictions if p.class_logits is not None])[:, there, :rows]
-            masks, present = masks_of(labels[there], drawn["objects"][there])
+            targets, present = truth.frames(there).targets(drawn["objects"][there])
             names = torch.zeros_like(present, dtype=torch.long)
-            targets = MaskTargets(masks, weights, unknown[there])
             sets = set_losses(logits[:, there, :rows], targets, present, weights.points, scores, names, self.counting)
             classes = weights.classes * sets.pop("class")
-            total = sum(sets.values()) + classes
+            total = added(sets) + classes
             losses["learnable"] = settings.learnable * (shares * total).sum()
         return losses
-
-
-def masks_of(labels: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Masks F K 1 S S (0/1, zero for id 0) of objects F K on label maps F S S, and F K bool: which there are."""
-    wanted = ids[:, :, None, None, None]
-    masks = (labels[:, None, None] == wanted) & (wanted > 0)
-    return masks.float(), masks.flatten(2).any(2)

@@ -15,9 +15,11 @@ from torch.utils.data import Dataset
 
 from univs.claim import claim_folder
 from univs.configuration import compose
-from univs.data.clips import PromptDraws, TrainingClips, build_clips, collate_clips
+from univs.data.clip_batches import collate_clips
+from univs.data.clips import PromptDraws, TrainingClips, build_clips
 from univs.data.pack import with_packed_settings
 from univs.data.set_clips import collate_set_clips
+from univs.data.source_settings import Supervision
 from univs.data.word_batches import build_word_images, collate_words
 from univs.devices import choose_device
 from univs.errors import UserError, lacks_memory
@@ -28,7 +30,7 @@ from univs.models.encoders import load_text_encoder
 from univs.models.own_files import save
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
-from univs.training.clip_step import ClipLosses, ClipStep
+from univs.training.clip_step import ClipLosses, ClipStep, dense_memory_of
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
 from univs.training.pictures import ClipPictures
@@ -39,7 +41,7 @@ from univs.training.propagation_step import PropagationLosses, PropagationStep
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
-from univs.training.stages import check_run
+from univs.training.stages import box_terms, check_run
 from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
 
@@ -98,8 +100,12 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
             sets = read_sets(settings, world)
             data, step, collate = sets, released_step(model, sets, settings, device, world), collate_set_clips
         else:
-            step = ClipStep(model, clip_losses(stage["losses"]), counting_of(world))
-            data, collate = read_clips(settings["data"], stage, settings["seed"], world), collate_clips
+            dense_memory_of(model)  # before the data is opened, which may take its time
+            supervision = settings["supervision"]
+            clips = read_clips(settings["data"], stage, settings["seed"], world, supervision["kind"])
+            counting, losses = counting_of(world), clip_losses(stage["losses"])
+            step = ClipStep(model, losses, counting, clips.known, box_terms(supervision))
+            data, collate = clips, collate_clips
     return _prepared(model, step, data, collate, stage)
 
 
@@ -110,7 +116,8 @@ def prepare_propagation(settings: Mapping[str, Any], device: torch.device, world
     if stage["trained"] is not None:
         freeze_others(model, stage["trained"])
     step = PropagationStep(model, PropagationLosses(**stage["losses"]), counting_of(world))
-    return _prepared(model, step, read_clips(settings["data"], stage, settings["seed"], world), collate_clips, stage)
+    clips = read_clips(settings["data"], stage, settings["seed"], world, None)
+    return _prepared(model, step, clips, collate_clips, stage)
 
 
 def _prepared(
@@ -238,8 +245,11 @@ def words(
     return images, step, collate_words
 
 
-def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, world: int) -> TrainingClips:
-    """The training clips that the data settings describe, for `world` processes."""
+def read_clips(
+    data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, world: int, supervision: Supervision | None = "masks"
+) -> TrainingClips:
+    """The training clips that the data settings describe, for `world` processes; supervision: None for a step that
+    knows masks alone."""
     size = stage["size"]
     extra = {}
     data = with_packed_settings(data)
@@ -259,6 +269,7 @@ def read_clips(data: Mapping[str, Any], stage: Mapping[str, Any], seed: int, wor
         prompts=PromptDraws(**stage.get("prompts", {})),
         growth=gap_growth(stage, world),
         seed=seed,
+        supervision=supervision,
     )
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypedDict
 
 from univs.data.clips import PromptDraws
+from univs.data.source_settings import Supervision
 from univs.data.synth import SynthVS
 from univs.errors import UserError
+from univs.losses import BoxTerms, PatchSearch
 from univs.settings import (
     Count,
     Is,
@@ -25,6 +27,7 @@ from univs.settings import (
     Workers,
     check,
     check_value,
+    make,
     settings_of,
 )
 from univs.training.clip_step import ClipLosses
@@ -54,6 +57,7 @@ class RunSettings:
     model: Mapping[str, Any]
     stage: Mapping[str, Any]
     data: Mapping[str, Any]
+    supervision: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check(stage["losses"], settings_of(losses[kind]) if kind in losses else _clip_losses(), "stage.losses")
     if kind is ReleasedStage:
         check_released(settings)
+    check_supervision(settings["supervision"], stage.get("step"))
     Budget(stage["steps"], stage["minutes"])
     gap_growth(stage, 1)
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
@@ -147,6 +152,25 @@ def check_run(settings: Mapping[str, Any]) -> None:
         raise UserError("data.sources must be given where data.probabilities of photo and video are not 0")
     if clips and data["synth"] is not None:
         check(data["synth"], settings_of(SynthVS, leave_out=("split",)), "data.synth")
+
+
+def check_supervision(given: Mapping[str, Any], step: str | None) -> None:
+    """Raise UserError for wrong entries of configs/supervision, and for boxes in a stage that takes masks alone."""
+    check_value("supervision.kind", given.get("kind"), Supervision)
+    terms = {name: entry for name, entry in given.items() if name not in ("kind", "search")}
+    own = settings_of(BoxTerms, leave_out=("search",))
+    check(terms, {name: Setting(setting.kind, True) for name, setting in own.items()}, "supervision")
+    box_terms(given)
+    if given["kind"] == "boxes" and step is not None:
+        raise UserError(
+            f"supervision=boxes is for the stages image, clip and long; step {step} learns from masks alone"
+        )
+
+
+def box_terms(given: Mapping[str, Any]) -> BoxTerms:
+    """The terms of configs/supervision. Raises UserError for a search that cannot be."""
+    terms = {name: entry for name, entry in given.items() if name not in ("kind", "search")}
+    return BoxTerms(**terms, search=make(PatchSearch, given["search"], "supervision.search"))
 
 
 COUNTS = (

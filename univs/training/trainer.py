@@ -75,7 +75,7 @@ class Trainer:
 
     Args:
         model: trained in place; its `BACKBONES` get the smaller learning rate.
-        step: (batch, kept share) -> weighted losses by name.
+        step: (batch, kept share) -> weighted losses by name. In the batch `step` is the number of steps taken before.
         batches: start position (batches already taken) -> endless generator of batches, so that a resumed run goes on
             with fresh data. It is closed in the end.
         options: see `TrainerOptions`.
@@ -225,7 +225,7 @@ class Trainer:
         found = []
         for number, batch in enumerate(parts, 1):
             with self._alone() if number < len(parts) else nullcontext():
-                losses = self.losses(batch, kept)
+                losses = self.losses({**batch, "step": self.step_number}, kept)
                 self.backward(torch.stack(list(losses.values())).sum() / len(parts))
             found.append({name: value.detach() for name, value in losses.items()})
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
