@@ -44,6 +44,8 @@ class LightScribbleToMask(nn.Module):
         self.pooling = LightPooling(last, width, rates)
         self.steps = nn.ModuleList(UpStep(channels, width) for channels in (coarse, middle, fine))
         self.logit = nn.Conv2d(width, 1, 1)
+        nn.init.normal_(self.logit.weight, std=0.01)  # masks start undecided, not as noise
+        nn.init.zeros_(self.logit.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """B 6 H W, the channels of `scribble_to_mask.INPUTS`, H and W multiples of 32 -> logits B 1 H W."""

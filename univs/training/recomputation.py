@@ -21,13 +21,14 @@ from univs.models.univs import UniVS
 Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 
-def encoder_blocks(model: UniVS | SpaceTimeMemory) -> list[nn.Module]:
+def encoder_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of its backbone and of the trunk of words, and the pixel decoder, or those of the trunks of a memory.
 
     None lies within another.
     """
     if isinstance(model, SpaceTimeMemory):
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
+    assert isinstance(model, UniVS)
     trunk = None if model.word_head is None else model.word_head.trunk
     encoders = [part for part in (model.backbone, trunk) if isinstance(part, nn.Module)]
     return [block for encoder in encoders for block in _blocks(encoder)] + [model.pixel_decoder]

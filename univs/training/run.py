@@ -41,6 +41,7 @@ from univs.training.propagation_step import PropagationLosses, PropagationStep
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
+from univs.training.scribble_step import scribbles
 from univs.training.stages import box_terms, check_run
 from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
@@ -75,7 +76,7 @@ def main(overrides: Sequence[str]) -> None:
 class Prepared:
     """What a run is made of. step: of `Trainer`. collate: makes a batch of samples of the data."""
 
-    model: zoo.Network
+    model: torch.nn.Module
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
     collate: Callable[[Sequence[Any]], dict[str, Any]]
@@ -89,6 +90,9 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     data: Dataset[Any]
     if kind == "propagation":
         return prepare_propagation(settings, device, world)
+    if kind == "scribbles":
+        network, step, data, collate = scribbles(settings, device)
+        return _prepared(network, step, data, collate, stage)
     model = build(settings["model"], settings["init"]).to(device)
     if kind == "words":
         data, step, collate = words(model, settings, world)
@@ -121,7 +125,7 @@ def prepare_propagation(settings: Mapping[str, Any], device: torch.device, world
 
 
 def _prepared(
-    model: zoo.Network,
+    model: torch.nn.Module,
     step: Callable[[dict[str, Any], float], dict[str, Tensor]],
     data: Dataset[Any],
     collate: Callable[[Sequence[Any]], dict[str, Any]],

@@ -36,6 +36,7 @@ from univs.training.propagation_step import PropagationLosses
 from univs.training.released.settings import ReleasedSettings
 from univs.training.released.stage import ReleasedStageSettings, check_released
 from univs.training.schedule import Budget
+from univs.training.scribble_step import ScribbleLosses, ScribbleStageSettings
 from univs.training.trainer import TrainerOptions
 from univs.training.word_step import WordLosses
 
@@ -108,6 +109,14 @@ class PropagationStage(AnyStage, PropagationStageSettings):
     size: Crops
 
 
+@dataclass(frozen=True)
+class ScribbleStage(AnyStage, ScribbleStageSettings):
+    """configs/stage/scribble_to_mask.yaml and scribble_to_mask_light.yaml."""
+
+    size: Crop
+    step: Literal["scribbles"]
+
+
 class SourceData(TypedDict):
     """configs/data/named_images.yaml, released_images.yaml and released_videos.yaml."""
 
@@ -129,12 +138,10 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        check_value("stage.step", stage["step"], Literal["words", "released", "propagation"])
-    kinds: dict[str | None, type] = {"words": WordStage, "released": ReleasedStage, "propagation": PropagationStage}
-    kind = kinds.get(stage.get("step"), ClipStage)
+        check_value("stage.step", stage["step"], Literal["words", "released", "propagation", "scribbles"])
+    kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
-    losses = {WordStage: WordLosses, ReleasedStage: ReleasedSettings, PropagationStage: PropagationLosses}
-    check(stage["losses"], settings_of(losses[kind]) if kind in losses else _clip_losses(), "stage.losses")
+    check(stage["losses"], settings_of(LOSSES[kind]) if kind in LOSSES else _clip_losses(), "stage.losses")
     if kind is ReleasedStage:
         check_released(settings)
     check_supervision(settings["supervision"], stage.get("step"))
@@ -173,6 +180,19 @@ def box_terms(given: Mapping[str, Any]) -> BoxTerms:
     return BoxTerms(**terms, search=make(PatchSearch, given["search"], "supervision.search"))
 
 
+KINDS: dict[str | None, type] = {
+    "words": WordStage,
+    "released": ReleasedStage,
+    "propagation": PropagationStage,
+    "scribbles": ScribbleStage,
+}
+"""stage.step -> what such a stage has; any other is a `ClipStage`."""
+LOSSES: dict[type, type] = {
+    WordStage: WordLosses,
+    ReleasedStage: ReleasedSettings,
+    PropagationStage: PropagationLosses,
+    ScribbleStage: ScribbleLosses,
+}
 COUNTS = (
     *("points", "local_radius", "memory_frames", "texts", "absent", "other_names", "intermediate"),
     *("objects", "tokens", "self_attention", "token_order", "expression_masks", "memory_times"),
