@@ -9,6 +9,7 @@ Shapes: F frames, C channels, h w size of a map.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -52,6 +53,7 @@ class ResNetStages(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """F C H W -> maps F 256 h w, F 512 h w, F 1024 h w at strides 4, 8, 16."""
+        images = images.contiguous(memory_format=torch.channels_last)  # the order that fast convolutions like
         x = F.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1)
         maps = []
         for stage in self.stages:
