@@ -11,10 +11,12 @@ from torch import Tensor
 from univs.data.clips import GapGrowth
 from univs.errors import UserError
 from univs.models import zoo
+from univs.models.fusion import FusionNetwork
+from univs.models.fusion_files import KIND, load_fusion
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.space_time_trunk import LiteStages
 from univs.models.univs import UniVS
-from univs.settings import Count, Share, SomeAboveZero, Text, Weight
+from univs.settings import Count, Share, SomeAboveZero, Text, Weight, Within
 from univs.training.imagenet_weights import lite0_imagenet
 
 Growth = Sequence[Sequence[Weight]]
@@ -31,6 +33,32 @@ class PropagationStageSettings:
     composites: Share
     gap_growth: Growth | None
     trained: Sequence[Text] | None
+
+
+@dataclass(frozen=True)
+class FusionStageSettings:
+    """configs/stage/fusion.yaml."""
+
+    step: Literal["fusion"]
+    propagation: Text
+    """Weights of the space-time memory on whose masks fusion learns."""
+    probabilities: Annotated[Mapping[str, Weight], SomeAboveZero()]
+    frames: Annotated[int, Within(3)]
+    composites: Share
+    gap_growth: Growth | None
+
+
+def build_fusion(settings: Mapping[str, Any]) -> tuple[FusionNetwork, SpaceTimeMemory]:
+    """The network to train, and what carries the masks. Raises UserError for models of other kinds."""
+    numbers, init = settings["model"], settings["init"]
+    if numbers.get("kind") != KIND:
+        raise UserError(f"stage fusion trains a fusion network, which {numbers.get('name')} is not: model=fusion is")
+    if init == "imagenet":
+        raise UserError("init=imagenet is for networks with a backbone; fusion takes init=null or init=FILE")
+    propagation = zoo.load(settings["stage"]["propagation"])
+    if not isinstance(propagation, SpaceTimeMemory):
+        raise UserError("stage.propagation must name weights of a space-time memory: stm_light, or a file of such")
+    return FusionNetwork() if init is None else load_fusion(init), propagation
 
 
 def build_space_time(settings: Mapping[str, Any]) -> SpaceTimeMemory:

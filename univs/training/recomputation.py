@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from univs.models.fusion import FusionNetwork
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.univs import UniVS
 
@@ -22,10 +23,11 @@ Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
-    """The blocks of its backbone and of the trunk of words, and the pixel decoder, or those of the trunks of a memory.
-
-    None lies within another.
+    """The blocks of its backbone and of the trunk of words, and the pixel decoder; those of the trunks of a memory; the
+    convolutions of a fusion network. None lies within another.
     """
+    if isinstance(model, FusionNetwork):
+        return [model.conv1, model.conv2, model.conv3]
     if isinstance(model, SpaceTimeMemory):
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
     assert isinstance(model, UniVS)

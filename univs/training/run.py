@@ -31,12 +31,13 @@ from univs.models.own_files import save
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep, dense_memory_of
+from univs.training.fusion_step import FusionStep
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
 from univs.training.pictures import ClipPictures
 from univs.training.plan import print_plan
 from univs.training.processes import counting_of
-from univs.training.propagation_stage import build_space_time, gap_growth
+from univs.training.propagation_stage import build_fusion, build_space_time, gap_growth
 from univs.training.propagation_step import PropagationLosses, PropagationStep
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.released.stage import read_sets, released_step
@@ -88,8 +89,8 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     stage, kind = settings["stage"], settings["stage"].get("step")
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
-    if kind == "propagation":
-        return prepare_propagation(settings, device, world)
+    if kind in ("propagation", "fusion"):
+        return prepare_interactive(settings, device, world)
     if kind == "scribbles":
         network, step, data, collate = scribbles(settings, device)
         return _prepared(network, step, data, collate, stage)
@@ -113,13 +114,21 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     return _prepared(model, step, data, collate, stage)
 
 
-def prepare_propagation(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
-    """`prepare` for a space-time memory."""
+def prepare_interactive(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
+    """`prepare` for a space-time memory, and for the fusion of its masks."""
     stage = settings["stage"]
-    model = build_space_time(settings).to(device)
-    if stage["trained"] is not None:
-        freeze_others(model, stage["trained"])
-    step = PropagationStep(model, PropagationLosses(**stage["losses"]), counting_of(world))
+    losses, counting = PropagationLosses(**stage["losses"]), counting_of(world)
+    step: Callable[[dict[str, Any], float], dict[str, Tensor]]
+    model: torch.nn.Module
+    if stage["step"] == "fusion":
+        fusion, propagation = build_fusion(settings)
+        model = fusion.to(device)
+        step = FusionStep(fusion, propagation.to(device), losses, counting)
+    else:
+        memory = build_space_time(settings).to(device)
+        if stage["trained"] is not None:
+            freeze_others(memory, stage["trained"])
+        model, step = memory, PropagationStep(memory, losses, counting)
     clips = read_clips(settings["data"], stage, settings["seed"], world, None)
     return _prepared(model, step, clips, collate_clips, stage)
 

@@ -31,7 +31,7 @@ from univs.settings import (
     settings_of,
 )
 from univs.training.clip_step import ClipLosses
-from univs.training.propagation_stage import PropagationStageSettings, gap_growth
+from univs.training.propagation_stage import FusionStageSettings, PropagationStageSettings, gap_growth
 from univs.training.propagation_step import PropagationLosses
 from univs.training.released.settings import ReleasedSettings
 from univs.training.released.stage import ReleasedStageSettings, check_released
@@ -117,6 +117,13 @@ class ScribbleStage(AnyStage, ScribbleStageSettings):
     step: Literal["scribbles"]
 
 
+@dataclass(frozen=True)
+class FusionStage(AnyStage, FusionStageSettings):
+    """configs/stage/fusion.yaml."""
+
+    size: Crops
+
+
 class SourceData(TypedDict):
     """configs/data/named_images.yaml, released_images.yaml and released_videos.yaml."""
 
@@ -138,7 +145,8 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        check_value("stage.step", stage["step"], Literal["words", "released", "propagation", "scribbles"])
+        steps = Literal["words", "released", "propagation", "fusion", "scribbles"]
+        check_value("stage.step", stage["step"], steps)
     kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
     check(stage["losses"], settings_of(LOSSES[kind]) if kind in LOSSES else _clip_losses(), "stage.losses")
@@ -150,7 +158,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
         raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
     # a stage takes what it needs; the other's entries may stand beside
-    known, clips = settings_of(ClipData), kind in (ClipStage, PropagationStage)
+    known, clips = settings_of(ClipData), kind in (ClipStage, PropagationStage, FusionStage)
     required = known if clips else settings_of(SourceData)
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
@@ -184,6 +192,7 @@ KINDS: dict[str | None, type] = {
     "words": WordStage,
     "released": ReleasedStage,
     "propagation": PropagationStage,
+    "fusion": FusionStage,
     "scribbles": ScribbleStage,
 }
 """stage.step -> what such a stage has; any other is a `ClipStage`."""
@@ -191,6 +200,7 @@ LOSSES: dict[type, type] = {
     WordStage: WordLosses,
     ReleasedStage: ReleasedSettings,
     PropagationStage: PropagationLosses,
+    FusionStage: PropagationLosses,
     ScribbleStage: ScribbleLosses,
 }
 COUNTS = (
