@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.training.moving_clips import make_clip, moving
 from tests.training.test_propagation_step import network as small_memory
 from univs.configuration import compose
-from univs.data.clips import collate_clips
+from univs.data.clip_batches import collate_clips
 from univs.errors import UserError
 from univs.interactive.fusion import Change, TwoMasks, changes, learned, time_shares
 from univs.models.fusion import FusionNetwork
