@@ -16,8 +16,7 @@ from univs.models.own_files import save
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.space_time_official import official_model
 from univs.models.weights_path import weights_path
-from univs.models.zoo import _numbers_of as numbers_of
-from univs.models.zoo import build_space_time, check_model, load, load_univs
+from univs.models.zoo import build_space_time, check_model, load, load_univs, numbers_of
 
 PARTS = {
     "mivos": {

@@ -11,6 +11,7 @@ SUBJECTS = {
     "start": "univs.benchmark.start",
     "training": "univs.benchmark.training",
     "official": "univs.benchmark.official",
+    "interactive": "univs.benchmark.interactive",
     "metrics": "univs.benchmark.metrics",
     "synth": "univs.benchmark.synth",
 }

@@ -170,7 +170,9 @@ def timing_table(timings: dict[tuple[tuple[int, int], int], Timing]) -> Table:
 def main(argv: Sequence[str]) -> int:
     """`univs benchmark`: print the tables. Raises UserError for unknown weights or sizes that cannot be read."""
     parser = Parser(
-        "univs benchmark", description=__doc__, epilog="also: univs benchmark start, training, official, metrics"
+        "univs benchmark",
+        description=__doc__,
+        epilog="also: univs benchmark start, training, official, interactive, metrics",
     )
     parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
     parser.add_argument("--task", default="vos", choices=sorted(TASKS))

@@ -224,7 +224,7 @@ def _load_official_file(path: Path, averages: bool) -> Network:
     check_numbers(path, {name: tensor for name, tensor in tensors.items() if is_read(name)})
     try:
         name = backbone_of(tensors)
-        model = build_model(_numbers_of(name))
+        model = build_model(numbers_of(name))
         if is_initial(tensors):
             missing, unused = initialise_official(model, tensors)
             message = "%s is a Mask2Former: initial weights only; nothing in it for %s; nothing took %s"
@@ -240,14 +240,14 @@ def _load_official_space_time(path: Path, name: str, tensors: dict[str, Tensor])
     check_numbers(path, tensors)
     try:
         with UnsetWeights():  # all are given below, or it is refused
-            model = build_space_time(_numbers_of(name))
+            model = build_space_time(numbers_of(name))
         load_space_time(model, name, tensors)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return model
 
 
-def _numbers_of(name: str) -> dict[str, Any]:
+def numbers_of(name: str) -> dict[str, Any]:
     """The numbers of an official model."""
     import yaml  # only now: our own files bring their numbers along
 
