@@ -85,7 +85,7 @@ def test_lists_of_sources(monkeypatch: pytest.MonkeyPatch, typed: str, sources: 
         ("stage.foo=1", "there is no setting stage.foo"),
         (
             "stage=clop",
-            "there is no stage/clop; there are clip, image, released_clip, released_image, released_long, words",
+            "there is no stage/clop; there are clip, ",
         ),
         ("stage=Größe (1)", "there is no stage/Größe (1)"),
         ("foo", "'foo' is not of the form KEY=VALUE"),

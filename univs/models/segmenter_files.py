@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from univs.errors import UserError
 from univs.models.fbrs import ClickNetwork, official_name
@@ -58,6 +58,15 @@ def build_segmenter(config: Mapping[str, Any]) -> SegmenterNetwork:
         raise UserError(f"cannot build the model {name}: {why}; see configs/model/{kind}.yaml") from error
 
 
+def is_segmenter(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether weights are of such a network. Raises UserError for an unknown name and files that cannot be read."""
+    path = weights_path(str(name_or_path))
+    if path.suffix == ".safetensors" and (numbers := read_header(path)[1]) is not None:
+        return numbers.get("kind") in KINDS
+    names = {name for name in read_tensors(path) if not name.endswith(COUNTER)}
+    return any({KINDS[kind].official(name) for name in names} == _expected(kind).keys() for kind in OFFICIAL)
+
+
 def load_segmenter(name_or_path: str | os.PathLike[str], device: str = "cpu") -> SegmenterNetwork:
     """A network with its weights, in eval mode: of built-in weights, a file of ours, or an official one.
 
@@ -87,8 +96,7 @@ def _official(path: Path) -> SegmenterNetwork:
     tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.endswith(COUNTER)}
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     for kind in OFFICIAL:
-        with torch.device("meta"):  # names and shapes alone
-            expected = _shapes(KINDS[kind].build())
+        expected = _expected(kind)
         named = {KINDS[kind].official(name): name for name in shapes}
         if named.keys() != expected.keys():
             continue
@@ -101,8 +109,11 @@ def _official(path: Path) -> SegmenterNetwork:
     raise UserError(f"{path} holds no weights of S2M or f-BRS (ResNet-50, 128 channels): give such a file")
 
 
-def _shapes(network: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
+def _expected(kind: str) -> dict[str, torch.Size]:
+    """Our names and the shapes of the tensors of official weights."""
+    with torch.device("meta"):
+        state = KINDS[kind].build().state_dict()
+    return {name: value.shape for name, value in state.items() if not name.endswith(COUNTER)}
 
 
 def _filled(kind: str, tensors: Mapping[str, Tensor]) -> SegmenterNetwork:

@@ -16,6 +16,8 @@ RUNNERS = {
     "synth": "synth_world:evaluate",
     "labelled": "labelled_images:evaluate",
     "first_masks": "first_masks:evaluate",
+    "davis17_interactive": "interactive_sets:evaluate",
+    "davis2016_interactive": "interactive_sets:evaluate",
     "all": "runner:evaluate_all",
 }
 """Data set -> module and function that takes its settings; all others are public sets."""

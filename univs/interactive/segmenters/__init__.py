@@ -1,6 +1,7 @@
 """From interactions with one frame to the mask of an object: one protocol, several ways."""
 
 from univs.interactive.segmenters.clicks import ClickSegmenter
+from univs.interactive.segmenters.loading import segmenter_of
 from univs.interactive.segmenters.painting import PaintingSegmenter
 from univs.interactive.segmenters.prompts import PromptSegmenter
 from univs.interactive.segmenters.scribbles import ScribbleSegmenter
@@ -15,4 +16,5 @@ __all__ = [
     "Segmenter",
     "labels_of",
     "segment_objects",
+    "segmenter_of",
 ]

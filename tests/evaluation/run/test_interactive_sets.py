@@ -1,0 +1,109 @@
+"""`univs evaluate dataset=davis17_interactive`: from a folder to a table, with small untrained networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.models.test_space_time_memory import numbers
+from univs.errors import UserError
+from univs.evaluation.run import command, interactive_sets
+from univs.evaluation.run.interactive_rounds import PlayedVideo, Rules
+from univs.evaluation.run.interactive_sets import summarize
+from univs.models.fusion import FusionNetwork
+from univs.models.own_files import save
+from univs.models.segmenter_files import build_segmenter
+from univs.models.zoo import build_space_time
+
+LIGHT = {"name": "light", "kind": "scribble_to_mask_light", "scribble_to_mask_light": {"width": 16, "rates": [2]}}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    save(build_space_time(numbers()), folder / "memory.safetensors", numbers())
+    save(build_segmenter(LIGHT), folder / "light.safetensors", LIGHT)
+    torch.save(FusionNetwork().state_dict(), folder / "fusion.pth")
+    return folder
+
+
+def overrides(root: Path, weights: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "dataset=davis2016_interactive",
+        f"data.root={root}",
+        f"weights={weights / 'memory.safetensors'}",
+        f"segmenter={weights / 'light.safetensors'}",
+        f"out={out}",
+        "device=cpu",
+        "interactions=2",
+        "size=null",
+        *more,
+    ]
+
+
+def test_a_table_of_rounds(
+    video_folder: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    out = tmp_path / "out"
+    command.main(overrides(video_folder, weights, out, f"fusion={weights / 'fusion.pth'}"))
+    printed = capsys.readouterr().out
+    assert "J&F: AUC" in printed and "all objects" in printed
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(summary["rounds"]) == 2 and summary["settings"]["rules"]["robot"] == "scribbles"
+    (path,) = (out / "sequences").rglob("walk_001.json")
+    kept = json.loads(path.read_text())
+    assert np.array(kept["figures"]).shape == (2, 2, 5, 1) and len(set(kept["frames"])) == 2
+
+    def again(*given: Any) -> None:
+        raise AssertionError("what was played is played again")
+
+    monkeypatch.setattr(interactive_sets, "play_one", again)
+    command.main(overrides(video_folder, weights, out, f"fusion={weights / 'fusion.pth'}"))
+    assert json.loads((out / "summary.json").read_text()) == summary
+    with pytest.raises(AssertionError):
+        command.main(overrides(video_folder, weights, out, "fusion=linear"))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["weights=tiny"], "weights=tiny is no space-time memory, which carries masks: give mivos, stm or a file"),
+        (["robot=hands"], "robot must be scribbles or clicks"),
+        (["robot=clicks"], "this segmenter takes strokes and not clicks"),
+        (["interactions=0"], "interactions"),
+        (["sequences=[nowhere]"], "no sequence nowhere"),
+        (["fusion=nothing.pth"], "no weights file at nothing.pth"),
+    ],
+)
+def test_rude_settings(more: list[str], message: str, video_folder: Path, weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        command.main(overrides(video_folder, weights, tmp_path / "out", *more))
+
+
+def test_a_file_of_another_network_is_no_fusion(video_folder: Path, weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no fusion network|no weights of MiVOS.s fusion"):
+        command.main(overrides(video_folder, weights, tmp_path, f"fusion={weights / 'light.safetensors'}"))
+
+
+def test_figures_of_all_by_hand() -> None:
+    """Two samples: one object and two rounds of 10 s and 30 s; two objects and one round of 20 s."""
+    first = np.zeros((2, 2, 2, 1))
+    first[0, :, :, 0], first[1, :, :, 0] = [[0.2, 0.4], [0.6, 0.8]], [[0.4, 0.6], [0.8, 1.0]]
+    second = np.full((2, 1, 3, 2), 0.5)
+    played = {
+        ("a", 1): PlayedVideo(first, (0, 1), (10.0, 30.0)),
+        ("b", 1): PlayedVideo(second, (2,), (20.0,)),
+    }
+    found = summarize(played, {("a", 1): 1, ("b", 1): 2}, Rules(interactions=2, seconds=30.0))
+    values = [(0.4 + 0.5 + 0.5) / 3, (0.8 + 0.5 + 0.5) / 3]
+    assert found["rounds"] == pytest.approx(values)
+    # points: 0 s; (10 + 20) / 2 = 15 s; 15 + (30 + 0) / 2 = 30 s; 30 x 2 x 1.5 = 90 s
+    area = (15 * values[0] / 2 + 15 * sum(values) / 2 + 60 * values[1]) / 90
+    assert found["J&F AUC"] == pytest.approx(area) and found["J&F@60s"] == pytest.approx(values[1])
+    assert found["J@60s"] == pytest.approx((0.7 + 0.5 + 0.5) / 3)
