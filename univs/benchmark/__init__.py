@@ -13,6 +13,7 @@ SUBJECTS = {
     "official": "univs.benchmark.official",
     "interactive": "univs.benchmark.interactive",
     "metrics": "univs.benchmark.metrics",
+    "matches": "univs.benchmark.matches",
     "synth": "univs.benchmark.synth",
 }
 """What is measured -> the module whose `main` prints it; "step" if nothing is named."""

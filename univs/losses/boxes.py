@@ -99,11 +99,9 @@ def neighbours(maps: Tensor, dilation: int) -> Tensor:
 def disagreement(logits: Tensor, others: Tensor) -> Tensor:
     """``-log(p p' + (1 - p)(1 - p'))``, how unlikely it is that both are of the object, or neither is (BoxInst, eq. 6).
 
-    Of logits, so that it is exact however sure they are.
+    Of logits: ``log(1 + e^-x) + log(1 + e^-x') - log(1 + e^-(x + x'))``, which is the same, and finite for sure cells.
     """
-    both = F.logsigmoid(logits) + F.logsigmoid(others)
-    neither = F.logsigmoid(-logits) + F.logsigmoid(-others)
-    return -torch.logaddexp(both, neither)
+    return F.softplus(-logits) + F.softplus(-others) - F.softplus(-(logits + others))
 
 
 def pairwise_terms(logits: Tensor, alike: Tensor, boxes: Tensor, dilation: int = 2) -> tuple[Tensor, Tensor]:
