@@ -46,7 +46,7 @@ def files_of_a_frame(task: str, said: Sequence[Prompt]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("task", "said", "most"),
-    [("vos", [Mask(1, SQUARE)], 18), ("refvos", [Text("the red square", 1), Mask(1, SQUARE)], 23)],
+    [("vos", [Mask(1, SQUARE)], 18), ("refvos", [Text("the red square", 1), Mask(1, SQUARE)], 27)],
 )
 def test_a_frame_passes_through_few_files(task: str, said: Sequence[Prompt], most: int) -> None:
     files = files_of_a_frame(task, said)

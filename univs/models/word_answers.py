@@ -72,6 +72,20 @@ def box_request(model: UniVS, features: ImageFeatures, key: MemoryKey, boxes: Te
 
 
 @torch.no_grad()
+def boxes_of_texts(head: WordHead, cells: WordCells, sentences: Tensor, size: tuple[int, int]) -> Tensor:
+    """The box of one frame that each text fits best, times how far it is an object: N 4, xyxy in pixels of the input.
+
+    Args:
+        cells: of the frame.
+        sentences: N D.
+        size: h w.
+    """
+    boxes, objectness = propose_boxes(cells, MOST_BOXES)
+    fits = head.score_masks(cells, F.avg_pool2d(box_maps(boxes, size)[None, :, 0], 2), sentences)[0].sigmoid()
+    return boxes[(fits * objectness[:, None]).argmax(0)]
+
+
+@torch.no_grad()
 def discover(
     model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = MOST_BOXES
 ) -> tuple[Prediction, Tensor]:

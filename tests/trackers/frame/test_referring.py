@@ -106,7 +106,7 @@ def test_what_is_not_there_fits_nothing_until_it_comes() -> None:
     third = (0, 48, 16, 96)
     frames = [picture(i, {1: LEFT, 3: third, **({2: RIGHT} if i >= 2 else {})}) for i in range(4)]
     texts = [Text("the 1", 6), Text("the 2", 7), Text("the 3", 8)]
-    results = run(model, frames, {0: texts}, confidence=0.0, ask_interval=50)
+    results = run(model, frames, {0: texts}, confidence=0.01, ask_interval=50)
     assert [result.scores[7] > 0 for result in results] == [False, False, True, True]
     assert all(result.scores[6] > 0.9 and result.scores[8] > 0.9 for result in results)
     assert [result.object_ids for result in results] == [(6, 7, 8)] * 4
@@ -115,11 +115,31 @@ def test_what_is_not_there_fits_nothing_until_it_comes() -> None:
 
 
 def test_each_answer_is_judged_by_its_own_words() -> None:
-    """Each text answers with the other's colour, which fits it not at all."""
-    model = scripted()
-    model.replies.update({(0, 1): cells(RIGHT), (0, 2): cells(LEFT)})
+    """Each text answers with the other's colour, which fits it not at all; and so does the box that it fits."""
+    model, wrong = scripted(), {(0, 1): cells(RIGHT), (0, 2): cells(LEFT)}
+    model.replies.update(wrong)
+    model.answers.update(wrong)
     (result,) = run(model, film(1), {0: [Text("the 1"), Text("the 2")]})
     assert result.scores == pytest.approx({1: fit(0), 2: fit(0)}, abs=1e-4)
+
+
+def test_the_box_that_words_fit_answers_where_its_mask_fits_them_better() -> None:
+    """The cells of the first text mean the wrong thing, those of the second a part of the right one, as well as all."""
+    model, part = scripted(), cells((32, 48, 44, 80))
+    model.replies.update({(0, 1): cells(RIGHT), (0, 2): part})
+    (result,) = run(model, film(1), {0: [Text("the 1"), Text("the 2")]}, confidence=2.0)
+    assert result.scores == pytest.approx({1: fit(1), 2: fit(1)}, abs=1e-4)
+    assert same(result.mask(1), area(LEFT)) and same(result.mask(2), area((32, 48, 44, 80)))
+
+
+@pytest.mark.parametrize(("confidence", "shown"), [(0.87, True), (0.89, False)])
+def test_words_that_fit_no_cell_mean_a_box_only_if_it_is_sure(confidence: float, shown: bool) -> None:
+    """The box of the first colour fits with sigmoid(2)."""
+    model, text = scripted(), {"it": 0.6 * colour(1) + 0.8 * colour(4)}
+    model.replies[0, 4] = torch.full_like(cells(LEFT), -SURE)
+    options = {"confidence": confidence, "text_encoder": ScriptedWords(text)}
+    (result,) = run(model, film(1), {0: [Text("it")]}, **options)
+    assert result.mask(1).any() == shown and (not shown or same(result.mask(1), area(LEFT)))
 
 
 def test_the_margin_is_nobodys() -> None:
@@ -304,8 +324,8 @@ def test_a_text_is_read_as_a_rough_entry() -> None:
     """Where the words fit is where the object is said to be."""
     model = scripted()
     run(model, film(1), {0: [Text("the 1")]})
-    (dense,) = (one.request.dense for one in model.asked)
-    assert dense is not None and dense[0, 0, 1].min() == 1
+    dense, boxed = (one.request.dense for one in model.asked)
+    assert boxed is not None and dense is not None and dense[0, 0, 1].min() == 1
     assert dense[0, 0, 0, 3:5, 3:5].min() > 0.99 and dense[0, 0, 0, 8:].max() < 0.01
 
 

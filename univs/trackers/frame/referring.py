@@ -1,6 +1,7 @@
 """Objects that expressions describe, found and followed frame by frame.
 
-An expression is asked until it is answered with confidence. From then on its object is followed as if that mask had
+An expression is asked until it is answered with confidence: by the mask of what its words fit cell by cell, or by that
+of the box that they fit best, whichever fits them better. From then on its object is followed as if that mask had
 been shown, and now and then the expression is asked again. Every expression has a tracker of its own, so that two of
 them may mean the same object.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,13 +23,14 @@ from univs.masks.frame_labels import mask_of, painted
 from univs.models.features import TextFeatures
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
-from univs.models.word_answers import text_request, word_parts
+from univs.models.word_answers import box_request, boxes_of_texts, text_request, word_parts
 from univs.prompts import Mask
 from univs.results import FrameResult
 from univs.settings import Count, CountFromZero
 from univs.trackers.classes import text_encoder_of
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.tracker import FrameSettings, FrameTracker
+from univs.trackers.mask_scores import mask_quality
 from univs.trackers.object_prompts import ObjectPrompt, says_something
 from univs.trackers.tracker import Clip, Frame, Question
 
@@ -131,14 +134,21 @@ class ReferringTracker:
         assert frame.key is not None
         texts = TextFeatures.cat([self._described[object_id].text for object_id in object_ids])
         request, _ = text_request(self._model, frame.features, frame.key, cells, [texts])
-        logits = self._model.decode([frame.inputs], request).mask_logits[0, :, 0]
-        masks = self._inside(logits)
-        fits = head.score_masks(cells, F.avg_pool2d(masks[None].float(), 2), texts.sentence)[0].sigmoid()
-        sizes = masks.sum((1, 2)).tolist()
-        return {
-            object_id: Reply(logits[row], fits[row, row].item() if sizes[row] else 0.0, sizes[row])
-            for row, object_id in enumerate(object_ids)
-        }
+        size = frame.features.mask_features.shape[-2:]
+        boxes = boxes_of_texts(head, cells, texts.sentence, (size[0], size[1]))
+        boxed = box_request(self._model, frame.features, frame.key, boxes)
+        answers = torch.cat([self._model.decode([frame.inputs], one).mask_logits[0, :, 0] for one in (request, boxed)])
+        masks, count = self._inside(answers), len(object_ids)
+        shares = F.avg_pool2d(masks[None].float(), 2)
+        fits = head.score_masks(cells, shares, texts.sentence)[0].sigmoid().unflatten(0, (2, count))
+        fits = fits.diagonal(dim1=1, dim2=2) * masks.flatten(1).any(1).unflatten(0, (2, count))
+        worth = fits * mask_quality(answers).unflatten(0, (2, count))
+        # words that fit no cell mean nothing that is here, unless a box shows it for sure
+        worth[0] = torch.where(masks[:count].flatten(1).any(1), worth[0], self._settings.confidence)
+        chosen = (worth[1] > worth[0]).long() * count + torch.arange(count, device=worth.device)
+        sizes, flat = masks.sum((1, 2)).tolist(), fits.flatten().tolist()
+        replies = zip(object_ids, chosen.tolist(), strict=True)
+        return {object_id: Reply(answers[row], flat[row], sizes[row]) for object_id, row in replies}
 
     def _follow(
         self, object_id: int, frame: EncodedFrame, shown: ObjectPrompt, reply: Reply | None
