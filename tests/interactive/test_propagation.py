@@ -81,6 +81,38 @@ def test_all_interacted_frames_are_read(
     assert read[::2] == [3, 4, 3, 4, 4, 4]
 
 
+def test_the_interval_counts_from_the_frame_it_goes_out_from(
+    network: SpaceTimeMemory, film: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    plain = SpaceTimeMemory.read
+
+    def noted(self: SpaceTimeMemory, query: Any, keys: Any, values: Any, top_k: Any) -> Any:
+        read.append(len(keys) // 6)
+        return plain(self, query, keys, values, top_k)
+
+    monkeypatch.setattr(SpaceTimeMemory, "read", noted)
+    memory = {index: entries(network, film, index) for index in (2, 7)}
+    order = [frame.index for frame in carry(network, film, 2, memory, memory_interval=3)]
+    assert order == [3, 4, 5, 6, 1, 0]
+    assert read[::2] == [2, 3, 3, 3, 2, 3]
+
+
+def test_the_last_frame_of_a_stretch_is_not_remembered(
+    network: SpaceTimeMemory, film: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would read it."""
+    memory, made = {4: entries(network, film, 4)}, []
+    plain = SpaceTimeMemory.encode_memory
+
+    def noted(self: SpaceTimeMemory, images: Any, masks: Any) -> Any:
+        made.append(len(masks))
+        return plain(self, images, masks)
+
+    monkeypatch.setattr(SpaceTimeMemory, "encode_memory", noted)
+    assert len(list(carry(network, film, 4, memory))) == 8 and made == [2] * 6
+
+
 def test_it_can_be_stopped_between_frames(network: SpaceTimeMemory, film: list[np.ndarray]) -> None:
     carried = carry(network, film, 0, {0: entries(network, film, 0)})
     assert next(carried).index == 1

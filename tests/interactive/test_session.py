@@ -17,6 +17,7 @@ from torch import Tensor
 from tests.interactive.conftest import COUNT, HEIGHT, WIDTH, box
 from univs.errors import UserError
 from univs.interactive.fusion import TwoMasks, linear
+from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.session import Session, with_background
 from univs.masks.mask_files import write_labels, write_objects
 from univs.masks.soft_aggregation import joint_probabilities
@@ -250,6 +251,32 @@ def test_nothing_else_is_done_while_it_runs_but_results_are_read(new_session: Ne
 
         session.propagate(progress=look)
         assert seen == [done + 1 for done in range(1, COUNT)]
+
+
+def test_what_is_said_becomes_masks_at_once(new_session: NewSession, film: list[np.ndarray]) -> None:
+    asked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    class Square:
+        takes: frozenset[Any] = frozenset({"clicks"})
+
+        def segment(self, frame: np.ndarray, current: np.ndarray, said: Interactions) -> np.ndarray:
+            asked.append((frame, current))
+            (click,) = said.clicks
+            mask = np.zeros((HEIGHT, WIDTH), np.float32)
+            mask[int(click.y) :, int(click.x) :] = 0.9
+            return mask
+
+    with new_session() as session:
+        cat, dog = session.add_object(), session.add_object()
+        session.interact(3, {cat: FIRST, dog: SECOND})
+        result = session.segment(3, Square(), {dog: Interactions(clicks=(Click(30, 20),))})
+        assert np.array_equal(asked[0][0], film[3]) and np.array_equal(asked[0][1] > 0, SECOND)
+        assert np.array_equal(result.labels == dog, box(20, HEIGHT, 30, WIDTH)), "what it was before is no more"
+        assert np.array_equal(result.labels == cat, FIRST) and session.pending == (3,)
+        with pytest.raises(UserError, match="there is no object 9"):
+            session.segment(3, Square(), {9: Interactions(clicks=(Click(3, 2),))})
+        with pytest.raises(UserError, match="takes clicks and not strokes"):
+            session.segment(3, Square(), {cat: Interactions(strokes=(Stroke(((3, 2),)),))})
 
 
 def test_masks_made_elsewhere(new_session: NewSession, tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ from torch import Tensor
 from univs.errors import UserError
 from univs.interactive.fusion import Change, Fusion, changes, fused
 from univs.interactive.history import State
+from univs.interactive.interactions import Interactions
 from univs.interactive.propagation import PropagationSettings, propagate, stretches
+from univs.interactive.segmenters import Segmenter, segment_objects
 from univs.interactive.workspace import MadeMask, VideoFacts, Workspace
 from univs.masks.frame_labels import label_type
 from univs.masks.geometry import Geometry, short_side
@@ -195,6 +197,18 @@ class Session:
         number = self.workspace.add_mask(MadeMask(labels, tuple(state.objects)))
         self.workspace.push(state.with_mask(index, number))
         return self.result(index)
+
+    def segment(
+        self, index: int, segmenter: Segmenter, said: Mapping[int, Interactions], *, background: float | None = None
+    ) -> FrameResult:
+        """Make masks on a frame of what is said about some objects, and `interact` with them.
+
+        background: as for `segment_objects`. UserError for what the segmenter does not take.
+        """
+        self._free_state(*said)
+        current = self.result(index).labels
+        found = segment_objects(segmenter, self.frames[index], current, said, background=background)
+        return self.interact(index, {number: found.labels == number for number in said})
 
     def import_mask(self, index: int, path: str | os.PathLike[str]) -> FrameResult:
         """All objects of a mask file (docs/inputs.md) on a frame; ids that are new are new objects.

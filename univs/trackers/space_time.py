@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
@@ -182,12 +181,10 @@ def meeting(alone: Tensor, given: Mapping[int, Tensor]) -> Tensor:
     """
     if not given:
         return joint_probabilities(alone)
-    taken = torch.stack(list(given.values())).amax(0) > 0
-    alone = alone.masked_fill(taken, 0)
+    alone = alone.clone()
     alone[list(given)] = 0
     joint = joint_probabilities(alone)
     joint[[row + 1 for row in given]] = 0
-    joint[:, taken] = 0
     for row, mask in given.items():
         inside = mask > 0
         joint[:, inside] = 0
