@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from tests.losses.shared_counts import mean_gap, together
-from univs.losses import ClipTargets, PromptTargets, clip_losses, match, match_predictions
+from univs.losses import (
+    BoxTargets,
+    BoxTerms,
+    ClipTargets,
+    PatchSearch,
+    PromptTargets,
+    clip_losses,
+    match,
+    match_predictions,
+    see,
+)
 from univs.losses.clip_criterion import Pairs, seen_embeddings
 from univs.losses.counting import Counting
 from univs.losses.reidentification import reidentification_losses
@@ -348,3 +358,37 @@ def test_embeddings_of_queries_count_by_the_frames_that_show_them(grid: None) ->
     for name in ("reid", "reid_aux"):
         want = (5 * alone[0][name] + 2 * alone[1][name]) / 7
         assert mean_gap((found[0][name], found[1][name]), want) < 1e-5, name
+
+
+def test_boxes_in_place_of_masks() -> None:
+    """Of both groups of queries, and in the matching: the mask term is all that `BoxTargets` asks; there is no dice."""
+    frames = torch.randint(0, 255, (2, FRAMES, 3, 24, 24), generator=torch.Generator().manual_seed(0))
+    terms = BoxTerms(outside=0.5, temporal_warmup=0, search=PatchSearch(radius=1, step=1))
+
+    def compare(masks: Tensor) -> BoxTargets:
+        cells = torch.nn.functional.interpolate(masks.flatten(0, 1).float(), (6, 6), mode="bilinear")
+        return BoxTargets(cells.unflatten(0, masks.shape[:2]), see(frames, terms, 4), terms, 1)
+
+    given, targets, prompts = predictions(), clip_targets(), shown()
+    found = clip_losses(given, PAIRS, QUERIES, targets, prompts, POINTS, FixedDraws(), compare=compare)
+    plain = clip_losses(given, PAIRS, QUERIES, targets, prompts, POINTS, FixedDraws())
+    assert set(plain) - set(found) == {"dice"}
+    clip, row = (prompts.ids >= 0).nonzero().unbind(1)
+    for number, prediction in enumerate(given):
+        ours = compare(targets.masks).matched(prediction.mask_logits[None, :, :QUERIES], PAIRS[number], 4)
+        theirs = compare(prompts.masks).matched(prediction.mask_logits[None, :, QUERIES:], (clip, row, row), 6)
+        wanted = sum(float(value) for value in (*ours.values(), *theirs.values())) / 2
+        assert float(found["mask"][number]) == pytest.approx(wanted, rel=1e-4)
+        assert float(found["class"][number]) == float(plain["class"][number])
+    perfect = replace(given[0], mask_logits=given[0].mask_logits.clone(), class_logits=torch.zeros(2, 8, CLASSES))
+    boxes = compare(targets.masks).boxes
+    perfect.mask_logits[:, :QUERIES] = -5
+    perfect.mask_logits[0, [4, 0, 2]] = 10 * boxes[0] - 5
+    perfect.mask_logits[1, 1] = 10 * boxes[1, 0] - 5
+    ((clips, rows, objects),) = match_predictions([perfect], QUERIES, targets, 400, FixedDraws(), compare)
+    assert list(zip(clips.tolist(), rows.tolist(), objects.tolist(), strict=True)) == [
+        (0, 0, 1),
+        (0, 2, 2),
+        (0, 4, 0),
+        (1, 1, 0),
+    ]

@@ -9,23 +9,25 @@ G objects of a clip (padded), K classes of the data set, M pairs, C channels, P 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from univs.losses.counting import ALONE, Counting
-from univs.losses.matcher import match
+from univs.losses.mask_targets import MaskTargets
+from univs.losses.matcher import CLASS_COST, Pairs, assign, class_cost
 from univs.losses.point_sampling import random_points
 from univs.losses.reidentification import reidentification_losses
 from univs.losses.segments import segment_loss
-from univs.losses.set_criterion import class_losses, matched_mask_losses
+from univs.losses.set_criterion import CriterionWeights, class_losses
+from univs.losses.supervision import Targets, added
 from univs.models.draws import Draws
 from univs.models.features import Prediction
 
-Pairs = tuple[Tensor, Tensor, Tensor]
-"""Clips, queries and objects of M pairs, as `match` gives them."""
+Compare = Callable[[Tensor], Targets]
+"""Makes of masks B G T H W (those of boxes are filled) what predictions are held to."""
 
 TERMS = ("class", "mask", "dice", "reid", "reid_aux", "reid_l2p", "reid_l2p_aux")
 SEGMENTS = "segments"
@@ -72,16 +74,32 @@ class PromptTargets:
 
 
 def match_predictions(
-    predictions: Sequence[Prediction], learnable: int, targets: ClipTargets, points: int, draws: Draws
+    predictions: Sequence[Prediction],
+    learnable: int,
+    targets: ClipTargets,
+    points: int,
+    draws: Draws,
+    compare: Compare | None = None,
 ) -> list[Pairs]:
-    """Each prediction's learnable queries (the first `learnable` rows) matched to the objects at P points of a clip."""
+    """Each prediction's learnable queries (the first `learnable` rows) matched to the objects at P points of a clip.
+
+    compare: as in `clip_losses`.
+    """
+    known = (compare or compared_as_masks(points))(targets.masks)
     found = []
     for prediction in predictions:
         masks, scores = prediction.mask_logits[:, :learnable], prediction.class_logits
         where = torch.cat([random_points(1, points, masks.device, draws) for _ in masks])
-        scores = None if scores is None or targets.labels is None else scores[:, :learnable]
-        found.append(match(masks, targets.masks, targets.present, where, scores, targets.labels))
+        cost = known.costs(masks, where)
+        if scores is not None and targets.labels is not None:
+            cost = cost + CLASS_COST * class_cost(scores[:, :learnable], targets.labels)
+        found.append(assign(cost, targets.present))
     return found
+
+
+def compared_as_masks(points: int) -> Compare:
+    """What `clip_losses` holds masks to where they are known, at P points of each."""
+    return lambda masks: MaskTargets(masks, CriterionWeights(1.0, 1.0, 1.0, points))
 
 
 def clip_losses(
@@ -93,6 +111,7 @@ def clip_losses(
     points: int,
     draws: Draws,
     counting: Counting = ALONE,
+    compare: Compare | None = None,
 ) -> dict[str, Tensor]:
     """Unweighted losses.
 
@@ -104,16 +123,21 @@ def clip_losses(
         points: P of a mask and frame.
         draws: of the points, and of the columns that embeddings are compared in.
         counting: of what the losses are means over. Embeddings are held against those of this batch alone.
+        compare: makes of the masks of targets what predictions are held to; None: `compared_as_masks`. All terms
+            of it but `dice` count as `mask`.
     Returns:
         `TERMS`, L each. What both groups of queries have is the mean of both. Without prompts there is no `reid_l2p`.
     """
+    compare = compare or compared_as_masks(points)
+    known = compare(targets.masks)
     ours = [
-        _learnable_losses(prediction, learnable, matched, targets, prompts, points, draws)
+        _learnable_losses(prediction, learnable, matched, targets, known, prompts, draws)
         for prediction, matched in zip(predictions, pairs, strict=True)
     ]
     theirs: list[Means] = []
     if prompts is not None:
-        theirs = [_prompt_losses(prediction, learnable, prompts, points, draws) for prediction in predictions]
+        asked = compare(prompts.masks)
+        theirs = [_prompt_losses(prediction, learnable, prompts, asked, points, draws) for prediction in predictions]
     losses, of_prompts = _counted_together(ours, theirs, counting)
     if SEGMENTS in of_prompts:
         of_prompts["mask"] = of_prompts["mask"] + of_prompts.pop(SEGMENTS)
@@ -168,16 +192,15 @@ def _learnable_losses(
     learnable: int,
     pairs: Pairs,
     targets: ClipTargets,
+    known: Targets,
     prompts: PromptTargets | None,
-    points: int,
     draws: Draws,
 ) -> Means:
     clip, query, chosen = pairs
     masks, rows = prediction.mask_logits[:, :learnable], prediction.embeddings[clip, query]
     objects = targets.present.sum()
-    mask, dice = matched_mask_losses(masks[None], targets.masks, pairs, objects.clamp_min(1), points, draws=draws)
+    losses = _mask_terms(known.matched(masks[None], pairs, objects.clamp_min(1), draws), objects)
     labels = None if targets.labels is None else targets.labels[clip, chosen]
-    losses: Means = {"mask": (mask[0], objects), "dice": (dice[0], objects)}
     losses["class"] = _class_loss(prediction, slice(0, learnable), clip, query, labels), len(clip)
     ids = targets.ids[clip, chosen]
     group = _seen(rows, clip, ids)
@@ -197,14 +220,22 @@ def _learnable_losses(
     return losses
 
 
-def _prompt_losses(prediction: Prediction, learnable: int, prompts: PromptTargets, points: int, draws: Draws) -> Means:
+def _mask_terms(found: Mapping[str, Tensor], objects: Tensor | int) -> Means:
+    """Terms of one prediction that targets gave, as means over so many objects: `dice`, and all others as `mask`."""
+    others = {name: values for name, values in found.items() if name != "dice"}
+    terms: Means = {"mask": (added(others)[0], objects)}
+    if "dice" in found:
+        terms["dice"] = found["dice"][0], objects
+    return terms
+
+
+def _prompt_losses(
+    prediction: Prediction, learnable: int, prompts: PromptTargets, asked: Targets, points: int, draws: Draws
+) -> Means:
     masks, embeddings = prediction.mask_logits[:, learnable:], prediction.embeddings[:, learnable:]
     there = prompts.ids >= 0
     clip, query = there.nonzero().unbind(1)
-    mask, dice = matched_mask_losses(
-        masks[None], prompts.masks, (clip, query, query), there.numel(), points, draws=draws
-    )
-    losses: Means = {"mask": (mask[0], there.numel()), "dice": (dice[0], there.numel())}
+    losses = _mask_terms(asked.matched(masks[None], (clip, query, query), there.numel(), draws), there.numel())
     labels = None if prompts.labels is None else prompts.labels[there]
     losses["class"] = _class_loss(prediction, slice(learnable, None), clip, query, labels), len(clip)
     if prompts.segments is not None:
