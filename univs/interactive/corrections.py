@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.interactive.interactions import Click, Stroke, about_each
-from univs.interactive.segmenters import Segmenter, segment_objects
+from univs.interactive.segmenters import Segmenter
 from univs.interactive.session import Session
 
 
@@ -31,10 +31,7 @@ class CorrectedVideo:
 
         propagate: carry the masks through the video as well, up to the next frame with masks of its own.
         """
-        frame = self.session.frames[index]
-        before = self.session.result(index).labels
-        found = segment_objects(self.segmenter, frame, before, about_each(said, self.object_ids))
-        self.session.interact(index, {number: found.labels == number for number in self.object_ids})
+        self.session.segment(index, self.segmenter, about_each(said, self.object_ids))
         if propagate:
             self.session.propagate(index)
 

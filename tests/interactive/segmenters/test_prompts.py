@@ -1,4 +1,4 @@
-"""UniVS as the segmenter: what becomes of interactions as prompts, and that the mask so far is told first."""
+"""UniVS as the segmenter: what becomes of interactions as prompts, and how pieces correct a mask."""
 
 from __future__ import annotations
 
@@ -7,74 +7,127 @@ from typing import Any
 import numpy as np
 import pytest
 
+from univs.interactive.drawing import draw_signs
 from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.segmenters import prompts
-from univs.interactive.segmenters.prompts import PromptSegmenter, as_prompts, dots
-from univs.prompts import Box, Mask, Points, Scribble
+from univs.interactive.segmenters.prompts import PromptSegmenter, certain, dots, nearer, places
+from univs.prompts import Box, Points
 from univs.results import FrameResult
 
-
-def test_interactions_become_prompts() -> None:
-    said = Interactions(
-        (Stroke(((0, 0), (39, 19))), Stroke(((0, 5), (30, 5)), positive=False)),
-        (Click(3, 4), Click(50, -2, False)),
-        (1, 2, 30, 15),
-    )
-    scribble, points, box = as_prompts(said, 20, 40)
-    assert isinstance(scribble, Scribble) and isinstance(points, Points) and isinstance(box, Box)
-    drawn = scribble.rasterize(20, 40)
-    assert drawn[0, 0] and drawn[19, 39]
-    assert points.xy == ((3, 4), (39, 0), (0, 5), (10, 5), (20, 5), (30, 5))
-    assert points.labels == (True, False, False, False, False, False)
-    assert box.xyxy == (1, 2, 30, 15)
-    for prompt in (scribble, points, box):
-        prompt.validate(20, 40)
+FRAME, NOTHING = np.zeros((20, 40, 3), np.uint8), np.zeros((20, 40), np.float32)
 
 
-def test_each_pixel_of_a_stroke_is_the_pixel_of_the_scribble() -> None:
-    for x in range(40):
-        (scribble,) = as_prompts(Interactions((Stroke(((x, 7),)),)), 20, 40)
-        assert isinstance(scribble, Scribble)
-        assert np.argwhere(scribble.rasterize(20, 40)).tolist() == [[7, x]]
-
-
-def test_dots_lie_at_even_distances() -> None:
-    assert dots(Stroke(((0, 0), (6, 0), (6, 3)))) == [(0, 0), (3, 0), (6, 0), (6, 3)]
+def test_dots_lie_at_even_distances_within_a_stroke() -> None:
+    assert dots(Stroke(((0, 0), (6, 0), (6, 6)))) == [(3, 0), (6, 0), (6, 3)]
     assert dots(Stroke(((2, 1), (2, 1)))) == [(2, 1)]
 
 
+def test_clicks_and_dots_of_a_sign() -> None:
+    said = Interactions(
+        (Stroke(((0, 5), (40, 5)), positive=False), Stroke(((1, 1),))), (Click(3.4, 4), Click(50, -2, False))
+    )
+    assert places(said, True, 20, 40) == [(3, 4), (1, 1)]
+    assert places(said, False, 20, 40) == [(39, 0), (10, 5), (20, 5), (30, 5)]
+
+
+def test_what_strokes_touch_is_certain() -> None:
+    mask = np.zeros((20, 40), bool)
+    mask[8:12] = True
+    strokes = (Stroke(((5, 5), (30, 5))), Stroke(((5, 10), (30, 10)), positive=False, size=1))
+    held = certain(mask, Interactions(strokes, (Click(35, 2), Click(38, 9, False))))
+    expected = mask.copy()
+    on, beside = draw_signs(strokes, (20, 40))
+    expected[on], expected[beside] = True, False
+    expected[2, 35], expected[9, 38] = True, False
+    assert np.array_equal(held, expected) and not mask[5].any()
+
+
+def test_what_is_nearer() -> None:
+    found = nearer([(5, 5)], [(25, 5), (5, 19)], (20, 40))
+    for y, x in np.ndindex(20, 40):
+        own, other = (x - 5) ** 2 + (y - 5) ** 2, min((x - 25) ** 2 + (y - 5) ** 2, (x - 5) ** 2 + (y - 19) ** 2)
+        assert found[y, x] == (own < other)
+    assert nearer([(5, 5)], [], (20, 40)).all()
+
+
 class Told:
-    """A session that keeps what it was told and answers with a square."""
+    """A session that keeps what it was told and answers with a square of side 2 R + 1 around each positive click."""
 
     made: list[Told] = []
+    reach = 3
 
     def __init__(self, model: object, **options: Any) -> None:
-        self.steps: list[list[Any]] = []
         Told.made.append(self)
 
     def step(self, frame: np.ndarray, said: list[Any]) -> FrameResult:
-        self.steps.append(said)
+        self.said = said
         labels = np.zeros(frame.shape[:2], np.uint8)
-        labels[2:5, 2:5] = 1
+        for prompt in said:
+            for (x, y), sign in zip(prompt.xy, prompt.labels, strict=True) if isinstance(prompt, Points) else ():
+                if sign:
+                    labels[
+                        max(int(y) - self.reach, 0) : int(y) + self.reach + 1,
+                        max(int(x) - self.reach, 0) : int(x) + self.reach + 1,
+                    ] = 1
         return FrameResult(0, labels, (1,), {1: 1.0})
 
 
-def test_the_mask_so_far_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Told]:
     monkeypatch.setattr(prompts, "Session", Told)
-    Told.made.clear()
-    segmenter = PromptSegmenter(None)  # type: ignore[arg-type]
-    frame, current = np.zeros((20, 40, 3), np.uint8), np.zeros((20, 40), np.float32)
-    first = segmenter.segment(frame, current, Interactions(clicks=(Click(3, 4),)))
-    assert first.sum() == 9 and [len(step) for step in Told.made[-1].steps] == [1]
-    current[5:9, 5:9], current[12, 12] = 0.8, 0.4
-    segmenter.segment(frame, current, Interactions(clicks=(Click(3, 4, False),)))
-    (mask,), (points,) = Told.made[-1].steps
-    assert isinstance(mask, Mask) and np.array_equal(mask.mask, current > 0.5)
-    assert isinstance(points, Points) and points.labels == (False,)
+    monkeypatch.setattr(Told, "made", [])
+    return Told.made
 
 
-def test_what_is_only_not_there_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "Session", Told)
-    frame, current = np.zeros((20, 40, 3), np.uint8), np.zeros((20, 40), np.float32)
+SEGMENTER = PromptSegmenter(None)  # type: ignore[arg-type]
+
+
+def square(x: int, y: int, reach: int = 3) -> np.ndarray:
+    mask = np.zeros((20, 40), bool)
+    mask[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = True
+    return mask
+
+
+def test_a_first_round_asks_once(told: list[Told]) -> None:
+    clicks = (Click(10, 8), Click(30, 8, False))
+    found = SEGMENTER.segment(FRAME, NOTHING, Interactions(clicks=clicks, box=(2, 2, 20, 18)))
+    ((box, points),) = [session.said for session in told]
+    assert isinstance(box, Box) and box.xyxy == (2, 2, 20, 18)
+    assert points.xy == ((10, 8), (30, 8)) and points.labels == (True, False)
+    assert np.array_equal(found > 0.5, square(10, 8))
+
+
+def test_what_is_only_not_there_is_nowhere(told: list[Told]) -> None:
     said = Interactions((Stroke(((3, 4), (9, 9)), positive=False),))
-    assert not PromptSegmenter(None).segment(frame, current, said).any()  # type: ignore[arg-type]
+    assert not SEGMENTER.segment(FRAME, NOTHING, said).any() and not told
+
+
+def test_pieces_are_added_and_taken_away(told: list[Told]) -> None:
+    current = NOTHING.copy()
+    current[2:18, 2:25], current[0, 39] = 0.9, 0.4
+    said = Interactions(clicks=(Click(30, 8), Click(5, 8, False)))
+    found = SEGMENTER.segment(FRAME, current, said)
+    assert np.array_equal(found > 0.5, ((current > 0.5) | square(30, 8)) & ~square(5, 8))
+    added, taken = (session.said[0] for session in told)
+    assert (added.xy, added.labels) == (((30, 8), (5, 8)), (True, False))
+    assert (taken.xy, taken.labels) == (((5, 8), (30, 8)), (True, False))
+
+
+def test_pieces_end_where_the_contrary_was_said(told: list[Told]) -> None:
+    current = NOTHING.copy()
+    current[2:18, 2:25] = 1
+    found = SEGMENTER.segment(FRAME, current, Interactions(clicks=(Click(26, 8), Click(28, 8, False)))) > 0.5
+    assert found[8, 26] and not found[8, 28:].any() and found[5, 26]
+    assert found[8, :25].all() == bool((current[8, :25] > 0).all())
+
+
+def test_what_is_most_of_the_mask_is_no_piece_of_it(told: list[Told]) -> None:
+    current = square(10, 8, 2).astype(np.float32)
+    found = SEGMENTER.segment(FRAME, current, Interactions(clicks=(Click(10, 8, False),))) > 0.5
+    assert not found[8, 10] and found.sum() == 24  # the clicked pixel alone
+
+
+def test_a_box_asks_anew(told: list[Told]) -> None:
+    current = square(30, 8).astype(np.float32)
+    found = SEGMENTER.segment(FRAME, current, Interactions(clicks=(Click(10, 8),), box=(2, 2, 20, 18)))
+    assert np.array_equal(found > 0.5, square(10, 8)) and len(told) == 1

@@ -1,22 +1,37 @@
-"""UniVS itself as the segmenter: clicks, strokes and a box are prompts, and the mask so far is one as well."""
+"""UniVS itself as the segmenter: what was said becomes prompts, in a first round and to correct a mask.
+
+A UniVS that has been shown a mask holds to it, whatever is clicked at afterwards. So a mask is corrected by pieces:
+what strokes on the object ask for is added to it, what strokes beside it ask for is taken away.
+
+Shapes: H W pixels of the frame.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.interactive.drawing import draw_signs
 from univs.interactive.interactions import Interactions, Kind, Stroke
 from univs.interactive.segmenters.segmenter import Frame, Probabilities
 from univs.models.univs import UniVS
-from univs.prompts import Box, Mask, Points, Prompt, Scribble
+from univs.prompts import Box, Points, Prompt
 from univs.streaming.session import Session
 
-DOTS = 4
-"""Clicks that stand for a stroke beside the object, at even distances along it."""
+DOTS = 3
+"""Clicks that stand for a stroke, at even distances along it: strokes through the whole of an object are clicks on all
+of its parts, which a UniVS understands better than a long thin mask."""
+LARGEST = 0.5
+"""Of the mask; a piece to be taken away that is larger is no piece of it but the object, or what it lies on."""
+
+Places = list[tuple[float, float]]
+BoolMask = NDArray[np.bool_]
 
 
 class PromptSegmenter:
-    """Answers with the prompts of a video of one frame, or, where there is a mask so far, of that frame twice: first
-    with the mask, then with what corrects it.
+    """Answers with the prompts of a video of one frame.
 
     Args:
         model: any UniVS.
@@ -29,54 +44,75 @@ class PromptSegmenter:
         self.model, self.size = model, size
 
     def segment(self, frame: Frame, current: Probabilities, said: Interactions) -> Probabilities:
-        """As `Segmenter`; the answer is 0 or 1."""
+        """As `Segmenter`; the answer is 0 or 1. A box asks for the object anew."""
         height, width = current.shape
-        prompts = as_prompts(said, height, width)
-        session = Session(self.model, task="vos", size=self.size, keep_results=False)
         before = current > 0.5
-        if before.any():
-            session.step(frame, [Mask(1, before)])
-        elif not any(said_to_be_there(prompt) for prompt in prompts):
-            return np.zeros((height, width), np.float32)
-        return (session.step(frame, prompts).labels == 1).astype(np.float32)
+        on, beside = places(said, True, height, width), places(said, False, height, width)
+        if said.box is not None or not before.any():
+            if said.box is None and not on:
+                return np.zeros((height, width), np.float32)
+            return certain(self._ask(frame, on, beside, said.box), said).astype(np.float32)
+        mask = before.copy()
+        if on:
+            mask |= self._ask(frame, on, beside) & nearer(on, beside, before.shape)
+        if beside:
+            piece = self._ask(frame, beside, on) & nearer(beside, on, before.shape)
+            if np.count_nonzero(piece & before) <= LARGEST * np.count_nonzero(before):
+                mask &= ~piece
+        return certain(mask, said).astype(np.float32)
+
+    def _ask(
+        self, frame: Frame, on: Places, beside: Places, box: tuple[float, float, float, float] | None = None
+    ) -> BoolMask:
+        """The mask of what lies at some places and not at others, and in a box."""
+        prompts: list[Prompt] = [Box(1, box)] if box is not None else []
+        if on or beside:
+            prompts.append(Points(1, [*on, *beside], [True] * len(on) + [False] * len(beside)))
+        session = Session(self.model, task="vos", size=self.size, keep_results=False)
+        found: BoolMask = session.step(frame, prompts).labels == 1
+        return found
 
 
-def as_prompts(said: Interactions, height: int, width: int) -> list[Prompt]:
-    """What was said about object 1, as prompts of a frame of that size."""
-    prompts: list[Prompt] = []
-    clicks = [((click.x, click.y), click.positive) for click in said.clicks]
+def certain(mask: BoolMask, said: Interactions) -> BoolMask:
+    """A mask, H W, with what strokes and clicks touch as they say."""
+    height, width = mask.shape
+    on, beside = draw_signs(said.strokes, (height, width))
+    held: BoolMask = (mask | on) & ~beside
+    for click in said.clicks:
+        ((x, y),) = places(Interactions(clicks=(click,)), click.positive, height, width)
+        held[int(y), int(x)] = click.positive
+    return held
+
+
+def places(said: Interactions, positive: bool, height: int, width: int) -> Places:
+    """The clicks of a sign, and the dots of the strokes of that sign, each on the nearest pixel of the frame."""
+    found = [(click.x, click.y) for click in said.clicks if click.positive == positive]
     for stroke in said.strokes:
-        if not stroke.positive:
-            clicks += [(place, False) for place in dots(stroke)]
-    strokes = [
-        [(_share(x, width), _share(y, height)) for x, y in stroke.xy] for stroke in said.strokes if stroke.positive
-    ]
-    if strokes:
-        prompts.append(Scribble(1, strokes))
-    if clicks:
-        inside = [((min(max(x, 0), width - 1), min(max(y, 0), height - 1)), sign) for (x, y), sign in clicks]
-        prompts.append(Points(1, [place for place, _ in inside], [sign for _, sign in inside]))
-    if said.box is not None:
-        prompts.append(Box(1, said.box))
-    return prompts
+        if stroke.positive == positive:
+            found += dots(stroke)
+    return [(float(min(max(round(x), 0), width - 1)), float(min(max(round(y), 0), height - 1))) for x, y in found]
 
 
-def said_to_be_there(prompt: Prompt) -> bool:
-    """Whether a prompt says where the object is, and not only where it is not."""
-    return not isinstance(prompt, Points) or any(prompt.labels)
-
-
-def dots(stroke: Stroke) -> list[tuple[float, float]]:
-    """`DOTS` places at even distances along a stroke, its ends among them; its one place if it has no length."""
+def dots(stroke: Stroke) -> Places:
+    """`DOTS` places at even distances along a stroke, none of them its end; its one place if it has no length."""
     points = np.array(stroke.xy, float)
     lengths = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
     if lengths[-1] == 0:
         return [stroke.xy[0]]
-    at = np.linspace(0, lengths[-1], DOTS)
+    at = np.linspace(0, lengths[-1], DOTS + 2)[1:-1]
     return [(float(np.interp(d, lengths, points[:, 0])), float(np.interp(d, lengths, points[:, 1]))) for d in at]
 
 
-def _share(place: float, pixels: int) -> float:
-    """Of the frame, as scribbles are given: 0 for the first pixel, 1 for the last."""
-    last = max(pixels - 1, 1)
-    return min(max((round(place) + 0.25) / last, 0.0), 1.0)  # a quarter: scribbles are rounded down
+def nearer(
+    places: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]], size: tuple[int, int]
+) -> BoolMask:
+    """Pixels, H W, that lie nearer to one of some places than to any of the others."""
+    if not others:
+        return np.ones(size, bool)
+    y, x = np.mgrid[: size[0], : size[1]]
+
+    def squares(chosen: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+        return np.min([(x - px) ** 2 + (y - py) ** 2 for px, py in chosen], axis=0)
+
+    found: BoolMask = squares(places) < squares(others)
+    return found
