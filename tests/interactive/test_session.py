@@ -42,6 +42,14 @@ def equal(one: dict[Any, np.ndarray], other: dict[Any, np.ndarray], tolerance: f
     return one.keys() == other.keys() and all(np.abs(one[key] - other[key]).max() <= tolerance for key in one)
 
 
+def test_the_public_name() -> None:
+    import univs.interactive as interactive
+
+    assert interactive.Session is Session
+    with pytest.raises(AttributeError, match="no attribute 'Sessions'"):
+        _ = interactive.Sessions
+
+
 def test_an_interaction_shows_at_once_and_on_its_frame_alone(new_session: NewSession) -> None:
     with new_session() as session:
         cat, dog = session.add_object("cat"), session.add_object()

@@ -93,6 +93,20 @@ def test_reading(network: SpaceTimeMemory, top_k: int | None) -> None:
     torch.testing.assert_close(got, slow_read(query, keys, values, top_k), atol=1e-5, rtol=1e-5)
 
 
+def test_reading_compares_only_so_much_at_once(network: SpaceTimeMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def noted(query: Tensor, memory: Tensor, values: Tensor, k: int | None, rows: int) -> Tensor:
+        asked.append(rows)
+        return torch.zeros(1, 1, query.shape[1], values.shape[-1])
+
+    monkeypatch.setattr("univs.models.space_time_memory.read_in_chunks", noted)
+    query = QueryFeatures(torch.zeros(1, 4, 3, 5), torch.zeros(1, 6, 3, 5), None)  # type: ignore[arg-type]
+    for length in (1000, 1 << 18, 1 << 24):
+        network.read(query, torch.empty(1, 4).expand(length, 4), torch.empty(1, 6).expand(length, 6), 5)
+    assert asked == [64, 16, 1]
+
+
 def test_alignment_is_the_mean_of_the_remembered_frame_under_the_attention() -> None:
     query, key, maps = torch.randn(4, 2, 3), torch.randn(6, 4), torch.rand(2, 32, 48)
     small = maps.unflatten(1, (2, 16)).unflatten(3, (3, 16)).mean((2, 4))

@@ -34,6 +34,11 @@ OBJECTS_AT_ONCE = 4
 """Objects that pass the networks together: more take memory and save no time."""
 
 
+POSITIONS_AT_ONCE, SCORES_AT_ONCE = 64, 1 << 22
+"""Positions of a frame that read together, and the most that they compare with the memory: 16 MiB, however large frames
+and memory are."""
+
+
 @dataclass(frozen=True)
 class QueryFeatures:
     """A frame that asks: key 1 Ck h w, value 1 Cv h w, and what its trunk gives to the decoder."""
@@ -163,7 +168,8 @@ class SpaceTimeMemory(nn.Module):
             Cv h w.
         """
         asked = rows(query.key) / math.sqrt(query.key.shape[1])
-        answer = read_in_chunks(asked, keys[None], values[None, None], top_k)  # 1 1 P Cv
+        at_once = max(1, min(POSITIONS_AT_ONCE, SCORES_AT_ONCE // len(keys)))
+        answer = read_in_chunks(asked, keys[None], values[None, None], top_k, at_once)  # 1 1 P Cv
         return answer[0, 0].T.unflatten(1, query.key.shape[-2:])
 
     def decode(self, query: QueryFeatures, readouts: Tensor) -> Tensor:
