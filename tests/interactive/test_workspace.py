@@ -64,8 +64,11 @@ def test_what_nothing_needs_is_deleted(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["00001.npz", "00004.npz"]
     assert [path.name for path in (tmp_path / "rounds").iterdir()] == ["0001"]
     with_files.add_mask(labels)  # and the process is killed before it is named
+    for place in ("masks/.00009.77.tmp.npz", "rounds/0001/.00003.77.tmp.npz", ".workspace.77.tmp.json"):
+        (tmp_path / place).touch()  # or while it writes
     with_files.close()
     Workspace(tmp_path).close()
+    assert not list(tmp_path.rglob(".*"))
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["00001.npz", "00004.npz"]
 
 

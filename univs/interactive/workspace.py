@@ -83,6 +83,8 @@ class Workspace:
             self._rounds = {number: _numbers(self._round(number)) for number in self.history.rounds()}
             self._next_mask = 1 + max((*_numbers(folder / "masks"), *self.history.masks()), default=0)
             self._next_round = 1 + max((*_numbers(folder / "rounds"), *self._rounds), default=0)
+            for left in folder.rglob(".*.tmp*"):  # of a killed process
+                left.unlink()
             self.save()
             self._clean()
         except BaseException:

@@ -86,11 +86,13 @@ def test_mivos(golden: Any, space_time: Networks) -> None:
 
 @pytest.mark.files("components*")
 def test_what_changed_is_aligned_by_attention(golden: Any, space_time: Networks) -> None:
-    seen = Remembered(space_time("mivos"), golden)
-    changes = seen.masks[0] - float(golden["attn_prev_mask_scale"]) * seen.masks[1]
+    network, masks = space_time("mivos"), objects_of(golden)
+    images = network.images(golden.tensor("frames_u8").permute(0, 3, 1, 2))
+    query = network.encode_query(images[-1:])
+    changes = masks[0] - float(golden["attn_prev_mask_scale"]) * masks[1]
     both = torch.stack([changes.clamp_min(0), (-changes).clamp_min(0)], 1)  # N 2 H W
-    keys = [entry.key for entry in seen.entries[0]]
-    maps = torch.stack([aligned(seen.query.key, key, maps) for key, maps in zip(keys, both, strict=True)])
+    keys = [entry.key for entry in network.encode_memory(images[:1], masks[0])]
+    maps = torch.stack([aligned(query.key, key, maps) for key, maps in zip(keys, both, strict=True)])
     golden.check("attn_maps", maps, 5e-4)
 
 
