@@ -23,7 +23,7 @@ from univs.masks.frame_labels import soft_aggregate
 from univs.models.univs import UniVS
 from univs.training import tracking, truth
 from univs.training.clip_step import ClipLosses, ClipStep
-from univs.training.tracking import BoxTracking, Supervisor, answered, odds_of_targets
+from univs.training.tracking import BoxTracking, EitherTracking, Supervisor, answered, odds_of_targets
 
 TERMS = BoxTerms(outside=1.0, temporal_warmup=4)
 LOSSES = ClipLosses(CriterionWeights(1.0, 1.0, 1.0, 64), local_radius=2, corrected=0.0)
@@ -222,3 +222,48 @@ def test_the_supervisor_counts_steps_from_one() -> None:
     assert along.seen.matches is not None and along.counted.tolist() == [[True]]
     with pytest.raises(KeyError, match="step"):
         supervisor(collate_clips([boxed_clip(moving(2), (1,))]))
+
+
+def test_every_frame_is_held_to_its_boxes_the_first_one_too(
+    small_model: UniVS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The losses of a clip are the means over its frames, and that of the clip as a whole is added."""
+    times: list[int] = []
+
+    def frame(self: BoxTracking, joint: Tensor, intermediate: Any, t: int, kept_share: float) -> dict[str, Tensor]:
+        times.append(t)
+        return {"projection": joint.sum() * 0 + t + 1}
+
+    monkeypatch.setattr(BoxTracking, "frame", frame)
+    monkeypatch.setattr(BoxTracking, "clip", lambda self, joints: {"temporal": torch.tensor(float(len(joints)))})
+    losses = ClipStep(small_model, LOSSES, known="boxes", boxes=TERMS)(batch_of(boxed_clip(moving(4), (1,))), 1.0)
+    assert times == [0, 1, 2, 3]
+    assert float(losses["projection"].detach()) == pytest.approx(2.5) and float(losses["temporal"]) == 4
+
+
+class Told:
+    """A tracking that answers with given numbers."""
+
+    def __init__(self, **losses: float) -> None:
+        self.losses = {name: torch.tensor(value) for name, value in losses.items()}
+
+    def frame(self, *given: object) -> dict[str, Tensor]:
+        return self.losses
+
+    def correspondence(self, *given: object) -> dict[str, Tensor]:
+        return {"correspondence": torch.tensor(8.0)}
+
+    def clip(self, *given: object) -> dict[str, Tensor]:
+        return {"temporal": torch.tensor(12.0)}
+
+
+def test_terms_of_masks_and_of_boxes_weigh_by_their_shares() -> None:
+    """The cross-entropy alone is a mean over all clips already; what both have is added up."""
+    masks, boxes = Told(cross_entropy=3.0, dice=5.0, intermediate=2.0), Told(projection=6.0, intermediate=10.0)
+    shares = torch.tensor(0.25), torch.tensor(0.75)
+    either = EitherTracking(masks, boxes, torch.tensor([True]), shares)  # type: ignore[arg-type]
+    joint = torch.zeros(1, 2, 4, 4)
+    found = {name: float(value) for name, value in either.frame(joint, [], 0, 1.0).items()}
+    assert found == {"cross_entropy": 3.0, "dice": 1.25, "intermediate": 0.5 + 7.5, "projection": 4.5}
+    assert {name: float(value) for name, value in either.clip([joint]).items()} == {"temporal": 9.0}
+    assert float(either.correspondence(None, 1)["correspondence"]) == 2.0  # type: ignore[arg-type]
