@@ -163,6 +163,7 @@ def temporal_terms(logits: Tensor, clips: Tensor, boxes: Tensor, matches: Matche
                 matches.kept[:, number],
                 clips[rows],
                 use_reentrant=False,
+                preserve_rng_state=False,  # nothing is drawn in it
             )
             sums.append(found[0])
             weights.append(found[1])
