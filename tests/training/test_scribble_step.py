@@ -15,7 +15,7 @@ from univs.errors import UserError
 from univs.models.own_files import save
 from univs.models.segmenter_files import build_segmenter, load_segmenter
 from univs.training import run, scribble_step
-from univs.training.scribble_step import ScribbleLosses, ScribbleStep, load_imagenet, start
+from univs.training.scribble_step import ScribbleLosses, ScribbleStep, load_imagenet, start, with_common_norms
 
 LIGHT = {"name": "light", "kind": "scribble_to_mask_light", "scribble_to_mask_light": {"width": 16, "rates": [2]}}
 
@@ -110,6 +110,22 @@ def test_imagenet_gives_all_but_the_channels_of_the_maps(monkeypatch: pytest.Mon
     load_imagenet(network)
     assert (body.conv_stem.weight[:, :3] == 0.25).all() and torch.equal(body.conv_stem.weight[:, 3:], maps)
     assert (body.bn1.weight == 0.5).all()
+
+
+def test_norms_of_several_processes() -> None:
+    light, official = build_segmenter(LIGHT), build_segmenter({"kind": "scribble_to_mask"})
+    for network in (light, official):
+        before = network.state_dict()
+        made = with_common_norms(network)  # type: ignore[arg-type]
+        after = made.state_dict()
+        assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+        kinds = {
+            name.split(".")[0]: type(module)
+            for name, module in made.named_modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        }
+        common = {name for name, kind in kinds.items() if kind is nn.SyncBatchNorm}
+        assert common == ({"pooling", "steps"} if network is light else {"backbone", "classifier"})
 
 
 def test_a_batch_is_learnt() -> None:

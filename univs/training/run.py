@@ -92,7 +92,7 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     if kind in ("propagation", "fusion"):
         return prepare_interactive(settings, device, world)
     if kind == "scribbles":
-        network, step, data, collate = scribbles(settings, device)
+        network, step, data, collate = scribbles(settings, device, world)
         return _prepared(network, step, data, collate, stage)
     model = build(settings["model"], settings["init"]).to(device)
     if kind == "words":

@@ -72,13 +72,16 @@ class ScribbleStep:
 
 
 def scribbles(
-    settings: Mapping[str, Any], device: torch.device
+    settings: Mapping[str, Any], device: torch.device, world: int
 ) -> tuple[Network, ScribbleStep, Dataset[Any], Callable[[Sequence[Any]], dict[str, Any]]]:
-    """Network, step, data and collation of the stage. UserError for a model that takes no scribbles."""
+    """Network, step, data and collation of the stage, for one of `world` processes. UserError for a model that takes no
+    scribbles."""
     stage = settings["stage"]
     if stage.get("checkpointing"):
         raise UserError("stage.checkpointing: the batch norms of this stage learn, and would twice; leave it out")
     network = start(settings["model"], settings["init"]).to(device)
+    if world > 1 and device.type == "cuda":
+        network = with_common_norms(network)
     data = build_scribble_images(
         settings["data"]["sources"],
         size=stage["size"],
@@ -107,6 +110,17 @@ def start(numbers: Mapping[str, Any], init: str | None) -> Network:
             last: Any = network.classifier.classifier[-1]
             nn.init.orthogonal_(last.weight)
             nn.init.zeros_(last.bias)
+    return network
+
+
+def with_common_norms(network: Network) -> Network:
+    """The network with batch norms that learn from the batches of all processes (official); names and weights stay.
+
+    The backbone of a light network keeps its stored statistics, and its norms.
+    """
+    for name, module in network.named_children():
+        if name != "backbone" or isinstance(network, ScribbleToMask):
+            setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(module))
     return network
 
 
