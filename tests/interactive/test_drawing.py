@@ -77,3 +77,18 @@ def test_rude_strokes() -> None:
     for size in (0, 101):
         with pytest.raises(UserError, match=f"a brush of size {size}: sizes are 1 to 100"):
             Stroke(((1, 1),), size=size)
+
+
+def test_rude_places() -> None:
+    nan = float("nan")
+    with pytest.raises(UserError, match="a stroke goes through 1,nan; coordinates are finite numbers"):
+        Stroke(((0, 0), (1, nan)))
+    with pytest.raises(UserError, match="a click is at inf,3"):
+        Click(float("inf"), 3)
+    Interactions((Stroke(((-5, 99), (3, 3))),), (Click(39, 19),), (0, 0, 40, 20)).validate(20, 40)
+    for x, y in ((40, 3), (-1, 3), (3, 20), (3, -0.5)):
+        with pytest.raises(UserError, match=r"lies outside the frame; x must be in 0\.\.39 and y in 0\.\.19"):
+            Interactions(clicks=(Click(x, y),)).validate(20, 40)
+    for box in ((5, 5, 5, 9), (9, 5, 5, 9), (-1, 0, 5, 9), (0, 0, 41, 9), (0, 0, 5, 21), (0, 9, 5, 4)):
+        with pytest.raises(UserError, match="is none in the frame"):
+            Interactions(box=box).validate(20, 40)

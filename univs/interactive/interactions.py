@@ -5,6 +5,7 @@ Coordinates are pixels of the frame, x to the right and y down; a pixel's centre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -33,6 +34,8 @@ class Stroke:
     def __post_init__(self) -> None:
         if not self.xy:
             raise UserError("a stroke has no point; give at least one x,y pair")
+        for x, y in self.xy:
+            _check_finite(x, y, "a stroke goes through")
         if self.size not in BRUSHES:
             raise UserError(f"a brush of size {self.size}: sizes are {BRUSHES[0]} to {BRUSHES[-1]} pixels")
 
@@ -44,6 +47,9 @@ class Click:
     x: float
     y: float
     positive: bool = True
+
+    def __post_init__(self) -> None:
+        _check_finite(self.x, self.y, "a click is at")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,22 @@ class Interactions:
         given: dict[Kind, object] = {"strokes": self.strokes, "clicks": self.clicks, "box": self.box}
         return {kind for kind, value in given.items() if value}
 
+    def validate(self, height: int, width: int) -> None:
+        """Raise UserError for clicks and a box that do not lie in a frame of that size; strokes may leave it."""
+        for click in self.clicks:
+            if not (0 <= click.x < width and 0 <= click.y < height):
+                raise UserError(
+                    f"the click at {click.x:g},{click.y:g} lies outside the frame; "
+                    f"x must be in 0..{width - 1} and y in 0..{height - 1}"
+                )
+        if self.box is not None:
+            left, top, right, bottom = self.box
+            if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+                sides = ",".join(f"{side:g}" for side in self.box)
+                raise UserError(
+                    f"the box {sides} is none in the frame; x0 < x1 must be in 0..{width} and y0 < y1 in 0..{height}"
+                )
+
     def moved(self, left: float, top: float) -> Interactions:
         """The same in a part of the frame whose first pixel is (left, top)."""
         box = self.box
@@ -70,6 +92,11 @@ class Interactions:
             tuple(replace(c, x=c.x - left, y=c.y - top) for c in self.clicks),
             box and (box[0] - left, box[1] - top, box[2] - left, box[3] - top),
         )
+
+
+def _check_finite(x: float, y: float, what: str) -> None:
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise UserError(f"{what} {x:g},{y:g}; coordinates are finite numbers")
 
 
 def about_each(said: Sequence[tuple[int, Stroke | Click]], object_ids: Sequence[int]) -> Mapping[int, Interactions]:

@@ -42,3 +42,13 @@ def test_what_a_segmenter_does_not_take_is_refused() -> None:
     said = {1: Interactions(clicks=(Click(1, 1),), box=(0, 0, 3, 3))}
     with pytest.raises(UserError, match="takes strokes and not box, clicks"):
         segment_objects(PaintingSegmenter(), FRAME, np.zeros((20, 30), np.uint8), said)
+
+
+def test_clicks_outside_the_frame_are_refused_before_anything_is_asked() -> None:
+    class Clicked(PaintingSegmenter):
+        takes = frozenset({"clicks"})
+
+    with pytest.raises(UserError, match="the click at 30,5 lies outside the frame"):
+        segment_objects(Clicked(), FRAME, np.zeros((20, 30), np.uint8), {1: Interactions(clicks=(Click(30, 5),))})
+    with pytest.raises(UserError, match="nothing is said about any object"):
+        segment_objects(Clicked(), FRAME, np.zeros((20, 30), np.uint8), {})

@@ -67,8 +67,10 @@ def segment_objects(
         said: about each object, by its id; one about which nothing was said stays as it is.
         background: its probability everywhere; None: that of no object being there. 0.5 is official where a mask is
             painted, clicked at or stitched, so that what is erased is nobody's.
-    Raises UserError for a kind of interaction that the segmenter does not take.
+    Raises UserError for a kind of interaction that the segmenter does not take, and where no object is named.
     """
+    if not said:
+        raise UserError("nothing is said about any object; name one at least")
     ids = sorted(said)
     alone = np.stack(
         [
@@ -82,7 +84,11 @@ def segment_objects(
 
 
 def checked(segmenter: Segmenter, frame: Frame, current: Probabilities, said: Interactions) -> Probabilities:
-    """`segmenter.segment`, once it is known to take what was said. Raises UserError if it does not."""
+    """`segmenter.segment`, once it is known to take what was said.
+
+    Raises UserError if it does not, and for clicks and a box that do not lie in the frame.
+    """
+    said.validate(*current.shape)
     if other := sorted(said.kinds() - segmenter.takes):
         takes = ", ".join(sorted(segmenter.takes))
         raise UserError(f"this segmenter takes {takes} and not {', '.join(other)}; choose another one for these")
