@@ -44,3 +44,26 @@ def test_the_network_sees_frame_mask_and_strokes() -> None:
     assert network.seen.shape == (1, 6, 32, 48)
     assert not network.seen[..., :5, :].any() and not network.seen[..., :6].any()
     assert network.seen[..., 5, 6:41].any() and not network.seen[..., 26:, :].any()
+
+
+def test_large_frames_are_seen_smaller() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    smooth = np.kron(np.full((16, 24, 1), 1.0), np.full((4, 4, 3), 120)).astype(np.uint8)
+    current = np.zeros((64, 96), np.float32)
+    current[16:48, 32:64] = 0.9
+    stroke = Stroke(((9.5, 41.5), (49.5, 41.5)), size=1)
+    network = Channels()
+    segmenter = ScribbleSegmenter(network, size=16)  # type: ignore[arg-type]
+    found = segmenter.segment(smooth, current, Interactions((stroke,)))
+    assert found.shape == (64, 96) and network.seen.shape == (1, 6, 16, 32)
+    inner = network.seen[0, :, :, 4:28]
+    assert torch.equal(inner[3], torch.nn.functional.avg_pool2d(torch.from_numpy(current > 0.5).float()[None], 4)[0])
+    drawn = inner[4].nonzero().tolist()
+    assert drawn == [[10, x] for x in range(2, 13)]  # (9.5 + 0.5) / 4 - 0.5 = 2, (41.5 + 0.5) / 4 - 0.5 = 10
+    expected = torch.sigmoid(network(network.seen))[0, :, :, 4:28]
+    assert np.allclose(
+        found, torch.nn.functional.interpolate(expected[None], (64, 96), mode="bilinear")[0, 0], atol=1e-5
+    )
+    own = ScribbleSegmenter(network, size=16).segment(small, current[:16, :24], Interactions((stroke,)))  # type: ignore[arg-type]
+    assert own.shape == (16, 24) and network.seen.shape == (1, 6, 16, 32)
