@@ -22,7 +22,7 @@ from univs.models.space_time_memory import SpaceTimeMemory
 from univs.training import fusion_step, run
 from univs.training.fusion_step import FusionStep, drawn_frames
 from univs.training.propagation_stage import build_fusion
-from univs.training.propagation_step import PropagationLosses
+from univs.training.propagation_step import MaskWeights
 from univs.training.stages import check_run
 
 memory = small_memory
@@ -61,7 +61,7 @@ def test_a_batch_is_its_clips_written_out(
     fusion = FusionNetwork()
     memory.eval()
     monkeypatch.setattr(fusion_step, "drawn_frames", lambda forward, backward: torch.tensor(chosen))
-    found = FusionStep(fusion, memory, PropagationLosses(0.5, 0.0))(given, 0.4)
+    found = FusionStep(fusion, memory, MaskWeights(0.5, 0.0))(given, 0.4)
     want = []
     with torch.no_grad():
         for b, t in enumerate(chosen):
@@ -88,7 +88,7 @@ def test_a_batch_is_its_clips_written_out(
 
 def test_fusion_alone_is_trained(memory: SpaceTimeMemory, given: dict[str, Any]) -> None:
     fusion = FusionNetwork()
-    step = FusionStep(fusion, memory, PropagationLosses(1.0, 1.0))
+    step = FusionStep(fusion, memory, MaskWeights(1.0, 1.0))
     losses = step(given, 1.0)
     assert set(losses) == {"cross_entropy", "dice"} and not memory.training
     torch.stack(list(losses.values())).sum().backward()

@@ -48,7 +48,7 @@ def test_the_stages_that_ship_can_be_run(stage: str) -> None:
             ["stage.probabilities={photo: 0, video: 0, synth: 0}"],
             "stage.probabilities must be above 0 in at least one entry",
         ),
-        (["stage.losses.cross_entropy=0", "stage.losses.dice=0"], "nothing is learnt"),
+        ([f"stage.losses.{n}=0" for n in ("cross_entropy", "dice", "correspondence")], "nothing is learnt"),
         (["+stage.losses.prompt=1"], "unknown setting stage.losses.prompt"),
         (["+stage.prompts={}"], "unknown setting stage.prompts"),
         (["data.sources=[]"], "data.sources must be given"),

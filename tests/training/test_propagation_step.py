@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tests.training.moving_clips import make_clip, moving
@@ -41,15 +42,25 @@ def one_clip(network: SpaceTimeMemory, batch: dict[str, Any], b: int, kept: floa
     images = [network.images(frame[None]) for frame in frames]
     truth = [torch.stack([(labels[t] == i).float() for i in ids]) for t in range(len(frames))]
     memory = [network.encode_memory(images[0], truth[0])]
-    found: dict[str, list[Tensor]] = {"cross_entropy": [], "dice": []}
+    found: dict[str, list[Tensor]] = {"cross_entropy": [], "dice": [], "correspondence": []}
     for t in range(1, len(frames)):
         query = network.encode_query(images[t])
-        logits = []
+        logits, places = [], []
+        sure = [
+            (labels[u] != 255).view(4, 16, 4, 16).permute(0, 2, 1, 3).flatten(2).all(2).flatten() for u in range(t + 1)
+        ]
         for n in range(len(ids)):
             keys, values = (torch.cat([getattr(e[n], part) for e in memory]) for part in ("key", "value"))
             weights = (query.key[0].flatten(1).T @ keys.T / keys.shape[1] ** 0.5).softmax(1)
+            before = torch.cat(sure[:t]).float()
+            small = [F.avg_pool2d(truth[u][n, None], 16).flatten() for u in range(t + 1)]
+            share = weights @ before
+            q = (weights @ (torch.cat(small[:t]) * before) / share.clamp_min(0.5)).clamp(1e-4, 1 - 1e-4)
+            places.append((F.binary_cross_entropy(q, small[t], reduction="none"), share))
             read = (weights @ values).T.unflatten(1, query.key.shape[-2:])
             logits.append(network.decode(query, read[None])[0])
+        compared = sure[t] & torch.stack([share >= 0.5 for _, share in places]).all(0)
+        found["correspondence"].append(torch.stack([loss[compared].mean() for loss, _ in places]).mean())
         p = torch.stack(logits).double().sigmoid()
         odds = torch.cat([(1 - p).prod(0, keepdim=True), p])
         odds = odds / (1 - odds)
@@ -71,12 +82,13 @@ def one_clip(network: SpaceTimeMemory, batch: dict[str, Any], b: int, kept: floa
 
 @pytest.mark.parametrize("kept", [1.0, 0.3])
 def test_a_batch_is_its_clips_written_out(network: SpaceTimeMemory, given: dict[str, Any], kept: float) -> None:
-    found = PropagationStep(network, PropagationLosses(0.7, 0.4))(given, kept)
+    found = PropagationStep(network, PropagationLosses(0.7, 0.4, 0.3))(given, kept)
     with torch.no_grad():  # reading in chunks is for inference
         clips = [one_clip(network, given, b, kept) for b in range(2)]
     want = {
         "cross_entropy": 0.7 * (clips[0]["cross_entropy"] + clips[1]["cross_entropy"]) / 2,
         "dice": 0.4 * (2 * clips[0]["dice"] + clips[1]["dice"]) / 3,  # a mean over objects
+        "correspondence": 0.3 * (2 * clips[0]["correspondence"] + clips[1]["correspondence"]) / 3,
     }
     assert found.keys() == want.keys()
     for name, value in want.items():

@@ -20,7 +20,7 @@ from univs.masks.frame_labels import soft_aggregate
 from univs.models.fusion import FusionNetwork
 from univs.models.space_time_memory import SpaceTimeMemory, aligned
 from univs.training.aim import Aim, read_aim
-from univs.training.propagation_step import PADDING_LOGIT, PropagationLosses, answer, mask_losses, remember
+from univs.training.propagation_step import PADDING_LOGIT, MaskWeights, affinity, answer, mask_losses, remember
 
 APART = 0.1
 """Masks differ in a pixel whose probabilities are farther apart."""
@@ -42,7 +42,7 @@ class FusionStep:
         self,
         network: FusionNetwork,
         propagation: SpaceTimeMemory,
-        settings: PropagationLosses,
+        settings: MaskWeights,
         counting: Counting = ALONE,
     ) -> None:
         self.network, self.propagation = network, propagation.eval().requires_grad_(False)
@@ -75,7 +75,8 @@ class FusionStep:
         masks = [aim.masks[:, :, 0]]
         for t in range(1, images.shape[1]):
             query = self.propagation.encode_query(images[:, t])
-            masks.append(answer(self.propagation, query, keys, values, aim.valid).softmax(1)[:, 1:])
+            joint = answer(self.propagation, query, affinity(query, keys), values, aim.valid)
+            masks.append(joint.softmax(1)[:, 1:])
             new = remember(self.propagation, images[:, t], masks[-1])
             keys, values = torch.cat([keys, new[0]], 2), torch.cat([values, new[1]], 2)
         return torch.stack(masks, 2)

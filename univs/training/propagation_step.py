@@ -13,29 +13,39 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from univs.losses import bootstrapped_cross_entropy, mean_over, soft_dice_loss
+from univs.losses import bootstrapped_cross_entropy, correspondence_loss, mean_over, soft_dice_loss
 from univs.losses.counting import ALONE, Counting
 from univs.masks.frame_labels import soft_aggregate
 from univs.masks.meanings import IGNORE
 from univs.models.space_time_decoder import Skips, one_logit
-from univs.models.space_time_memory import QueryFeatures, SpaceTimeMemory, rows
+from univs.models.space_time_memory import STRIDE, QueryFeatures, SpaceTimeMemory, rows
 from univs.settings import Weight
-from univs.training.aim import read_aim
+from univs.training.aim import Aim, read_aim
+from univs.training.tracking import known_cells
 
 PADDING_LOGIT = -12.0
 """Logit given to the rows of padding targets, so that they never compete."""
 
 
 @dataclass(frozen=True)
-class PropagationLosses:
-    """What a step weighs."""
+class MaskWeights:
+    """What the losses of masks weigh."""
 
     cross_entropy: Weight = 1.0
     """Bootstrapped; over background and objects."""
     dice: Weight = 0.0
     """Of each object's joint probability; neither STM nor MiVOS has it."""
+
+
+@dataclass(frozen=True)
+class PropagationLosses(MaskWeights):
+    """What a step weighs."""
+
+    correspondence: Weight = 0.0
+    """Of true masks carried through the affinity, which teaches small networks what to match; neither has it."""
 
 
 class PropagationStep:
@@ -63,9 +73,15 @@ class PropagationStep:
         keys, values = remember(self.model, images[:, 0], aim.masks[:, :, 0])
         totals = []
         for t in range(1, length):
-            joint = answer(self.model, self.model.encode_query(images[:, t]), keys, values, aim.valid)
+            query = self.model.encode_query(images[:, t])
+            weights = affinity(query, keys)
+            joint = answer(self.model, query, weights, values, aim.valid)
             truth = aim.classes[:, t], aim.masks[:, :, t], aim.valid
-            totals.append(mask_losses(joint, *truth, self.settings, kept_share, self.counting))
+            losses = mask_losses(joint, *truth, self.settings, kept_share, self.counting)
+            if self.settings.correspondence > 0:
+                carried = correspondence(weights, aim, t, self.counting)
+                losses["correspondence"] = self.settings.correspondence * carried
+            totals.append(losses)
             if t + 1 < length:
                 new = remember(self.model, images[:, t], joint.softmax(1)[:, 1:])
                 keys, values = torch.cat([keys, new[0]], 2), torch.cat([values, new[1]], 2)
@@ -79,16 +95,37 @@ def remember(model: SpaceTimeMemory, images: Tensor, masks: Tensor) -> tuple[Ten
     return keys.unflatten(0, masks.shape[:2]), values.unflatten(0, masks.shape[:2])
 
 
-def answer(model: SpaceTimeMemory, query: QueryFeatures, keys: Tensor, values: Tensor, valid: Tensor) -> Tensor:
-    """Joint log-odds B M+1 S S of frames with this memory; `valid` B M says which rows are objects."""
-    count = valid.shape[1]
+def affinity(query: QueryFeatures, keys: Tensor) -> Tensor:
+    """What each of P positions of a frame reads of the R of a memory, for each object: B M P R, rows that add up to 1.
+
+    keys: B M R Ck.
+    """
     asked = rows(query.key) / math.sqrt(query.key.shape[1])  # B P Ck
-    affinity = (asked[:, None] @ keys.transpose(2, 3)).softmax(-1)
-    read = (affinity @ values).transpose(2, 3).unflatten(3, query.key.shape[-2:])  # B M Cv h w
+    return (asked[:, None] @ keys.transpose(2, 3)).softmax(-1)
+
+
+def answer(model: SpaceTimeMemory, query: QueryFeatures, weights: Tensor, values: Tensor, valid: Tensor) -> Tensor:
+    """Joint log-odds B M+1 S S of frames that read so (`affinity`); `valid` B M says which rows are objects."""
+    count = valid.shape[1]
+    read = (weights @ values).transpose(2, 3).unflatten(3, query.key.shape[-2:])  # B M Cv h w
     both = torch.cat([read, query.value[:, None].expand(-1, count, -1, -1, -1)], 2).flatten(0, 1)
     skips = Skips(*(maps.repeat_interleave(count, 0) for maps in (query.skips.stride8, query.skips.stride4)))
     logits = one_logit(model.decoder(both, skips)).unflatten(0, valid.shape).float()
     return soft_aggregate(logits.masked_fill(~valid[:, :, None, None], PADDING_LOGIT))
+
+
+def correspondence(weights: Tensor, aim: Aim, t: int, counting: Counting) -> Tensor:
+    """`correspondence_loss` of the true masks of the frames before t, carried to it by B M P t*P weights.
+
+    What is carried from known cells alone is compared, where they are at least half of what a place reads.
+    """
+    small = F.avg_pool2d(aim.masks.flatten(1, 2), STRIDE).unflatten(1, aim.masks.shape[1:3]).flatten(3)  # B M T P
+    known = known_cells(aim.classes, STRIDE).flatten(2)  # B T P
+    before = known[:, None, :t].flatten(2).to(weights.dtype)  # B 1 t*P
+    share = (weights @ before[..., None])[..., 0]
+    carried = (weights @ (small[:, :, :t].flatten(2) * before)[..., None])[..., 0] / share.clamp_min(0.5)
+    compared = known[:, t] & ((share >= 0.5) | ~aim.valid[..., None]).all(1)
+    return correspondence_loss(carried, small[:, :, t], aim.valid, compared, counting)
 
 
 def mask_losses(
@@ -96,7 +133,7 @@ def mask_losses(
     classes: Tensor,
     masks: Tensor,
     valid: Tensor,
-    weights: PropagationLosses,
+    weights: MaskWeights,
     kept_share: float,
     counting: Counting,
 ) -> dict[str, Tensor]:

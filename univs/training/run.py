@@ -38,7 +38,7 @@ from univs.training.pictures import ClipPictures
 from univs.training.plan import print_plan
 from univs.training.processes import counting_of
 from univs.training.propagation_stage import build_fusion, build_space_time, gap_growth
-from univs.training.propagation_step import PropagationLosses, PropagationStep
+from univs.training.propagation_step import MaskWeights, PropagationLosses, PropagationStep
 from univs.training.recomputation import encoder_blocks, recomputing
 from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
@@ -117,18 +117,18 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
 def prepare_interactive(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
     """`prepare` for a space-time memory, and for the fusion of its masks."""
     stage = settings["stage"]
-    losses, counting = PropagationLosses(**stage["losses"]), counting_of(world)
+    counting = counting_of(world)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     model: torch.nn.Module
     if stage["step"] == "fusion":
         fusion, propagation = build_fusion(settings)
         model = fusion.to(device)
-        step = FusionStep(fusion, propagation.to(device), losses, counting)
+        step = FusionStep(fusion, propagation.to(device), MaskWeights(**stage["losses"]), counting)
     else:
         memory = build_space_time(settings).to(device)
         if stage["trained"] is not None:
             freeze_others(memory, stage["trained"])
-        model, step = memory, PropagationStep(memory, losses, counting)
+        model, step = memory, PropagationStep(memory, PropagationLosses(**stage["losses"]), counting)
     clips = read_clips(settings["data"], stage, settings["seed"], world, None)
     return _prepared(model, step, clips, collate_clips, stage)
 

@@ -32,7 +32,7 @@ from univs.settings import (
 )
 from univs.training.clip_step import ClipLosses
 from univs.training.propagation_stage import FusionStageSettings, PropagationStageSettings, gap_growth
-from univs.training.propagation_step import PropagationLosses
+from univs.training.propagation_step import MaskWeights, PropagationLosses
 from univs.training.released.settings import ReleasedSettings
 from univs.training.released.stage import ReleasedStageSettings, check_released
 from univs.training.schedule import Budget
@@ -200,7 +200,7 @@ LOSSES: dict[type, type] = {
     WordStage: WordLosses,
     ReleasedStage: ReleasedSettings,
     PropagationStage: PropagationLosses,
-    FusionStage: PropagationLosses,
+    FusionStage: MaskWeights,
     ScribbleStage: ScribbleLosses,
 }
 COUNTS = (
