@@ -21,7 +21,7 @@ def test_what_is_said_of_a_round() -> None:
 
 def test_a_round_is_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
-    light = build_space_time(numbers()).eval().requires_grad_(False)
+    light = build_space_time(numbers(trunk="tf_efficientnet_lite0")).eval().requires_grad_(False)
     monkeypatch.setattr(interactive, "random_network", lambda: light)
     monkeypatch.setattr(interactive, "plain_pass", lambda height, width: 0.5)
     asked: list[tuple[tuple[int, int], int, int]] = []

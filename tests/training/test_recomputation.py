@@ -14,6 +14,8 @@ from tests.training.moving_clips import make_clip, moving
 from univs.data.clip_batches import collate_clips
 from univs.losses import CriterionWeights
 from univs.models.backbone import InvertedBlock, SeparableBlock
+from univs.models.fusion import FusionNetwork
+from univs.models.scribble_to_mask_light import LightScribbleToMask
 from univs.models.univs import UniVS
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.recomputation import encoder_blocks, recomputing
@@ -100,3 +102,12 @@ def test_blocks_of_other_encoders() -> None:
     assert encoder_blocks(other) == wanted
     other.word_head.trunk = None
     assert encoder_blocks(other) == [wanted[i] for i in (0, 1, 2, 4)]
+    del other.word_head, other.pixel_decoder
+    assert encoder_blocks(other) == wanted[:3]
+
+
+def test_blocks_of_interactive_networks() -> None:
+    fusion, scribbles = FusionNetwork(), LightScribbleToMask(width=32, rates=(2,))
+    assert encoder_blocks(fusion) == [fusion.conv1, fusion.conv2, fusion.conv3]
+    kinds = {type(block) for block in encoder_blocks(scribbles)}
+    assert kinds == {SeparableBlock, InvertedBlock} and len(encoder_blocks(scribbles)) == 16

@@ -17,23 +17,22 @@ from torch.utils.checkpoint import checkpoint
 
 from univs.models.fusion import FusionNetwork
 from univs.models.space_time_memory import SpaceTimeMemory
-from univs.models.univs import UniVS
 
 Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
-    """The blocks of its backbone and of the trunk of words, and the pixel decoder; those of the trunks of a memory; the
-    convolutions of a fusion network. None lies within another.
+    """The blocks of its backbone and of the trunk of words, and the pixel decoder, as far as it has them; those of the
+    trunks of a memory; the convolutions of a fusion network. None lies within another.
     """
     if isinstance(model, FusionNetwork):
         return [model.conv1, model.conv2, model.conv3]
     if isinstance(model, SpaceTimeMemory):
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
-    assert isinstance(model, UniVS)
-    trunk = None if model.word_head is None else model.word_head.trunk
+    trunk = getattr(getattr(model, "word_head", None), "trunk", None)
     encoders = [part for part in (model.backbone, trunk) if isinstance(part, nn.Module)]
-    return [block for encoder in encoders for block in _blocks(encoder)] + [model.pixel_decoder]
+    whole = [part for part in (getattr(model, "pixel_decoder", None),) if isinstance(part, nn.Module)]
+    return [block for encoder in encoders for block in _blocks(encoder)] + whole
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:

@@ -268,7 +268,7 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
     for overrides, message in (
         ([], "no value for data.root"),
         (["data.root=/nowhere"], "no folder /nowhere"),
-        (["data.root=/nowhere", "dataset=davis"], "davis2016, davis_folder"),
+        (["data.root=/nowhere", "dataset=davis"], "davis2016, davis2016_interactive, davis_folder"),
         (["data.root=/nowhere", "sizes=3"], "sizes"),
         (["data.root=/nowhere", "+sizes=3"], "unknown setting sizes"),
         (["data.root=/nowhere", "+data.split=val"], "unknown setting data.split"),

@@ -108,7 +108,7 @@ def test_the_stages_that_come_along_are_right(name: str) -> None:
         (["stage.near=65"], "stage.near must be at most 64, not 65"),
         (["stage.rotation=-1"], "stage.rotation is an angle in degrees and must be at least 0, not -1"),
         (["stage.dropped_at=2"], "stage.dropped_at must be at most 1, not 2"),
-        (["stage.step=other"], "stage.step must be words or released, not other"),
+        (["stage.step=other"], "stage.step must be words or released or"),
         (["+stage.pictures=1"], "unknown setting stage.pictures"),
         (["+stage.losses.prompt=1"], "unknown setting stage.losses.prompt"),
         ([f"stage.losses.{name}=0" for name in ("classes", "mask", "dice", "reidentification")], "nothing is learnt"),
