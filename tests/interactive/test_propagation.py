@@ -63,10 +63,9 @@ def test_each_way_is_what_the_tracker_does(network: SpaceTimeMemory, film: list[
                 torch.testing.assert_close(found[index].joint, joint, atol=1e-4, rtol=1e-3)
 
 
-def test_all_interacted_frames_are_read(
-    network: SpaceTimeMemory, film: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However few other frames may be kept; the frame it goes out from was kept last."""
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames each read of the memory saw."""
     read: list[int] = []
     plain = SpaceTimeMemory.read
 
@@ -75,6 +74,11 @@ def test_all_interacted_frames_are_read(
         return plain(self, query, keys, values, top_k)
 
     monkeypatch.setattr(SpaceTimeMemory, "read", noted)
+    return read
+
+
+def test_all_interacted_frames_are_read(network: SpaceTimeMemory, film: list[np.ndarray], read: list[int]) -> None:
+    """However few other frames may be kept; the frame it goes out from was kept last."""
     memory = {index: entries(network, film, index) for index in (0, 1, 6)}
     order = [frame.index for frame in carry(network, film, 6, memory, memory_frames=1, memory_interval=1)]
     assert order == [7, 8, 5, 4, 3, 2]
@@ -82,16 +86,8 @@ def test_all_interacted_frames_are_read(
 
 
 def test_the_interval_counts_from_the_frame_it_goes_out_from(
-    network: SpaceTimeMemory, film: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    network: SpaceTimeMemory, film: list[np.ndarray], read: list[int]
 ) -> None:
-    read: list[int] = []
-    plain = SpaceTimeMemory.read
-
-    def noted(self: SpaceTimeMemory, query: Any, keys: Any, values: Any, top_k: Any) -> Any:
-        read.append(len(keys) // 6)
-        return plain(self, query, keys, values, top_k)
-
-    monkeypatch.setattr(SpaceTimeMemory, "read", noted)
     memory = {index: entries(network, film, index) for index in (2, 7)}
     order = [frame.index for frame in carry(network, film, 2, memory, memory_interval=3)]
     assert order == [3, 4, 5, 6, 1, 0]

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from univs.data.photo import PhotoSource
-from univs.data.prompt_drawing import CLICKS, KINDS, FramePrompts, draw_kind, loosened
+from univs.data.prompt_drawing import KINDS, FramePrompts, draw_kind, loosened, no_prompts
 from univs.data.video_scenes import LabelledVideo, pick_frames
 from univs.data.warps import opencv, pace
 from univs.formats.boxes import Box, FrameBoxes, tight_boxes
@@ -264,14 +264,7 @@ def draw_box_prompts(
         shares: of the kinds; those that take a mask are given as boxes.
         rows: K.
     """
-    prompts = FramePrompts(
-        np.zeros(rows, np.int64),
-        np.zeros(rows, np.int64),
-        np.zeros((rows, 4), np.float32),
-        np.zeros((rows, CLICKS, 2), np.float32),
-        np.full((rows, CLICKS), -1, np.int64),
-        np.zeros((size, size), np.uint8),
-    )
+    prompts = no_prompts(rows, (size, size))
     for row, number in enumerate(ids):
         box = boxes[number - 1]
         if not area_of(box):

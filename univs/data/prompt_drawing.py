@@ -36,6 +36,18 @@ class FramePrompts:
     """S S uint8: the id of the object whose scribble covers the pixel, else 0."""
 
 
+def no_prompts(rows: int, shape: tuple[int, ...]) -> FramePrompts:
+    """Room for prompts of so many objects, none of which is there yet, on a frame of shape S S."""
+    return FramePrompts(
+        np.zeros(rows, np.int64),
+        np.zeros(rows, np.int64),
+        np.zeros((rows, 4), np.float32),
+        np.zeros((rows, CLICKS, 2), np.float32),
+        np.full((rows, CLICKS), -1, np.int64),
+        np.zeros(shape, np.uint8),
+    )
+
+
 def draw_prompts(
     rng: np.random.Generator, labels: np.ndarray, ids: Sequence[int], shares: Mapping[str, float], rows: int
 ) -> FramePrompts:
@@ -47,14 +59,7 @@ def draw_prompts(
         shares: of the kinds, for each object anew; need not sum to one.
         rows: K.
     """
-    prompts = FramePrompts(
-        np.zeros(rows, np.int64),
-        np.zeros(rows, np.int64),
-        np.zeros((rows, 4), np.float32),
-        np.zeros((rows, CLICKS, 2), np.float32),
-        np.full((rows, CLICKS), -1, np.int64),
-        np.zeros(labels.shape, np.uint8),
-    )
+    prompts = no_prompts(rows, labels.shape)
     for row, number in enumerate(ids):
         mask = labels == number
         if not mask.any():

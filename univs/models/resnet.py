@@ -9,9 +9,14 @@ Shapes: F frames, C channels, h w size of a map.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 BLOCKS = (3, 4, 6)
 """Of the stages at strides 4, 8, 16."""
@@ -21,7 +26,19 @@ CHANNELS = tuple(STEM * EXPANSION << stage for stage in range(len(BLOCKS)))
 """Of the three maps: 256, 512, 1024."""
 
 
-class ResNetStages(nn.Module):
+class StillNorms(nn.Module):
+    """A network whose batch norms never leave their stored statistics, also while it is trained."""
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, except that the batch norms stay in eval mode."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+class ResNetStages(StillNorms):
     """Stem and three stages whose batch norms never leave their stored statistics.
 
     Args:
@@ -42,14 +59,6 @@ class ResNetStages(nn.Module):
             channels = out
         self.stages = nn.ModuleList(stages)
         self.train(self.training)
-
-    def train(self, mode: bool = True) -> ResNetStages:
-        """As in torch, except that the batch norms stay in eval mode."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """F C H W -> maps F 256 h w, F 512 h w, F 1024 h w at strides 4, 8, 16."""

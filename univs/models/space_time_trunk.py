@@ -6,17 +6,17 @@ Shapes: F frames, C channels, h w size of a map.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from univs.models.backbone import SCALES, EfficientNetLite
-from univs.models.resnet import ResNetStages
+from univs.models.resnet import ResNetStages, StillNorms
 
 RESNET = "resnet50"
 STRIDE = 16
 """Of the coarsest map."""
 
 
-class LiteStages(nn.Module):
+class LiteStages(StillNorms):
     """An EfficientNet-Lite up to stride 16 whose batch norms never leave their stored statistics.
 
     Args:
@@ -30,14 +30,6 @@ class LiteStages(nn.Module):
         self.body.to(memory_format=torch.channels_last)  # depthwise convolutions are several times faster so
         self.channels = self.body.channels
         self.train(self.training)
-
-    def train(self, mode: bool = True) -> LiteStages:
-        """As in torch, except that the batch norms stay in eval mode."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """F C H W -> maps F C_i h w at strides 4, 8, 16."""

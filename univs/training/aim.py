@@ -13,6 +13,9 @@ from torch import Tensor
 
 from univs.masks.meanings import IGNORE
 
+PADDING_LOGIT = -12.0
+"""Logit given to the rows of padding targets, so that they never compete."""
+
 
 @dataclass(frozen=True)
 class Aim:

@@ -24,13 +24,11 @@ from univs.models.dense_memory import DenseMemory, MemoryKey, MemoryValue
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptTokens
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
+from univs.training.aim import PADDING_LOGIT
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
 from univs.training.tracking import Affinities, Supervisor
 from univs.training.truth import Known
-
-PADDING_LOGIT = -12.0
-"""Logit given to the rows of padding targets, so that they never compete."""
 
 
 @dataclass(frozen=True)

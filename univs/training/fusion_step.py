@@ -19,8 +19,8 @@ from univs.losses.counting import ALONE, Counting
 from univs.masks.frame_labels import soft_aggregate
 from univs.models.fusion import FusionNetwork
 from univs.models.space_time_memory import SpaceTimeMemory, aligned
-from univs.training.aim import Aim, read_aim
-from univs.training.propagation_step import PADDING_LOGIT, MaskWeights, affinity, answer, mask_losses, remember
+from univs.training.aim import PADDING_LOGIT, Aim, read_aim
+from univs.training.propagation_step import MaskWeights, affinity, answer, mask_losses, remember
 
 APART = 0.1
 """Masks differ in a pixel whose probabilities are farther apart."""

@@ -23,11 +23,8 @@ from univs.masks.meanings import IGNORE
 from univs.models.space_time_decoder import Skips, one_logit
 from univs.models.space_time_memory import STRIDE, QueryFeatures, SpaceTimeMemory, rows
 from univs.settings import Weight
-from univs.training.aim import Aim, read_aim
+from univs.training.aim import PADDING_LOGIT, Aim, read_aim
 from univs.training.tracking import known_cells
-
-PADDING_LOGIT = -12.0
-"""Logit given to the rows of padding targets, so that they never compete."""
 
 
 @dataclass(frozen=True)
