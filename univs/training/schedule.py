@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
-from statistics import median
 
 from univs.errors import UserError
 from univs.settings import Count, Positive
@@ -29,37 +27,6 @@ class Budget:
         """Share of the run that is done, 0..1, after `step` steps and `seconds` of training (resumed time included)."""
         done = step / self.steps if self.steps is not None else seconds / 60 / (self.minutes or 1.0)
         return min(1.0, done)
-
-
-class StepClock:
-    """Sums up the time of steps, each at most ten times the median of the last ones.
-
-    A run that is suspended (SIGSTOP, a machine that sleeps) must not spend its budget. No clock leaves that out (Linux
-    counts a stopped process as if it ran), but what takes longer than any step does is no training. The first steps are
-    bounded as soon as there are enough of them to know what a step takes.
-
-    Args:
-        seconds: of an earlier part of the run.
-    """
-
-    MOST = 10.0
-    KNOWN = 5
-    RECENT = 25
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = self._before = seconds
-        self._recent: deque[float] = deque(maxlen=self.RECENT)
-        self._steps = 0
-
-    def count(self, seconds: float) -> None:
-        """Another step took so long by a clock on the wall."""
-        self._recent.append(seconds)
-        self._steps += 1
-        most = self.MOST * median(self._recent) if self._steps >= self.KNOWN else math.inf
-        if self._steps == self.KNOWN:
-            self.seconds = self._before + sum(min(each, most) for each in self._recent)
-        else:
-            self.seconds += min(seconds, most)
 
 
 def learning_rate_factor(

@@ -8,7 +8,6 @@ resumed run is to the bit what it would have been without the stop.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -26,7 +25,8 @@ from univs.training.ema import WeightAverage
 from univs.training.interruption import Interruption
 from univs.training.precision import choose_precision
 from univs.training.report import Report
-from univs.training.schedule import Budget, StepClock, kept_share, learning_rate_factor
+from univs.training.running_clock import RunningClock
+from univs.training.schedule import Budget, kept_share, learning_rate_factor
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,10 @@ class Trainer:
             raise UserError("no part of the model is trained; stage.trained names the beginnings of its parts")
         self.optimizer = torch.optim.AdamW(groups, weight_decay=options.weight_decay)
         self.average = WeightAverage(model, options.ema_decay)
-        self.step_number, self.clock = 0, StepClock()
+        self.step_number = 0
+        self.seconds = 0.0
+        """Time spent training, of earlier parts of the run too; not the time in which it was suspended."""
+        self.clock = RunningClock()
         self.whole = True
         """Whether weights, moments, average and number of the step belong together."""
         self.seed = torch.initial_seed()
@@ -122,17 +125,12 @@ class Trainer:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.average.load_state_dict(state["average"])
-            self.step_number, self.clock = int(state["step"]), StepClock(float(state["seconds"]))
+            self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"nothing for {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise UserError(
                 f"{path} is of another model or other trained parts ({why}); choose another out="
             ) from error
-
-    @property
-    def seconds(self) -> float:
-        """Time spent training, of earlier parts of the run too; not the time in which it was suspended."""
-        return self.clock.seconds
 
     def progress(self) -> float:
         """Share of the budget that is spent, the same in all processes.
@@ -154,7 +152,8 @@ class Trainer:
         report = None  # the first process speaks for all
         if self.rank == 0:
             report = Report(self.out, self.options.budget, f"{self.precision}: {self._why}")
-        with self.interruption, closing(self.batches(self.step_number * self.options.accumulate)) as batches:
+        batches = self.batches(self.step_number * self.options.accumulate)
+        with self.interruption, self.clock, closing(batches):
             try:
                 self._train(batches, report)
             except KeyboardInterrupt:
@@ -169,21 +168,21 @@ class Trainer:
                     self.save()
 
     def _train(self, batches: Generator[dict[str, Any], None, None], report: Report | None) -> None:
-        saved, progress, waited, spent = time.monotonic(), self.progress(), 0.0, 0.0
+        saved, progress, waited, spent = self.clock(), self.progress(), 0.0, 0.0
         drawn = self._pictures()
         while progress < 1:
-            begun = time.monotonic()
+            begun = self.clock()
             with self.interruption.held():  # a process of the loader whose batch is not taken would complain
                 parts = [next(batches) for _ in range(self.options.accumulate)]
-            waited += time.monotonic() - begun
+            waited += self.clock() - begun
             values = self.gradients(parts, progress)
             with self.interruption.held():
                 self.whole = False
                 self.update(values["gradient_norm"])
-                self.clock.count(time.monotonic() - begun)
+                self.seconds += self.clock() - begun
                 self.step_number += 1
                 self.whole = True
-            spent += time.monotonic() - begun
+            spent += self.clock() - begun
             progress = self.progress()
             if report is not None:
                 report.step(self.step_number, self.seconds, progress, values, waited / spent)
@@ -191,8 +190,8 @@ class Trainer:
                     drawn = self._pictures()
                     with self.interruption.held():
                         self.draw(self.step_number)
-                if time.monotonic() - saved > 60 * self.options.save_minutes:
-                    saved = time.monotonic()
+                if self.clock() - saved > 60 * self.options.save_minutes:
+                    saved = self.clock()
                     with self.interruption.held():
                         self.save()
 
