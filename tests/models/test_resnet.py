@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from univs.models.resnet import CHANNELS, ResNetStages
+from univs.models.resnet import CHANNELS, ResNet, ResNetStages, channels_of
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,20 @@ def test_every_convolution_may_have_a_bias_and_more_inputs() -> None:
     assert len(convolutions) == 1 + 3 * (3 + 4 + 6) + 3 and all(one.bias is not None for one in convolutions)
     assert network.conv1.in_channels == 5
     assert all(one.bias is None for one in ResNetStages().modules() if isinstance(one, nn.Conv2d))
+
+
+def test_four_stages_are_those_of_a_resnet26_whose_norms_learn() -> None:
+    torch.manual_seed(0)
+    reference = timm.create_model("resnet26", pretrained=False, features_only=True, out_indices=(0, 1, 2, 3, 4))
+    ours = ResNet((2, 2, 2, 2))
+    renamed = {name.replace("layer1", "stages.0"): value for name, value in reference.state_dict().items()}
+    for number in (2, 3, 4):
+        renamed = {name.replace(f"layer{number}", f"stages.{number - 1}"): v for name, v in renamed.items()}
+    ours.load_state_dict({name: value.clone() for name, value in renamed.items()})
+    image = torch.randn(2, 3, 64, 96)
+    wanted = reference.train()(image)
+    ours.train()
+    for got, want, channels in zip((ours.stem(image), *ours(image)), wanted, (64, *channels_of(4)), strict=True):
+        assert got.shape[1] == channels
+        torch.testing.assert_close(got, want, atol=1e-3, rtol=1e-3)
+    assert not torch.equal(ours.bn1.running_mean, torch.zeros(64))

@@ -1,4 +1,4 @@
-"""The first stages of a ResNet-50 (He et al., CVPR 2016; the stride is in the 3 x 3 convolution): strides 4, 8, 16.
+"""Stages of a ResNet with bottlenecks (He et al., CVPR 2016; the stride is in the 3 x 3 convolution): strides 4, 8, ...
 
 Written out because torchvision and timm have neither other channels at the input nor convolutions with biases, which
 official weights of space-time memories need. Each batch norm carries the activation behind it, so that for inference it
@@ -9,6 +9,7 @@ Shapes: F frames, C channels, h w size of a map.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 BLOCKS = (3, 4, 6)
-"""Of the stages at strides 4, 8, 16."""
+"""Of the stages of a ResNet-50 at strides 4, 8, 16."""
 STEM = 64
 EXPANSION = 4
-CHANNELS = tuple(STEM * EXPANSION << stage for stage in range(len(BLOCKS)))
-"""Of the three maps: 256, 512, 1024."""
+
+
+def channels_of(stages: int) -> tuple[int, ...]:
+    """Of the maps of so many stages: 256, 512, 1024, 2048."""
+    return tuple(STEM * EXPANSION << stage for stage in range(stages))
+
+
+CHANNELS = channels_of(len(BLOCKS))
 
 
 class StillNorms(nn.Module):
@@ -38,8 +45,46 @@ class StillNorms(nn.Module):
         return self
 
 
-class ResNetStages(StillNorms):
-    """Stem and three stages whose batch norms never leave their stored statistics.
+class ResNet(nn.Module):
+    """Stem and stages.
+
+    Args:
+        blocks: of each stage, the first at stride 4; ResNet-101 has 3, 4, 23, 3.
+        inputs: channels of an image.
+        bias: whether every convolution has one.
+    """
+
+    def __init__(self, blocks: Sequence[int], inputs: int = 3, *, bias: bool = False) -> None:
+        super().__init__()
+        self.channels = channels_of(len(blocks))
+        self.conv1 = nn.Conv2d(inputs, STEM, 7, 2, padding=3, bias=bias)
+        self.bn1 = NormRelu(STEM)
+        channels, stages = STEM, []
+        for number, (count, out) in enumerate(zip(blocks, self.channels, strict=True)):
+            stride = 1 if number == 0 else 2
+            first = Bottleneck(channels, out, stride, bias=bias)
+            stages.append(nn.Sequential(first, *(Bottleneck(out, out, bias=bias) for _ in range(count - 1))))
+            channels = out
+        self.stages = nn.ModuleList(stages)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """F C H W -> F 64 h w at stride 2."""
+        # channels last: the order that fast convolutions like
+        stem: Tensor = self.bn1(self.conv1(images.contiguous(memory_format=torch.channels_last)))
+        return stem
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """F C H W -> maps F 256 h w, F 512 h w, ... at strides 4, 8, ..., one of each stage."""
+        x = F.max_pool2d(self.stem(images), 3, 2, padding=1)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class ResNetStages(StillNorms, ResNet):
+    """Stem and three stages of a ResNet-50 whose batch norms never leave their stored statistics.
 
     Args:
         inputs: channels of an image.
@@ -47,28 +92,8 @@ class ResNetStages(StillNorms):
     """
 
     def __init__(self, inputs: int = 3, *, bias: bool = False) -> None:
-        super().__init__()
-        self.channels = CHANNELS
-        self.conv1 = nn.Conv2d(inputs, STEM, 7, 2, padding=3, bias=bias)
-        self.bn1 = NormRelu(STEM)
-        channels, stages = STEM, []
-        for number, (blocks, out) in enumerate(zip(BLOCKS, CHANNELS, strict=True)):
-            stride = 1 if number == 0 else 2
-            first = Bottleneck(channels, out, stride, bias=bias)
-            stages.append(nn.Sequential(first, *(Bottleneck(out, out, bias=bias) for _ in range(blocks - 1))))
-            channels = out
-        self.stages = nn.ModuleList(stages)
+        super().__init__(BLOCKS, inputs, bias=bias)
         self.train(self.training)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """F C H W -> maps F 256 h w, F 512 h w, F 1024 h w at strides 4, 8, 16."""
-        images = images.contiguous(memory_format=torch.channels_last)  # the order that fast convolutions like
-        x = F.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1)
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
 
 
 class Bottleneck(nn.Module):

@@ -11,23 +11,33 @@ from univs.files import cache_folder
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
 
+RVOS_FILES = ("encoder.pt", "decoder.pt")
+"""What the folder of official weights of RVOS holds."""
+
+
 @dataclass(frozen=True)
 class OfficialFile:
-    """Weights that others publish, under terms of their own: what their file is called, and where it is to be had."""
+    """Weights that others publish, under terms of their own: what their file is called, and where it is to be had.
+
+    parts: files in it, where it is a folder.
+    """
 
     name: str
     page: str
+    parts: tuple[str, ...] = ()
 
 
 OFFICIAL = {
     "mivos": OfficialFile("propagation_model.pth", "https://github.com/hkchengrex/MiVOS"),
     "stm": OfficialFile("STM_weights.pth", "https://github.com/seoungwugoh/STM"),
+    "rvos": OfficialFile("rvos_one_shot", "https://github.com/imatge-upc/rvos", RVOS_FILES),
+    "rvos_zero_shot": OfficialFile("rvos_zero_shot", "https://github.com/imatge-upc/rvos", RVOS_FILES),
 }
 """Name of a model -> its file; these hosts hand files out to people, not to programs."""
 
 
 def weights_path(given: str) -> Path:
-    """The file behind a built-in name, the name of official weights, or a path.
+    """The file behind a built-in name, the name of official weights, or a path; for RVOS the folder of its two files.
 
     Raises UserError for an unknown name and a file that is not there.
     """
@@ -36,6 +46,8 @@ def weights_path(given: str) -> Path:
         return official_path(given)
     built_in = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
     if given not in built_in:
+        if path.is_dir() and all((path / name).is_file() for name in RVOS_FILES):
+            return path
         if path.is_dir():
             raise UserError(f"the weights {given} are a folder; name the file in it")
         if path.is_file():
@@ -53,9 +65,10 @@ def official_path(model: str) -> Path:
     """Where the official weights of a model lie. Raises UserError that says how to get them if they are not there."""
     file = OFFICIAL[model]
     path = cache_folder() / "weights" / file.name
-    if not path.is_file():
+    if not all(part.is_file() for part in ([path / name for name in file.parts] or [path])):
+        what = f"{' and '.join(file.parts)} from {file.page} and put them" if file.parts else ""
+        what = what or f"{file.name} from {file.page} and put it"
         raise UserError(
-            f"the official weights of {model} are not at {path}: get {file.name} from {file.page} and put it there, or "
-            "give its path as the weights"
+            f"the official weights of {model} are not at {path}: get {what} there, or give the path as the weights"
         )
     return path

@@ -28,6 +28,8 @@ from univs.models.official import (
 from univs.models.own_files import fill, read_header, read_own
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers
+from univs.models.rvos import RVOS
+from univs.models.rvos_official import load_rvos, official_rvos, read_rvos_folder
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.space_time_official import load_space_time, official_model
 from univs.models.swin import SwinBackbone
@@ -43,23 +45,33 @@ log = logging.getLogger(__name__)
 
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
-SPACE_TIME = "space_time_memory"
-"""What numbers of that kind of model say under `kind`, and the entry that has them."""
-Network = UniVS | SpaceTimeMemory
+Network = UniVS | SpaceTimeMemory | RVOS
+KINDS: dict[str, Callable[..., Any]] = {"space_time_memory": SpaceTimeMemory, "rvos": RVOS}
+"""What numbers of other models say under `kind`, and the entry that has them -> the network of that kind."""
+OFFICIAL: tuple[tuple[Callable[[Mapping[str, Tensor]], str | None], Callable[..., None]], ...] = (
+    (official_model, load_space_time),
+    (official_rvos, load_rvos),
+)
+"""What tells which model (configs/model/NAME.yaml) tensors are of, None: not of such a kind; what fills it with them."""
 
 
 def build_network(config: Mapping[str, Any]) -> Network:
     """A model of any kind with initial weights from plain numbers. Raises UserError as `build_model` does."""
-    if isinstance(config, Mapping) and config.get("kind") == SPACE_TIME:
-        return build_space_time(config)
+    if isinstance(config, Mapping) and config.get("kind") in KINDS:
+        kind = config["kind"]
+        with _named_errors(config):
+            mean, std = config["pixel_mean"], config["pixel_std"]
+            network: Network = KINDS[kind](**config[kind], pixel_mean=mean, pixel_std=std, config=config)
+            return network
     return build_model(config)
 
 
 def build_space_time(config: Mapping[str, Any]) -> SpaceTimeMemory:
     """A space-time memory from plain numbers (configs/model/mivos.yaml). Raises UserError as `build_model` does."""
-    with _named_errors(config):
-        mean, std = config["pixel_mean"], config["pixel_std"]
-        return SpaceTimeMemory(**config[SPACE_TIME], pixel_mean=mean, pixel_std=std, config=config)
+    network = build_network(config)
+    if not isinstance(network, SpaceTimeMemory):
+        raise UserError(f"the model {config.get('name')} is no space-time memory; mivos, stm and stm_light are")
+    return network
 
 
 def build_model(config: Mapping[str, Any]) -> UniVS:
@@ -137,9 +149,9 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
 
     Args:
         name_or_path: the name of built-in weights ("tiny") or of official ones that lie in the cache folder ("stm",
-            "mivos"), the path of a .safetensors file of ours, or the path of an official checkpoint (of torch, a .pkl,
-            or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with one of them, which gives the
-            initial weights of such a UniVS; STM; the propagation of MiVOS.
+            "mivos", "rvos"), the path of a .safetensors file of ours, or the path of an official checkpoint (of torch,
+            a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with one of them, which
+            gives the initial weights of such a UniVS; STM; the propagation of MiVOS; RVOS (a folder of two files).
         device: where to put it, as torch names devices.
         averages: take the moving averages that official training keeps beside the weights, where the file has them.
 
@@ -169,8 +181,8 @@ def check_model(name_or_path: str | os.PathLike[str], wanted: str) -> None:
     if path.suffix == ".safetensors" and not _is_official_file(path):
         found = (read_header(path)[1] or {}).get("name", "unknown")
     else:
-        tensors = read_tensors(path)
-        found = official_model(tensors) or (backbone_of(tensors) if is_official(tensors) else "unknown")
+        tensors = _read_official(path)
+        found = _family(tensors)[0] or (backbone_of(tensors) if is_official(tensors) else "unknown")
     if found != wanted:
         raise UserError(f"{path} holds weights of the model {found}, not of {wanted}; leave out one of the two")
 
@@ -190,7 +202,17 @@ def _is_official_file(path: Path) -> bool:
     """Whether a safetensors file holds official tensors, and does not say itself which model it is for."""
     names, numbers = read_header(path)
     tensors = unwrapped(dict.fromkeys(names, torch.empty(0)))
-    return numbers is None and (is_official(tensors) or official_model(tensors) is not None)
+    return numbers is None and (is_official(tensors) or _family(tensors)[0] is not None)
+
+
+def _family(tensors: Mapping[str, Tensor]) -> tuple[str | None, Callable[..., None] | None]:
+    """Of which official model beside UniVS tensors are, None: of none, and what fills it with them."""
+    return next(((name, load) for tell, load in OFFICIAL if (name := tell(tensors)) is not None), (None, None))
+
+
+def _read_official(path: Path) -> dict[str, Tensor]:
+    """The tensors of an official file, or of the folder of RVOS's two files."""
+    return read_rvos_folder(path) if path.is_dir() else read_tensors(path)
 
 
 def _load_our_file(path: Path) -> Network:
@@ -202,11 +224,12 @@ def _load_our_file(path: Path) -> Network:
 
 
 def _load_official_file(path: Path, averages: bool) -> Network:
-    tensors = read_tensors(path)
-    if (space_time := official_model(tensors)) is not None:
+    tensors = _read_official(path)
+    name, fill_official = _family(tensors)
+    if name is not None and fill_official is not None:
         if averages:
             raise UserError(f"{path} holds no moving averages: load it without averages")
-        return _load_official_space_time(path, space_time, tensors)
+        return _load_official_family(path, name, fill_official, tensors)
     if not is_official(tensors):
         hint = ""
         if any(name.startswith("mask_decoder.") for name in tensors):
@@ -236,12 +259,14 @@ def _load_official_file(path: Path, averages: bool) -> Network:
     return model
 
 
-def _load_official_space_time(path: Path, name: str, tensors: dict[str, Tensor]) -> SpaceTimeMemory:
+def _load_official_family(
+    path: Path, name: str, fill_official: Callable[..., None], tensors: dict[str, Tensor]
+) -> Network:
     check_numbers(path, tensors)
     try:
         with UnsetWeights():  # all are given below, or it is refused
-            model = build_space_time(numbers_of(name))
-        load_space_time(model, name, tensors)
+            model = build_network(numbers_of(name))
+        fill_official(model, name, tensors)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return model
