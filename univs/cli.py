@@ -129,11 +129,11 @@ def _add_segment(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument("input", metavar="INPUT", help="a video file, a folder of frames, a glob or a camera index")
     command.add_argument(
         "--task",
-        metavar="vis|vss|vps|vos|refvos|pvos",
+        metavar="vis|vss|vps|vos|refvos|pvos|zero_shot",
         help="left out: refvos for --text, pvos for --name, vos for prompts that show an object, else vis",
     )
     command.add_argument(
-        "--model", metavar="NAME", help="tiny (default), or stm or mivos, whose official weights are needed"
+        "--model", metavar="NAME", help="tiny (default), or stm, mivos or rvos, whose official weights are needed"
     )
     command.add_argument(
         "--weights", metavar="NAME|PATH", help="built-in weights or a file; left out: those of --model"
@@ -212,12 +212,13 @@ def _segment(arguments: argparse.Namespace) -> None:
     from univs.commands.segment import check_question, read_settings, segment_to_folder
     from univs.devices import choose_device
     from univs.models.precision import check_precision
-    from univs.models.weights_path import weights_path
+    from univs.models.weights_path import model_for, weights_path
 
     check_question(task, prompts, categories)
     settings = read_settings(arguments.set)
     check_precision(arguments.precision, arguments.device)
-    weights = weights_path(arguments.weights or arguments.model or "tiny")
+    named = arguments.model and model_for(arguments.model, task)
+    weights = weights_path(arguments.weights or named or "tiny")
     reader = open_video(arguments.input)
     check_prompts(prompts, reader.size, reader.num_frames)
     refuse_own_input(arguments.input, arguments.out)
@@ -227,8 +228,8 @@ def _segment(arguments: argparse.Namespace) -> None:
 
         from univs.models.zoo import check_model, load  # only now, when all else is right: torch takes its time
 
-        if arguments.model and arguments.weights:
-            check_model(weights, arguments.model)
+        if named and arguments.weights:
+            check_model(weights, named)
         model = load(weights, device)
         summary = segment_to_folder(
             model,

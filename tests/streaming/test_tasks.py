@@ -19,7 +19,10 @@ def test_the_table_of_tasks() -> None:
         "vos": (False, "masks"),
         "refvos": (False, "expressions"),
         "pvos": (False, "masks"),
+        "zero_shot": (False, "masks"),
     }
+    needy = {name for name, task in TASKS.items() if task.needs_prompts}
+    assert needy == {"vos", "refvos", "pvos"}
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
@@ -28,6 +31,11 @@ def test_what_may_be_said(name: str) -> None:
     if task.takes_categories:
         assert task.prompts_in([]) == {}
         with pytest.raises(UserError, match="a Box is about one object; this task takes categories alone"):
+            task.prompts_in([BOX])
+        return
+    if name == "zero_shot":
+        assert task.prompts_in([]) == {}
+        with pytest.raises(UserError, match="finds objects by itself and takes no Box; the task vos follows what is"):
             task.prompts_in([BOX])
         return
     assert task.prompts_in([BOX])[1].boxes == [BOX]

@@ -66,10 +66,9 @@ def check_question(task: str, prompts: Mapping[int, Sequence[Prompt]], categorie
 
     if task not in TASKS:
         raise UserError(f"unknown task {task!r}; known: {', '.join(sorted(TASKS))}")
-    looks = TASKS[task].takes_categories
-    if categories is not None and not looks:
+    if categories is not None and not TASKS[task].takes_categories:
         raise UserError(f"the task {task} takes no categories; leave out --categories, or --task for vis")
-    if not prompts and not looks:
+    if not prompts and TASKS[task].needs_prompts:
         raise UserError("there is nothing to follow; give at least one --mask, --box, --point, --scribble or --text")
     for said in prompts.values():
         TASKS[task].prompts_in(said)

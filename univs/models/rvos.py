@@ -4,8 +4,8 @@
     logits, states = model.decode(skips, masks, before)              # all object slots of the frame
     before = states.hidden                                           # for the next frame
 
-One-shot, where each slot sees the mask of its object on the frame before, and zero-shot, where slots find their objects
-by themselves: two sets of weights of one network, told apart by a number (configs/model/rvos.yaml, rvos_zero_shot.yaml).
+One-shot, where each slot sees the mask of its object on the frame before, and zero-shot, where slots find their
+objects by themselves, are one network of which a number differs (configs/model/rvos.yaml, rvos_zero_shot.yaml).
 
 Pure: no state of any video lives here. Shapes: B videos, N object slots, H W pixels of the image, h w of a level.
 """

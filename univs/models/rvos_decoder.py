@@ -1,9 +1,9 @@
 """The decoder of RVOS: ConvLSTM levels that recur over the objects of a frame and over its frames.
 
 Ventura et al., "RVOS: End-to-End Recurrent Network for Video Object Segmentation", CVPR 2019, section 3.2. Every level,
-from coarse to fine, sees its skip, the hidden state of the coarser level, perhaps the object's mask on the frame before,
-the state of the object before it on the same frame, and its own hidden state of the frame before. Only the hidden state
-goes through time; the cell goes from object to object within a frame.
+from coarse to fine, sees its skip, the hidden state of the coarser level, perhaps the object's mask on the frame
+before, the state of the object before it on the same frame, and its own hidden state of the frame before. Only the
+hidden state goes through time; the cell goes from object to object within a frame.
 
 A level runs for all objects before the next one does: what an object takes from the level above and from the frame
 before is known for all of them then, and is computed in one batch; what the skip gives is the same for all.

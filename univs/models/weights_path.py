@@ -36,6 +36,15 @@ OFFICIAL = {
 """Name of a model -> its file; these hosts hand files out to people, not to programs."""
 
 
+FOR_TASK = {("rvos", "zero_shot"): "rvos_zero_shot"}
+"""Model and task -> the model of the same family that answers the task."""
+
+
+def model_for(model: str, task: str) -> str:
+    """Which model a person means who names a family and a task."""
+    return FOR_TASK.get((model, task), model)
+
+
 def weights_path(given: str) -> Path:
     """The file behind a built-in name, the name of official weights, or a path; for RVOS the folder of its two files.
 

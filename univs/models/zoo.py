@@ -52,7 +52,7 @@ OFFICIAL: tuple[tuple[Callable[[Mapping[str, Tensor]], str | None], Callable[...
     (official_model, load_space_time),
     (official_rvos, load_rvos),
 )
-"""What tells which model (configs/model/NAME.yaml) tensors are of, None: not of such a kind; what fills it with them."""
+"""What tells of which model (configs/model/NAME.yaml) tensors are, None: of none; and what fills it with them."""
 
 
 def build_network(config: Mapping[str, Any]) -> Network:

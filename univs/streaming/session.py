@@ -243,7 +243,7 @@ def segment(
     if min(waiting, default=0) < 0:
         raise UserError(f"there is a prompt on frame {min(waiting)}; frames are counted from 0")
     session = Session(model, task, size=size, keep_results=False, **options)
-    if not waiting and not session.task.takes_categories:
+    if not waiting and session.task.needs_prompts:
         raise UserError("there is nothing to follow; give at least one prompt")
     asked = (prompt.object_id for said in waiting.values() for prompt in said if not isinstance(prompt, Categories))
     session.expect(object_id for object_id in asked if object_id is not None)

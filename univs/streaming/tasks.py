@@ -19,16 +19,22 @@ class Task:
     """A question that can be put to a model.
 
     name: as on the command line. prompts_in: the prompts of one frame -> what is said about each object; raises
-    UserError for prompts that the task cannot use. takes_categories: whether it looks for categories, and needs no
-    prompts about objects. labels: what the label maps hold: object "masks", those of "expressions" that may overlap, a
-    "semantic" map, or "panoptic" segments. trackers: way -> who answers, beside those that the model offers.
+    UserError for prompts that the task cannot use. takes_categories: whether it looks for categories. finds: whether it
+    looks for whatever there is. labels: what the label maps hold: object "masks", those of "expressions" that may
+    overlap, a "semantic" map, or "panoptic" segments. trackers: way -> who answers, beside those that the model offers.
     """
 
     name: str
     prompts_in: Callable[[Sequence[Prompt]], dict[int, ObjectPrompt]]
     takes_categories: bool = False
+    finds: bool = False
     labels: str = "masks"
     trackers: Mapping[str, Offer] = field(default_factory=dict)
+
+    @property
+    def needs_prompts(self) -> bool:
+        """Whether there is nothing to do until an object is shown or described."""
+        return not (self.takes_categories or self.finds)
 
 
 def nothing_shown(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
@@ -50,6 +56,16 @@ def shown_and_named(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
     return objects
 
 
+def nothing_said(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
+    """The task needs no words and no masks. UserError for prompts of any kind."""
+    if prompts:
+        kind = type(prompts[0]).__name__
+        raise UserError(
+            f"the task zero_shot finds objects by itself and takes no {kind}; the task vos follows what is shown"
+        )
+    return {}
+
+
 VIS = Task("vis", nothing_shown, takes_categories=True)
 """Instances: everything of the categories asked for is found, told apart and followed; masks may overlap."""
 VSS = Task("vss", nothing_shown, takes_categories=True, labels="semantic")
@@ -62,5 +78,7 @@ REFVOS = Task("refvos", by_expression, labels="expressions")
 """Expressions describe objects; masks may overlap, and in the label map the later expression wins."""
 PVOS = Task("pvos", shown_and_named)
 """Things and stuff are shown on their first frame and followed together; words are the name of a class."""
+ZERO_SHOT = Task("zero_shot", nothing_said, finds=True)
+"""Objects of no category that anybody named are found and followed."""
 
-TASKS: dict[str, Task] = {task.name: task for task in (VIS, VSS, VPS, VOS, REFVOS, PVOS)}
+TASKS: dict[str, Task] = {task.name: task for task in (VIS, VSS, VPS, VOS, REFVOS, PVOS, ZERO_SHOT)}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
@@ -61,3 +64,17 @@ def gathered(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
             case Text():
                 said.texts.append(prompt.text)
     return objects
+
+
+def shown_masks(prompts: Mapping[int, ObjectPrompt], who: str) -> dict[int, NDArray[np.bool_]]:
+    """Object id -> H W union of the masks that show it.
+
+    Raises UserError for prompts of another kind, which says `who` takes masks alone.
+    """
+    for object_id, said in prompts.items():
+        if said.points or said.boxes or said.scribbles or said.texts or not said.masks:
+            raise UserError(
+                f"object {object_id} is not shown by a mask, and {who} takes nothing else: give a mask, "
+                "or make one of clicks, boxes or scribbles with another model first"
+            )
+    return {object_id: np.logical_or.reduce([m.mask for m in said.masks]) for object_id, said in prompts.items()}

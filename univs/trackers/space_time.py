@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.errors import UserError
 from univs.masks.frame_labels import label_type
 from univs.masks.geometry import Geometry, split_padding
 from univs.masks.soft_aggregation import joint_probabilities
@@ -24,7 +23,7 @@ from univs.models.space_time_memory import STRIDE, QueryFeatures, SpaceTimeMemor
 from univs.results import FrameResult
 from univs.settings import Count
 from univs.trackers.memory_bank import Keeping, MemoryBank
-from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.object_prompts import shown_masks
 from univs.trackers.tracker import Clip, Frame, Question
 
 
@@ -110,7 +109,7 @@ class SpaceTimeTracker:
     def answer(self, clip: Clip[Frame]) -> list[FrameResult]:
         """One label map, of the one frame of the clip. UserError for prompts that are no masks."""
         (frame,) = clip.frames
-        given = shown_masks(clip.prompts.get(frame.index, {}))
+        given = shown_masks(clip.prompts.get(frame.index, {}), "a space-time memory")
         joint = self.follow(frame, given)
         decoded = [row for row, object_id in enumerate(self._ids, start=1) if object_id not in given]
         labels = self.places.labels(joint[[0, *decoded]], (0, *(self._ids[row - 1] for row in decoded)))
@@ -157,17 +156,6 @@ class SpaceTimeTracker:
         known = self.bank.read(object_id)
         readout = self.model.read(query, known.key, known.value, self.settings.top_k)
         return self.model.decode(query, readout[None])[0].sigmoid()
-
-
-def shown_masks(prompts: Mapping[int, ObjectPrompt]) -> dict[int, NDArray[np.bool_]]:
-    """Object id -> H W union of the masks that show it. UserError for prompts of another kind."""
-    for object_id, said in prompts.items():
-        if said.points or said.boxes or said.scribbles or said.texts or not said.masks:
-            raise UserError(
-                f"object {object_id} is not shown by a mask, and a space-time memory takes nothing else: give a mask, "
-                "or make one of clicks, boxes or scribbles with another model first"
-            )
-    return {object_id: np.logical_or.reduce([m.mask for m in said.masks]) for object_id, said in prompts.items()}
 
 
 def meeting(alone: Tensor, given: Mapping[int, Tensor]) -> Tensor:
