@@ -97,7 +97,7 @@ def test_a_folder_of_two_files_is_read_as_one(tmp_path: Path) -> None:
     check_model(tmp_path, "rvos")
     with pytest.raises(UserError, match="holds weights of the model rvos, not of rvos_zero_shot"):
         check_model(tmp_path, "rvos_zero_shot")
-    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: official weights do not fit: clstm_list.0.Gates")):
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}: official weights do not fit: ")):
         load(tmp_path)  # of other widths than the released ones
     with pytest.raises(UserError, match="no moving averages"):
         load(tmp_path, averages=True)

@@ -11,6 +11,7 @@ import torch
 from tests.streaming.conftest import moving_squares
 from tests.streaming.recorder import Recorder, RecorderModel, RecorderSettings
 from univs.errors import UserError
+from univs.models.offers import OFFERS
 from univs.models.univs import UniVS
 from univs.prompts import Categories
 from univs.settings import UnusedSetting, flat_settings, flat_values, with_values
@@ -62,7 +63,7 @@ def test_every_frame_setting_reaches_the_tracker(
 
 
 @pytest.mark.parametrize("way", ["frame", "clip"])
-@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("task", sorted(OFFERS))
 def test_flat_names_set_every_field_of_every_tracker(model: UniVS, task: str, way: str) -> None:
     """Names are one's own, or mean the same where they meet."""
     defaults = found(model.trackers()[task][way][1])()
