@@ -97,3 +97,31 @@ def test_foreign_json_is_refused() -> None:
     other = VideoResult(4, 6, 1, (Track(2, 1.0, (None,)),)).to_json()
     with pytest.raises(UserError, match="differ in height, width or length"):
         VideoResult.from_json(one + other)
+
+
+def test_rotated_boxes_go_to_the_file_and_come_back(tmp_path: Path) -> None:
+    square, turned = ((1.0, 2.0), (4.0, 2.0), (4.0, 6.5), (1.0, 6.5)), ((0.0, 3.0), (3.0, 0.0), (6.0, 3.0), (3.0, 6.0))
+    first = labels_with((1, slice(2, 6), slice(1, 4)), (2, slice(7, 9), slice(7, 9)))
+    with TrackSpool() as spool:
+        spool.append(FrameResult(0, first, (1, 2), {1: 0.5}, rotated_boxes={1: square}))
+        spool.append(FrameResult(1, labels_with(), (1, 2), {1: 0.25}, rotated_boxes={1: turned}))
+        spool.append(FrameResult(2, labels_with(), (1, 2)))
+        spool.write_json(tmp_path / "results.json")
+        video = spool.result()
+        assert spool.visible_frames() == {1: 1, 2: 1} and spool.scores()[1] == 0.5, "a box alone is not seen"
+    assert [track.rotated_boxes for track in video.tracks] == [[square, turned, None], [None, None, None]]
+    assert video.tracks[0].segmentations[1] is None and video.tracks[0].segmentations[0] is not None
+    entries = json.loads((tmp_path / "results.json").read_text())
+    assert entries[0]["rotated_boxes"][1] == [list(corner) for corner in turned]
+    read = VideoResult.from_json(entries)
+    assert read.tracks[0].rotated_boxes == (square, turned, None)
+    assert VideoResult.from_json(json.loads(json.dumps(read.to_json()))) == read
+    entries[0]["rotated_boxes"] = [[[0, 0]], None, None]
+    with pytest.raises(UserError, match="lacks or garbles .*rotated_boxes.*: four corners or null for each frame"):
+        VideoResult.from_json(entries)
+
+
+def test_tracks_without_boxes_say_nothing_of_them() -> None:
+    spool, _ = spooled()
+    assert all(track.rotated_boxes is None for track in spool.result().tracks)
+    assert all("rotated_boxes" not in entry for entry in spool.result().to_json())

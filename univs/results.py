@@ -30,6 +30,10 @@ class RLE(TypedDict):
     counts: str
 
 
+Corners = Sequence[tuple[float, float]]
+"""x, y of the corners of a quadrilateral in turn."""
+
+
 def encode_rle(mask: NDArray[Any]) -> RLE:
     """The RLE of an H x W mask (non-zero is inside)."""
     from pycocotools import mask as coco
@@ -55,7 +59,9 @@ class FrameResult:
     mask, where objects may overlap; None where the labels say it all. names: object id -> category or expression.
     track_scores: object id -> confidence in the whole track so far, where the task judges tracks; the last one counts.
     stuff: the object ids that stand for stuff (sky, grass), not for a thing. alternatives: object id -> what its prompt
-    on this frame may have meant instead, the likeliest first; to follow one of them, show its mask.
+    on this frame may have meant instead, the likeliest first; to follow one of them, show its mask. rotated_boxes:
+    object id -> the four corners, x and y in pixels of the frame, of the box around the object, where a tracker gives
+    boxes that may be turned; an object may have one without a visible pixel.
     """
 
     frame_index: int
@@ -67,6 +73,7 @@ class FrameResult:
     track_scores: Mapping[int, float] = field(default_factory=dict)
     stuff: frozenset[int] = frozenset()
     alternatives: Mapping[int, Sequence[Alternative]] = field(default_factory=dict)
+    rotated_boxes: Mapping[int, Corners] = field(default_factory=dict)
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """H x W mask of one object, empty where it is not visible. Raises KeyError if the object is not followed."""
@@ -85,12 +92,14 @@ class Track:
     """One object over time: an RLE for each frame of the video, None where it is absent.
 
     score: mean confidence over the frames in which it is visible. label: best category or expression, if any was asked.
+    rotated_boxes: for each frame the corners of its box, None where there is none; None if no result had any.
     """
 
     object_id: int
     score: float
     segmentations: Sequence[RLE | None]
     label: str | None = None
+    rotated_boxes: Sequence[Corners | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,11 @@ class VideoResult:
         try:
             sizes = {(int(e["height"]), int(e["width"]), len(e["segmentations"])) for e in entries}
             tracks = tuple(
-                Track(int(e["object_id"]), float(e["score"]), tuple(e["segmentations"]), e["label"]) for e in entries
+                Track(
+                    *(int(e["object_id"]), float(e["score"]), tuple(e["segmentations"]), e["label"]),
+                    _corners(e.get("rotated_boxes"), len(e["segmentations"])),
+                )
+                for e in entries
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"not a univs results file: an entry lacks or garbles {error}") from None
@@ -126,7 +139,17 @@ class VideoResult:
         return cls(height, width, num_frames, tracks)
 
 
+def _corners(boxes: Any, frames: int) -> Sequence[Corners | None] | None:
+    """The boxes of a track as a file holds them. ValueError for what is none."""
+    if boxes is None:
+        return None
+    if len(boxes) != frames or any(box is not None and [len(point) for point in box] != [2] * 4 for box in boxes):
+        raise ValueError("'rotated_boxes': four corners or null for each frame")
+    return tuple(box and tuple((float(x), float(y)) for x, y in box) for box in boxes)
+
+
 def _track_entry(track: Track, height: int, width: int) -> dict[str, Any]:
+    boxes = {} if track.rotated_boxes is None else {"rotated_boxes": list(track.rotated_boxes)}
     return {
         "video_id": 1,
         "object_id": track.object_id,
@@ -136,14 +159,20 @@ def _track_entry(track: Track, height: int, width: int) -> dict[str, Any]:
         "height": height,
         "width": width,
         "segmentations": list(track.segmentations),
+        **boxes,
     }
+
+
+ABSENT = "-"
+"""Counts of a mask without a pixel; no RLE has such a character."""
 
 
 class TrackSpool:
     """Collects the results of a video on disk, so that memory does not grow with its length, and gives back its tracks.
 
-    Each visible mask is one line of an anonymous temporary file: object id, frame index, RLE counts. Kept in memory: a
-    few numbers for each object. A context manager; closing it deletes the file.
+    Each visible mask is one line of an anonymous temporary file: object id, frame index, RLE counts, and the rotated
+    box as JSON if there is one; a box without a visible mask has "-" for its counts. Kept in memory: a few numbers for
+    each object. A context manager; closing it deletes the file.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -152,6 +181,7 @@ class TrackSpool:
         self._totals: dict[int, tuple[float, int]] = {}  # id -> (sum of scores, frames in which it is visible)
         self._names: dict[int, str] = {}
         self._track_scores: dict[int, float] = {}
+        self._boxed = False
         self._size = (0, 0)
         self.num_frames = 0
 
@@ -164,9 +194,13 @@ class TrackSpool:
         self._track_scores.update(result.track_scores)
         for object_id in result.object_ids:
             total, count = self._totals.get(object_id, (0.0, 0))
-            rle = result.rle(object_id)
+            rle, box = result.rle(object_id), result.rotated_boxes.get(object_id)
+            if rle is not None or box is not None:
+                counts = ABSENT if rle is None else rle["counts"]
+                corners = "" if box is None else json.dumps(box, separators=(",", ":"))
+                self._file.write(f"{object_id} {result.frame_index} {counts} {corners}\n")
+                self._boxed |= box is not None
             if rle is not None:
-                self._file.write(f"{object_id} {result.frame_index} {rle['counts']}\n")
                 total, count = total + float(result.scores.get(object_id, 1.0)), count + 1
             self._totals[object_id] = (total, count)
 
@@ -188,13 +222,17 @@ class TrackSpool:
         self._file.flush()
         for object_id, score in self.scores().items():
             segmentations: list[RLE | None] = [None] * self.num_frames
+            boxes: list[Corners | None] = [None] * self.num_frames
             prefix = f"{object_id} "
             self._file.seek(0)
             for line in self._file:
                 if line.startswith(prefix):
-                    _, frame_index, counts = line.split()
-                    segmentations[int(frame_index)] = {"size": list(self._size), "counts": counts}
-            yield Track(object_id, score, segmentations, self._names.get(object_id))
+                    _, frame_index, counts, *corners = line.split()
+                    if counts != ABSENT:
+                        segmentations[int(frame_index)] = {"size": list(self._size), "counts": counts}
+                    if corners:
+                        boxes[int(frame_index)] = tuple((x, y) for x, y in json.loads(corners[0]))
+            yield Track(object_id, score, segmentations, self._names.get(object_id), boxes if self._boxed else None)
         self._file.seek(0, os.SEEK_END)
 
     def result(self) -> VideoResult:

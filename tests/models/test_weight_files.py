@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from univs.errors import UserError
-from univs.models.weight_files import check_numbers, read_tensors
+from univs.models.weight_files import check_numbers, fill_by_name, read_tensors
 
 ARRAYS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -207,3 +207,22 @@ def test_numbers_that_are_none_are_named(tensor: torch.Tensor, words: str) -> No
     check_numbers("x.pth", {"a": torch.ones(1, dtype=torch.bfloat16), "b": torch.tensor([1])})
     with pytest.raises(UserError, match=r"b holds torch\.int8 and not floating-point"):
         check_numbers("x.pth", {"b": torch.ones(1, dtype=torch.int8)}, {"b": torch.ones(1)})
+
+
+def test_networks_are_filled_by_name_or_not_at_all() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    theirs = {f"x.{name}": torch.ones_like(value) for name, value in before.items()}
+    del theirs["x.1.num_batches_tracked"]
+    ours = {name: name.removeprefix("x.") for name in theirs}
+    for change, words in (
+        ({"x.9": torch.ones(1)}, "unknown x.9"),
+        ({"x.0.weight": torch.ones(2, 1)}, r"x.0.weight has shape \(2, 1\) and not \(1, 2\)"),
+        ({"x.0.bias": None, "x.1.bias": None}, "nothing for 0.bias and 1 more"),
+    ):
+        given = {name: value for name, value in {**theirs, **change}.items() if value is not None}
+        with pytest.raises(UserError, match=words):
+            fill_by_name(network, given, ours.get)
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    fill_by_name(network, theirs, ours.get)
+    assert all(value.eq(1).all() for name, value in network.state_dict().items() if name in ours.values())

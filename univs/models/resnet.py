@@ -97,20 +97,38 @@ class ResNetStages(StillNorms, ResNet):
 
 
 class Bottleneck(nn.Module):
-    """Fewer channels, 3 x 3, all channels again, and what came in."""
+    """Fewer channels, 3 x 3, all channels again, and what came in.
 
-    def __init__(self, channels: int, out: int, stride: int = 1, *, bias: bool = False) -> None:
+    Args:
+        stride, padding, dilation: of the 3 x 3 convolution.
+        shortcut: kernel of the convolution that brings what came in to the size of what comes out; a larger one than 1
+            is padded as the 3 x 3 convolution is.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        out: int,
+        stride: int = 1,
+        *,
+        bias: bool = False,
+        padding: int = 1,
+        dilation: int = 1,
+        shortcut: int = 1,
+    ) -> None:
         super().__init__()
         inner = out // EXPANSION
         self.conv1 = nn.Conv2d(channels, inner, 1, bias=bias)
         self.bn1 = NormRelu(inner)
-        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding, dilation, bias=bias)
         self.bn2 = NormRelu(inner)
         self.conv3 = nn.Conv2d(inner, out, 1, bias=bias)
         self.bn3 = nn.BatchNorm2d(out)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or channels != out:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=bias), nn.BatchNorm2d(out))
+            beside = padding if shortcut > 1 else 0
+            convolution = nn.Conv2d(channels, out, shortcut, stride, beside, bias=bias)
+            self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         """F C h w -> F out h' w'."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from univs.errors import UserError
-from univs.models.weight_files import read_tensors
+from univs.models.weight_files import fill_by_name, read_tensors
 from univs.models.weights_path import RVOS_FILES
 
 TABLE = (
@@ -63,22 +63,8 @@ def load_rvos(network: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> N
             raise UserError(
                 f"this is the {other} of {name} alone; name the folder that has both {' and '.join(RVOS_FILES)}"
             )
-    expected, found = network.state_dict(), {}
-    for official, value in tensors.items():
-        if UNREAD.fullmatch(official):
-            continue
-        ours = _our_name(official)
-        if ours is None or ours not in expected:
-            raise UserError(f"official weights do not fit: unknown {official}")
-        if value.shape != expected[ours].shape:
-            shapes = f"{tuple(value.shape)} and not {tuple(expected[ours].shape)}"
-            raise UserError(f"official weights do not fit: {official} has shape {shapes}")
-        found[ours] = value
-    missing = [ours for ours in expected if ours not in found and not ours.endswith("num_batches_tracked")]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"official weights are incomplete: nothing for {missing[0]}{more}")
-    network.load_state_dict(found, strict=False)
+    read = {official: value for official, value in tensors.items() if not UNREAD.fullmatch(official)}
+    fill_by_name(network, read, _our_name)
 
 
 def _our_name(official: str) -> str | None:

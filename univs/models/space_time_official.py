@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from univs.errors import UserError
+from univs.models.weight_files import fill_by_name
 
 Table = tuple[tuple[str, str], ...]
 
@@ -99,20 +99,7 @@ def load_space_time(network: nn.Module, name: str, tensors: Mapping[str, Tensor]
     left = {official: value for official, value in tensors.items() if not PIXELS.fullmatch(official)}
     if name == "stm" and all(part in left for part in STEM):
         left[STEM[0]] = torch.cat([left.pop(part) for part in STEM], 1)
-    expected, found = network.state_dict(), {}
-    for official, value in left.items():
-        ours = _our_name(TABLES[name], official)
-        if ours is None or ours not in expected:
-            raise UserError(f"official weights do not fit: unknown {official}")
-        if value.shape != expected[ours].shape:
-            shapes = f"{tuple(value.shape)} and not {tuple(expected[ours].shape)}"
-            raise UserError(f"official weights do not fit: {official} has shape {shapes}")
-        found[ours] = value
-    missing = [ours for ours in expected if ours not in found and not ours.endswith("num_batches_tracked")]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(f"official weights are incomplete: nothing for {missing[0]}{more}")
-    network.load_state_dict(found, strict=False)
+    fill_by_name(network, left, lambda official: _our_name(TABLES[name], official))
 
 
 def _our_name(table: Table, official: str) -> str | None:

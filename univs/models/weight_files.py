@@ -8,7 +8,7 @@ import re
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.mistaken_files import other_kind
@@ -163,6 +163,30 @@ def check_numbers(
             raise UserError(f"{path}: {name} is a {kind} tensor, not one of plain numbers")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UserError(f"{path}: {name} holds NaN or infinity: weights of a run that diverged, or a broken file")
+
+
+def fill_by_name(network: nn.Module, tensors: Mapping[str, Tensor], our_name: Callable[[str], str | None]) -> None:
+    """Fill a network from official tensors.
+
+    Args:
+        our_name: of a tensor that has this official name; None: it has none.
+    Raises UserError that names tensors which are unknown, missing or of another shape; the network is then unchanged.
+    Counters of batch norms (`num_batches_tracked`) may be missing.
+    """
+    expected, found = network.state_dict(), {}
+    for official, value in tensors.items():
+        ours = our_name(official)
+        if ours is None or ours not in expected:
+            raise UserError(f"official weights do not fit: unknown {official}")
+        if value.shape != expected[ours].shape:
+            shapes = f"{tuple(value.shape)} and not {tuple(expected[ours].shape)}"
+            raise UserError(f"official weights do not fit: {official} has shape {shapes}")
+        found[ours] = value
+    missing = [ours for ours in expected if ours not in found and not ours.endswith("num_batches_tracked")]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"official weights are incomplete: nothing for {missing[0]}{more}")
+    network.load_state_dict(found, strict=False)
 
 
 def _is_numbers(value: object) -> bool:

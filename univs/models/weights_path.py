@@ -32,6 +32,7 @@ OFFICIAL = {
     "stm": OfficialFile("STM_weights.pth", "https://github.com/seoungwugoh/STM"),
     "rvos": OfficialFile("rvos_one_shot", "https://github.com/imatge-upc/rvos", RVOS_FILES),
     "rvos_zero_shot": OfficialFile("rvos_zero_shot", "https://github.com/imatge-upc/rvos", RVOS_FILES),
+    "siammask": OfficialFile("SiamMask_DAVIS.pth", "https://github.com/foolwood/SiamMask"),
 }
 """Name of a model -> its file; these hosts hand files out to people, not to programs."""
 

@@ -30,6 +30,8 @@ from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers
 from univs.models.rvos import RVOS
 from univs.models.rvos_official import load_rvos, official_rvos, read_rvos_folder
+from univs.models.siammask import SiamMask
+from univs.models.siammask_official import load_siammask, official_siammask
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.space_time_official import load_space_time, official_model
 from univs.models.swin import SwinBackbone
@@ -45,12 +47,17 @@ log = logging.getLogger(__name__)
 
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
-Network = UniVS | SpaceTimeMemory | RVOS
-KINDS: dict[str, Callable[..., Any]] = {"space_time_memory": SpaceTimeMemory, "rvos": RVOS}
+Network = UniVS | SpaceTimeMemory | RVOS | SiamMask
+KINDS: dict[str, Callable[..., Any]] = {
+    "space_time_memory": SpaceTimeMemory,
+    "rvos": RVOS,
+    "siammask": SiamMask,
+}
 """What numbers of other models say under `kind`, and the entry that has them -> the network of that kind."""
 OFFICIAL: tuple[tuple[Callable[[Mapping[str, Tensor]], str | None], Callable[..., None]], ...] = (
     (official_model, load_space_time),
     (official_rvos, load_rvos),
+    (official_siammask, load_siammask),
 )
 """What tells of which model (configs/model/NAME.yaml) tensors are, None: of none; and what fills it with them."""
 
@@ -149,9 +156,10 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
 
     Args:
         name_or_path: the name of built-in weights ("tiny") or of official ones that lie in the cache folder ("stm",
-            "mivos", "rvos"), the path of a .safetensors file of ours, or the path of an official checkpoint (of torch,
-            a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with one of them, which
-            gives the initial weights of such a UniVS; STM; the propagation of MiVOS; RVOS (a folder of two files).
+            "mivos", "rvos", "siammask"), the path of a .safetensors file of ours, or the path of an official checkpoint
+            (of torch, a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with one of
+            them, which gives the initial weights of such a UniVS; STM; the propagation of MiVOS; RVOS (a folder of two
+            files); SiamMask, also of PySOT.
         device: where to put it, as torch names devices.
         averages: take the moving averages that official training keeps beside the weights, where the file has them.
 

@@ -1,0 +1,130 @@
+"""SiamMask as a network: its correlation against a loop, objects one by one and together, its fast form."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from univs.errors import UserError
+from univs.models.resnet import NormRelu
+from univs.models.siammask import SiamMask, Template, correlation
+from univs.models.zoo import build_model, build_network, numbers_of
+
+
+def numbers(**changes: Any) -> dict[str, Any]:
+    """The light model, narrower."""
+    made = copy.deepcopy(numbers_of("siammask_light"))
+    made["siammask"] = {**made["siammask"], "width": 16, **changes}
+    return made
+
+
+def made_network(**changes: Any) -> SiamMask:
+    network = build_network(numbers(**changes))
+    assert isinstance(network, SiamMask)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            nn.init.normal_(module.bias, std=0.1)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def network() -> SiamMask:
+    torch.manual_seed(0)
+    return made_network(coarse_masks=True)
+
+
+def test_correlation_slides_each_channel_over_its_own() -> None:
+    kernel, maps = torch.randn(2, 3, 3, 3), torch.randn(2, 3, 6, 6)
+    got = correlation(kernel, maps)
+    for number in range(2):
+        for channel in range(3):
+            for y in range(4):
+                for x in range(4):
+                    want = (kernel[number, channel] * maps[number, channel, y : y + 3, x : x + 3]).sum()
+                    assert got[number, channel, y, x] == pytest.approx(float(want), abs=1e-4)
+
+
+def test_objects_do_not_see_each_other(network: SiamMask) -> None:
+    templates, crops = torch.rand(3, 3, 127, 127) * 255, torch.rand(3, 3, 255, 255) * 255
+    together = network.search(network.encode_template(network.images(templates)), network.images(crops))
+    assert together.scores.shape == (3, 2, 5, 25, 25) and together.boxes.shape == (3, 4, 5, 25, 25)
+    cells = torch.tensor([[2, 4, 7], [0, 24, 0], [2, 11, 13]])
+    masks, coarse = network.masks(together, cells), network.coarse(together, cells)
+    assert masks.shape == (3, 127, 127) and coarse.shape == (3, 63, 63)
+    for row in range(3):
+        alone = network.encode_template(network.images(templates[[row]]))
+        answer = network.search(alone, network.images(crops[[row]]))
+        torch.testing.assert_close(answer.scores[0], together.scores[row], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(answer.boxes[0], together.boxes[row], atol=1e-4, rtol=1e-4)
+        mine = cells[:, 0] == row
+        if mine.any():
+            own = torch.cat([torch.zeros_like(cells[mine, :1]), cells[mine, 1:]], 1)
+            torch.testing.assert_close(network.masks(answer, own), masks[mine], atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(network.coarse(answer, own), coarse[mine], atol=1e-4, rtol=1e-3)
+
+
+def test_coarse_masks_are_the_head_at_the_cell(network: SiamMask) -> None:
+    answer = network.search(
+        network.encode_template(network.images(torch.rand(1, 3, 127, 127) * 255)),
+        network.images(torch.rand(1, 3, 255, 255) * 255),
+    )
+    assert answer.correlation is not None
+    whole = network.mask.head(answer.correlation)
+    want = whole[0, :, 7, 9].view(63, 63)
+    torch.testing.assert_close(network.coarse(answer, torch.tensor([[0, 7, 9]]))[0], want, atol=1e-5, rtol=1e-4)
+
+
+def test_templates_are_cut_and_joined(network: SiamMask) -> None:
+    images = network.images(torch.rand(3, 3, 127, 127) * 255)
+    template = network.encode_template(images)
+    joined = Template.joined([template.of(slice(0, 1)), template.of(slice(1, 3))])
+    assert torch.equal(joined.cls, template.cls) and torch.equal(joined.loc, template.loc)
+    assert joined.mask is not None and template.mask is not None and torch.equal(joined.mask, template.mask)
+    blind = network.encode_template(images, masks=False)
+    assert blind.mask is None and Template.joined([blind, blind]).mask is None
+    assert network.search(blind, network.images(torch.rand(3, 3, 255, 255))).correlation is None
+
+
+def test_the_fast_form_says_the_same(network: SiamMask) -> None:
+    ready = network.ready("float32", False)
+    assert ready is network.ready("float32", False) and ready is not network
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in ready.modules())
+    assert isinstance(network.cls.kernel[1], NormRelu), "the network itself stays as it is"
+    template, crop = (network.images(torch.rand(1, 3, side, side) * 255) for side in (127, 255))
+    slow = network.search(network.encode_template(template), crop)
+    fast = ready.search(ready.encode_template(template), crop)
+    cells = torch.tensor([[0, 3, 5]])
+    largest = float(slow.scores.abs().max())
+    torch.testing.assert_close(fast.scores, slow.scores, atol=1e-4 * max(largest, 1), rtol=1e-4)
+    torch.testing.assert_close(ready.masks(fast, cells), network.masks(slow, cells), atol=1e-3, rtol=1e-3)
+
+
+def test_colours_and_their_order() -> None:
+    official = build_network(numbers_of("siammask_base"))
+    assert isinstance(official, SiamMask)
+    crop = torch.arange(3.0).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert official.images(crop)[0, :, 0, 0].tolist() == [2, 1, 0], "blue comes first, and nothing is normalised"
+    assert official.mask_side == 63 and made_network().mask_side == 127
+    assert made_network().images(torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)).unique().tolist() == [1.0]
+
+
+def test_what_it_says_of_itself(network: SiamMask) -> None:
+    assert network.streaming == {"way": "davis", "short_side": 0}
+    assert set(network.trackers()["vos"]) == {"davis", "vot", "vot_ld", "base", "pysot"}
+    for precision, compiled in (("bfloat16", False), ("float32", True)):
+        with pytest.raises(UserError, match="runs in float32 and not compiled"):
+            network.ready(precision, compiled)
+
+
+def test_numbers_that_make_no_network_are_refused() -> None:
+    with pytest.raises(UserError, match="cannot build the model siammask_light: masks come from coarse_masks or"):
+        build_network(numbers(refinement=None))
+    with pytest.raises(UserError, match="cannot build the model siammask_light: .*colour"):
+        build_network(numbers(colour=1))
+    with pytest.raises(UserError, match="is no UniVS but a siammask"):
+        build_model(numbers())

@@ -1,0 +1,116 @@
+"""Square crops around an object, as SiamMask looks at them, and what sizes they have.
+
+Places are pixels of the frame, x first; the position of an object is the centre of its box. Shapes: H W of the frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+TEMPLATE, SEARCH = 127, 255
+"""Sides of the crops that the networks see."""
+FIXED_POINT = 2048
+"""Weights of the 8 bit bilinear interpolation are multiples of one part of so many."""
+
+Pixels = NDArray[np.uint8]
+
+
+def context_side(width: float, height: float) -> float:
+    """Side of the square that holds an object with its surroundings (SiamFC, section 3.2)."""
+    margin = (width + height) / 2
+    return math.sqrt((width + margin) * (height + margin))
+
+
+def search_side(side: float, template: int = TEMPLATE, search: int = SEARCH) -> float:
+    """Side of the square to be searched, where the template was a square of `side`."""
+    return side + (search - template) * side / template
+
+
+def channel_mean(frame: Pixels) -> Pixels:
+    """H W 3 -> 3, the mean of each channel without its fraction: what lies outside of a frame."""
+    return frame.mean((0, 1)).astype(np.uint8)
+
+
+def corner(position: Sequence[float], side: int, *, half_up: bool = False) -> tuple[int, int]:
+    """The first pixel (x, y) of a square around a position.
+
+    half_up: round halves up (PySOT), not to the even number (the official program).
+    """
+    places = [place - (side + 1) / 2 for place in position]
+    x, y = (math.floor(place + 0.5) if half_up else round(place) for place in places)
+    return x, y
+
+
+def square(
+    frame: Pixels, position: Sequence[float], side: int, out: int, outside: Pixels, *, half_up: bool = False
+) -> Pixels:
+    """The square of `side` pixels around a position, resized.
+
+    Args:
+        frame: H W C.
+        out: side of the result; bilinear, 8 bit.
+        outside: C, what pixels that are not in the frame have.
+        half_up: as in `corner`.
+    Returns:
+        out out C.
+    """
+    x0, y0 = corner(position, side, half_up=half_up)
+    height, width = frame.shape[:2]
+    cut = np.empty((side, side, frame.shape[2]), np.uint8)
+    left, right = (min(max(x, 0), width) for x in (x0, x0 + side))
+    top, bottom = (min(max(y, 0), height) for y in (y0, y0 + side))
+    if (right - left, bottom - top) != (side, side):
+        cut[:] = outside
+    cut[top - y0 : bottom - y0, left - x0 : right - x0] = frame[top:bottom, left:right]
+    return resized(cut, out, out)
+
+
+def resized(image: Pixels, height: int, width: int) -> Pixels:
+    """H W C -> height width C, bilinear with cells as squares, in the fixed-point arithmetic of OpenCV.
+
+    An image that is exactly twice as large is averaged.
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    if image.shape[:2] == (2 * height, 2 * width):
+        doubled = image.astype(np.uint16)
+        pairs = doubled[0::2] + doubled[1::2]
+        return ((pairs[:, 0::2] + pairs[:, 1::2] + 2) >> 2).astype(np.uint8)
+    x0, x1, right = _taps(image.shape[1], width)
+    y0, y1, below = _taps(image.shape[0], height)
+    wide = image.astype(np.int32)
+    right = right[None, :, None]
+    rows = (wide[:, x0] * (FIXED_POINT - right) + wide[:, x1] * right) >> 4
+    below = below[:, None, None]
+    total = ((rows[y0] * (FIXED_POINT - below)) >> 16) + ((rows[y1] * below) >> 16)
+    return ((total + 2) >> 2).astype(np.uint8)
+
+
+def _taps(size: int, out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
+    """For each cell of the result, the two of the image that it lies between, and the weight of the second."""
+    places = ((np.arange(out) + 0.5) * (size / out) - 0.5).clip(0, size - 1)
+    first = np.floor(places).astype(np.intp)
+    weight = np.rint((places - first) * FIXED_POINT).astype(np.int32)
+    return first, np.minimum(first + 1, size - 1), weight
+
+
+def axis_aligned(polygon: Sequence[float]) -> tuple[float, float, float, float]:
+    """An upright box as large as a quadrilateral, centre x, y, width, height.
+
+    Args:
+        polygon: x, y of the four corners in turn.
+    Its centre is the mean of the corners; its shape that of the box around them, its area that of the product of two
+    sides (VOT's rotated boxes are rectangles).
+    """
+    points = np.asarray(polygon, np.float64).reshape(4, 2)
+    low, high = points.min(0), points.max(0)
+    first, second = (float(np.linalg.norm(points[i] - points[i + 1])) for i in (0, 1))
+    extent = high - low
+    share = math.sqrt(first * second / float(extent[0] * extent[1]))
+    width, height = (share * extent + 1).tolist()
+    x, y = points.mean(0).tolist()
+    return x, y, width, height
