@@ -46,6 +46,7 @@ EDGES = {
     "omegaconf": {"univs/configuration.py"},
     "cv2": {"univs/data", "univs/training"},
     "tensorboard": {"univs/training"},
+    "tensorflow": {"univs/models/tensorflow_files.py"},
 }
 
 

@@ -8,6 +8,7 @@ from univs.losses.boxes import colour_similarity, fill_boxes, pairwise_terms, pr
 from univs.losses.clip_criterion import ClipTargets, PromptTargets, clip_losses, match_predictions
 from univs.losses.colours import lab, pooled_lab
 from univs.losses.correspondence import correspondence_loss, mean_over
+from univs.losses.hardest_pixels import hardest_cross_entropy, triplet_loss
 from univs.losses.mask_targets import MaskTargets
 from univs.losses.masks import (
     binary_cross_entropy,
@@ -47,6 +48,7 @@ __all__ = [
     "dice_loss",
     "fill_boxes",
     "find_matches",
+    "hardest_cross_entropy",
     "lab",
     "match",
     "match_predictions",
@@ -64,6 +66,7 @@ __all__ = [
     "set_losses",
     "soft_dice_loss",
     "temporal_terms",
+    "triplet_loss",
     "uncertain_points",
     "warmed",
 ]

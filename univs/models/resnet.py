@@ -139,8 +139,8 @@ class Bottleneck(nn.Module):
 class NormRelu(nn.BatchNorm2d):
     """Batch norm and the ReLU behind it, as `act`."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, eps=eps)
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from univs.errors import UserError
 from univs.files import cache_folder
+from univs.models.tensorflow_files import is_checkpoint
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 
@@ -25,9 +26,16 @@ class OfficialFile:
     name: str
     page: str
     parts: tuple[str, ...] = ()
+    source: str | None = None
+    """What is published in its place, and who makes the file of it."""
 
 
 OFFICIAL = {
+    "feelvos": OfficialFile(
+        "feelvos.npz",
+        "https://github.com/tensorflow/models/tree/archive/research/feelvos",
+        source="a checkpoint, model.ckpt-200004, of which tools/variables_to_npz.py makes it where tensorflow is",
+    ),
     "mivos": OfficialFile("propagation_model.pth", "https://github.com/hkchengrex/MiVOS"),
     "stm": OfficialFile("STM_weights.pth", "https://github.com/seoungwugoh/STM"),
     "rvos": OfficialFile("rvos_one_shot", "https://github.com/imatge-upc/rvos", RVOS_FILES),
@@ -60,13 +68,13 @@ def weights_path(given: str) -> Path:
             return path
         if path.is_dir():
             raise UserError(f"the weights {given} are a folder; name the file in it")
-        if path.is_file():
+        if path.is_file() or is_checkpoint(path):
             return path
-        if path.suffix in (".safetensors", ".pth", ".pkl", ".pt", ".ckpt", ".bin") or len(path.parts) > 1:
+        if path.suffix in (".safetensors", ".pth", ".pkl", ".npz", ".pt", ".ckpt", ".bin") or len(path.parts) > 1:
             raise UserError(f"no weights file at {given}")
         known = ", ".join((*built_in, *OFFICIAL))
         raise UserError(
-            f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth or .pkl file"
+            f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth, .pkl, .npz"
         )
     return WEIGHTS / f"{given}.safetensors"
 
@@ -77,7 +85,8 @@ def official_path(model: str) -> Path:
     path = cache_folder() / "weights" / file.name
     if not all(part.is_file() for part in ([path / name for name in file.parts] or [path])):
         what = f"{' and '.join(file.parts)} from {file.page} and put them" if file.parts else ""
-        what = what or f"{file.name} from {file.page} and put it"
+        made = f" ({file.source})" if file.source else ""
+        what = what or f"{file.name} from {file.page}{made} and put it"
         raise UserError(
             f"the official weights of {model} are not at {path}: get {what} there, or give the path as the weights"
         )

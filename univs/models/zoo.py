@@ -1,4 +1,4 @@
-"""UniVS from plain numbers and from weights files, ours (`own_files.py`) and official ones."""
+"""Networks from plain numbers and from weights files, ours (`own_files.py`) and official ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from torch import Tensor
 from univs.configuration import configs_folder
 from univs.errors import UserError
 from univs.models.backbone import Backbone
+from univs.models.feelvos import FEELVOS
+from univs.models.feelvos_official import is_feelvos, load_feelvos
 from univs.models.mask_decoder import MaskDecoder
 from univs.models.official import (
     backbone_of,
@@ -35,6 +37,7 @@ from univs.models.siammask_official import load_siammask, official_siammask
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.space_time_official import load_space_time, official_model
 from univs.models.swin import SwinBackbone
+from univs.models.tensorflow_files import is_tensorflow, read_variables
 from univs.models.text_prompts import TextPrompter
 from univs.models.univs import UniVS
 from univs.models.unset_weights import UnsetWeights
@@ -47,11 +50,12 @@ log = logging.getLogger(__name__)
 
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
-Network = UniVS | SpaceTimeMemory | RVOS | SiamMask
+Network = UniVS | SpaceTimeMemory | RVOS | SiamMask | FEELVOS
 KINDS: dict[str, Callable[..., Any]] = {
     "space_time_memory": SpaceTimeMemory,
     "rvos": RVOS,
     "siammask": SiamMask,
+    "feelvos": FEELVOS,
 }
 """What numbers of other models say under `kind`, and the entry that has them -> the network of that kind."""
 OFFICIAL: tuple[tuple[Callable[[Mapping[str, Tensor]], str | None], Callable[..., None]], ...] = (
@@ -71,6 +75,14 @@ def build_network(config: Mapping[str, Any]) -> Network:
             network: Network = KINDS[kind](**config[kind], pixel_mean=mean, pixel_std=std, config=config)
             return network
     return build_model(config)
+
+
+def build_feelvos(config: Mapping[str, Any]) -> FEELVOS:
+    """A FEELVOS from plain numbers (configs/model/feelvos.yaml). Raises UserError as `build_model` does."""
+    network = build_network(config)
+    if not isinstance(network, FEELVOS):
+        raise UserError(f"the model {config.get('name')} is no FEELVOS; feelvos and feelvos_light are")
+    return network
 
 
 def build_space_time(config: Mapping[str, Any]) -> SpaceTimeMemory:
@@ -156,10 +168,11 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
 
     Args:
         name_or_path: the name of built-in weights ("tiny") or of official ones that lie in the cache folder ("stm",
-            "mivos", "rvos", "siammask"), the path of a .safetensors file of ours, or the path of an official checkpoint
-            (of torch, a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with one of
-            them, which gives the initial weights of such a UniVS; STM; the propagation of MiVOS; RVOS (a folder of two
-            files); SiamMask, also of PySOT.
+            "mivos", "rvos", "siammask", "feelvos"), the path of a .safetensors file of ours, or the path of an official
+            checkpoint (of torch, a .pkl, or safetensors): UniVS with R50, Swin-T, Swin-B or Swin-L; a Mask2Former with
+            one of them, which gives the initial weights of such a UniVS; STM; the propagation of MiVOS; RVOS (a folder
+            of two files); SiamMask, also of PySOT; of FEELVOS an .npz of its variables, or where tensorflow is
+            installed its checkpoint.
         device: where to put it, as torch names devices.
         averages: take the moving averages that official training keeps beside the weights, where the file has them.
 
@@ -168,7 +181,10 @@ def load(name_or_path: str | os.PathLike[str], device: str = "cpu", *, averages:
     """
     path = weights_path(str(name_or_path))
     ours = path.suffix == ".safetensors" and not _is_official_file(path)
-    model = _load_our_file(path) if ours else _load_official_file(path, averages)
+    if is_tensorflow(path):
+        model: Network = _load_official_feelvos(path, averages)
+    else:
+        model = _load_our_file(path) if ours else _load_official_file(path, averages)
     try:
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:
@@ -188,6 +204,8 @@ def check_model(name_or_path: str | os.PathLike[str], wanted: str) -> None:
     path = weights_path(str(name_or_path))
     if path.suffix == ".safetensors" and not _is_official_file(path):
         found = (read_header(path)[1] or {}).get("name", "unknown")
+    elif is_tensorflow(path):
+        found = "feelvos" if is_feelvos(read_variables(path)) else "unknown"
     else:
         tensors = _read_official(path)
         found = _family(tensors)[0] or (backbone_of(tensors) if is_official(tensors) else "unknown")
@@ -275,6 +293,21 @@ def _load_official_family(
         with UnsetWeights():  # all are given below, or it is refused
             model = build_network(numbers_of(name))
         fill_official(model, name, tensors)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return model
+
+
+def _load_official_feelvos(path: Path, averages: bool) -> FEELVOS:
+    variables = read_variables(path)
+    if averages:
+        raise UserError(f"{path} holds no moving averages: load it without averages")
+    if not is_feelvos(variables):
+        raise UserError(f"{path} does not hold FEELVOS, the one model whose variables of tensorflow are read")
+    try:
+        with UnsetWeights():  # all are given below, or it is refused
+            model = build_feelvos(numbers_of("feelvos"))
+        load_feelvos(model, variables)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return model
