@@ -26,18 +26,32 @@ def read_scribbles(root: Path, recording: Recording) -> list[FirstScribbles]:
 def read_file(path: Path, recording: Recording) -> FirstScribbles | None:
     """The scribbles of a file on the first frame that has any; None where no frame of the recording has."""
     found = read_json(path, "a list `scribbles` with those of each frame")
+    place = recording.annotated[0] if recording.annotated else 0
     try:
-        frames: list[Any] = list(found["scribbles"])
-        drawn = [(index, lines) for index, lines in enumerate(frames) if lines and index < len(recording)]
+        return scribbles_of(found, true_labels(recording, place).shape, len(recording))
+    except UserError as error:
+        raise UserError(f"{path} is no file of DAVIS scribbles: {error}") from error
+
+
+def scribbles_of(found: Any, size: tuple[int, ...], frames: int) -> FirstScribbles | None:
+    """What was drawn on the first frame that has any; None where none of so many `frames` has.
+
+    Args:
+        found: the contents of a file of DAVIS scribbles.
+        size: H W of the frames.
+    Raises UserError for anything else.
+    """
+    height, width = size
+    try:
+        every: list[Any] = list(found["scribbles"])
+        drawn = [(index, lines) for index, lines in enumerate(every) if lines and index < frames]
         if not drawn:
             return None
         index, lines = drawn[0]
-        place = recording.annotated[0] if recording.annotated else 0
-        height, width = true_labels(recording, place).shape
         said = [(int(line["object_id"]), _stroke(line["path"], height, width)) for line in lines if line["path"]]
         return FirstScribbles(index, said)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is no file of DAVIS scribbles: {error} is wrong or missing") from error
+        raise UserError(f"{error} is wrong or missing") from error
 
 
 def _stroke(path: Any, height: int, width: int) -> Stroke:

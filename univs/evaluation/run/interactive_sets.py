@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from univs.evaluation.run.interactive_rounds import (
     objects_of,
     play,
 )
+from univs.evaluation.run.official_session import drive, open_official
 from univs.evaluation.run.records import BROKEN
 from univs.evaluation.run.runner import RESULTS
 from univs.evaluation.run.video_folders import find_sequences, shown_at_first
@@ -65,6 +66,7 @@ def evaluate(
     seconds: Positive = 30.0,
     group: Count = 1,
     size: ShortSide | None = 480,
+    session: Literal["own", "davisinteractive"] = "own",
     options: Mapping[str, Any] | None = None,
     device: Device = "auto",
     out: Text | Path | None = None,
@@ -86,6 +88,8 @@ def evaluate(
         **methods.settings,
     }
     console = plain_console()
+    if session == "davisinteractive":
+        return _official(dataset, str(data["root"]), split, recordings, rules, methods, folder)
     played: dict[tuple[str, int], PlayedVideo] = {}
     objects: dict[tuple[str, int], int] = {}
     with claim_folder(folder, "out="):
@@ -106,6 +110,23 @@ def evaluate(
         summary = summarize(played, objects, rules)
         write_json(folder / "summary.json", {**summary, "settings": settings})
     show(dataset, played, summary)
+    return summary
+
+
+def _official(
+    dataset: str, root: str, split: str, recordings: Sequence[Recording], rules: Rules, methods: Methods, folder: Path
+) -> dict[str, Any]:
+    """The rounds as the official package asks for them; its figures."""
+    if dataset == ONE_OBJECT:
+        raise UserError("session=davisinteractive is for dataset=davis17_interactive")
+    console = plain_console()
+    with claim_folder(folder, "out="), open_official(root, split, rules, folder) as official:
+        by_name = {recording.name: recording for recording in recordings}
+        summary = drive(official, by_name, methods.new, lambda said: console.print(said, highlight=False))
+        write_json(folder / "summary.json", {**summary, "settings": {"rules": vars(rules), **methods.settings}})
+    console.print(f"AUC {100 * summary['auc']:.1f}", highlight=False)
+    moment = summary["metric_at_threshold"]
+    console.print(f"J&F after {moment['threshold']:g} s {100 * moment['J_AND_F']:.1f}", highlight=False)
     return summary
 
 
