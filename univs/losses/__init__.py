@@ -1,6 +1,6 @@
 """Losses as pure functions: points, masks, matching, the set criterion, re-identification, all terms of official
-training (`clip_losses`), the correspondence of the memory; and what masks are compared with (`supervision`): masks, or
-boxes (box projection, pairwise colours, temporal matches)."""
+training (`clip_losses`), the correspondence of the memory, slots and their masks; and what masks are compared with
+(`supervision`): masks, or boxes (box projection, pairwise colours, temporal matches)."""
 
 from univs.losses.answers import answer_ious, answer_losses
 from univs.losses.box_targets import Appearance, BoxTargets, BoxTerms, see, warmed
@@ -22,6 +22,14 @@ from univs.losses.point_sampling import sample_points, uncertain_points
 from univs.losses.reidentification import reidentification_losses
 from univs.losses.segments import segment_loss
 from univs.losses.set_criterion import CriterionWeights, prompt_losses, set_losses
+from univs.losses.soft_iou import (
+    balanced_cross_entropy,
+    mean_of_valid,
+    permuted,
+    slot_costs,
+    slot_targets,
+    soft_iou_loss,
+)
 from univs.losses.supervision import EitherTargets, Targets, added
 from univs.losses.temporal_knn import PatchSearch, find_matches, patch_similarity, temporal_terms
 
@@ -37,6 +45,7 @@ __all__ = [
     "PromptTargets",
     "Targets",
     "added",
+    "balanced_cross_entropy",
     "answer_ious",
     "answer_losses",
     "assign",
@@ -52,11 +61,13 @@ __all__ = [
     "lab",
     "match",
     "match_predictions",
+    "mean_of_valid",
     "mean_over",
     "pairwise_terms",
     "patch_similarity",
     "pooled_lab",
     "projection_loss",
+    "permuted",
     "prompt_losses",
     "reidentification_losses",
     "sample_points",
@@ -64,7 +75,10 @@ __all__ = [
     "segment_loss",
     "selected_cross_entropy",
     "set_losses",
+    "slot_costs",
+    "slot_targets",
     "soft_dice_loss",
+    "soft_iou_loss",
     "temporal_terms",
     "triplet_loss",
     "uncertain_points",

@@ -65,8 +65,10 @@ class RVOS(nn.Module):
             nn.Sequential(nn.Conv2d(deep, out, 3, padding=1), nn.BatchNorm2d(out)) for deep, out in pairs
         )
         self.sees_masks, self.recurrence = sees_masks, recurrence
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
+        # of 0..1, as officially: in training, rounding the last bit otherwise moves gradients of the stem by 3e-3
+        for name, numbers in (("pixel_mean", pixel_mean), ("pixel_std", pixel_std)):
+            scaled = torch.tensor([number / 255 for number in numbers])
+            self.register_buffer(name, scaled.view(3, 1, 1), persistent=False)
         self.config = dict(config or {})
 
     @property
@@ -91,7 +93,7 @@ class RVOS(nn.Module):
 
     def images(self, frames: Tensor) -> Tensor:
         """F 3 H W RGB, uint8 or 0..255 -> the same, normalised."""
-        return (frames.float() - self.pixel_mean) / self.pixel_std
+        return (frames.float() / 255 - self.pixel_mean) / self.pixel_std
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """B 3 H W normalised -> what the levels see of them, B C h w from coarse to fine."""

@@ -64,10 +64,18 @@ def load_rvos(network: nn.Module, name: str, tensors: Mapping[str, Tensor]) -> N
                 f"this is the {other} of {name} alone; name the folder that has both {' and '.join(RVOS_FILES)}"
             )
     read = {official: value for official, value in tensors.items() if not UNREAD.fullmatch(official)}
-    fill_by_name(network, read, _our_name)
+    fill_by_name(network, read, our_name)
 
 
-def _our_name(official: str) -> str | None:
+def trunk_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a ResNet of torchvision, by itself, under the names that they have in our trunk; no classifier."""
+    named = {f"base.{name}": value for name, value in tensors.items()}
+    renamed = {our_name(name): value for name, value in named.items() if not UNREAD.fullmatch(name)}
+    return {str(name).removeprefix("trunk."): value for name, value in renamed.items()}
+
+
+def our_name(official: str) -> str | None:
+    """Of an official tensor that is read; None: unknown."""
     for pattern, replacement in TABLE:
         if match := re.fullmatch(pattern, official):
             return match.expand(replacement)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from univs.models.fusion import FusionNetwork
+from univs.models.rvos import RVOS
 from univs.models.space_time_memory import SpaceTimeMemory
 
 Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
@@ -23,10 +24,12 @@ Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of its backbone and of the trunk of words, and the pixel decoder, as far as it has them; those of the
-    trunks of a memory; the convolutions of a fusion network. None lies within another.
+    trunks of a memory and of RVOS; the convolutions of a fusion network. None lies within another.
     """
     if isinstance(model, FusionNetwork):
         return [model.conv1, model.conv2, model.conv3]
+    if isinstance(model, RVOS):
+        return [*_blocks(model.trunk)]
     if isinstance(model, SpaceTimeMemory):
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
     trunk = getattr(getattr(model, "word_head", None), "trunk", None)

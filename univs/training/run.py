@@ -40,6 +40,8 @@ from univs.training.processes import counting_of
 from univs.training.propagation_stage import build_fusion, build_space_time, gap_growth
 from univs.training.propagation_step import MaskWeights, PropagationLosses, PropagationStep
 from univs.training.recomputation import encoder_blocks, recomputing
+from univs.training.recurrent_stage import build_rvos
+from univs.training.recurrent_step import RecurrentLosses, RecurrentStep
 from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
 from univs.training.scribble_step import scribbles
@@ -89,8 +91,8 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     stage, kind = settings["stage"], settings["stage"].get("step")
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
-    if kind in ("propagation", "fusion"):
-        return prepare_interactive(settings, device, world)
+    if kind in ("propagation", "fusion", "recurrent"):
+        return prepare_masks(settings, device, world)
     if kind == "scribbles":
         network, step, data, collate = scribbles(settings, device, world)
         return _prepared(network, step, data, collate, stage)
@@ -114,8 +116,8 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     return _prepared(model, step, data, collate, stage)
 
 
-def prepare_interactive(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
-    """`prepare` for a space-time memory, and for the fusion of its masks."""
+def prepare_masks(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
+    """`prepare` for a space-time memory, for the fusion of its masks, and for RVOS."""
     stage = settings["stage"]
     counting = counting_of(world)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
@@ -124,6 +126,10 @@ def prepare_interactive(settings: Mapping[str, Any], device: torch.device, world
         fusion, propagation = build_fusion(settings)
         model = fusion.to(device)
         step = FusionStep(fusion, propagation.to(device), MaskWeights(**stage["losses"]), counting)
+    elif stage["step"] == "recurrent":
+        rvos = build_rvos(settings).to(device)
+        model = rvos
+        step = RecurrentStep(rvos, RecurrentLosses(**stage["losses"]), stage["previous"] or "own", counting)
     else:
         memory = build_space_time(settings).to(device)
         if stage["trained"] is not None:

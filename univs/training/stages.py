@@ -33,6 +33,8 @@ from univs.settings import (
 from univs.training.clip_step import ClipLosses
 from univs.training.propagation_stage import FusionStageSettings, PropagationStageSettings, gap_growth
 from univs.training.propagation_step import MaskWeights, PropagationLosses
+from univs.training.recurrent_stage import RecurrentStageSettings
+from univs.training.recurrent_step import RecurrentLosses
 from univs.training.released.settings import ReleasedSettings
 from univs.training.released.stage import ReleasedStageSettings, check_released
 from univs.training.schedule import Budget
@@ -110,6 +112,13 @@ class PropagationStage(AnyStage, PropagationStageSettings):
 
 
 @dataclass(frozen=True)
+class RecurrentStage(AnyStage, RecurrentStageSettings):
+    """configs/stage/rvos_one_shot_truth.yaml, rvos_one_shot.yaml and rvos_zero_shot.yaml."""
+
+    size: Crops
+
+
+@dataclass(frozen=True)
 class ScribbleStage(AnyStage, ScribbleStageSettings):
     """configs/stage/scribble_to_mask.yaml and scribble_to_mask_light.yaml."""
 
@@ -145,7 +154,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        steps = Literal["words", "released", "propagation", "fusion", "scribbles"]
+        steps = Literal["words", "released", "propagation", "fusion", "recurrent", "scribbles"]
         check_value("stage.step", stage["step"], steps)
     kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
@@ -158,7 +167,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
         raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
     # a stage takes what it needs; the other's entries may stand beside
-    known, clips = settings_of(ClipData), kind in (ClipStage, PropagationStage, FusionStage)
+    known, clips = settings_of(ClipData), kind in (ClipStage, PropagationStage, FusionStage, RecurrentStage)
     required = known if clips else settings_of(SourceData)
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
@@ -193,6 +202,7 @@ KINDS: dict[str | None, type] = {
     "released": ReleasedStage,
     "propagation": PropagationStage,
     "fusion": FusionStage,
+    "recurrent": RecurrentStage,
     "scribbles": ScribbleStage,
 }
 """stage.step -> what such a stage has; any other is a `ClipStage`."""
@@ -201,6 +211,7 @@ LOSSES: dict[type, type] = {
     ReleasedStage: ReleasedSettings,
     PropagationStage: PropagationLosses,
     FusionStage: MaskWeights,
+    RecurrentStage: RecurrentLosses,
     ScribbleStage: ScribbleLosses,
 }
 COUNTS = (

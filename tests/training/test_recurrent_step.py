@@ -1,0 +1,119 @@
+"""A step of RVOS against the clip written out slot by slot, and what it trains."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.moving_clips import make_clip, moving
+from univs.data.clip_batches import collate_clips
+from univs.models.rvos import RVOS
+from univs.models.zoo import build_network, numbers_of
+from univs.training.recurrent_step import Previous, RecurrentLosses, RecurrentStep
+
+
+def network(sees_masks: bool = True) -> RVOS:
+    torch.manual_seed(0)
+    small = {"blocks": [1, 1, 1, 1], "hidden": [16, 16, 8, 8], "recurrence": "spatiotemporal"}
+    made = build_network({**numbers_of("rvos"), "rvos": {**small, "sees_masks": sees_masks}})
+    assert isinstance(made, RVOS)
+    return made
+
+
+@pytest.fixture
+def given() -> dict[str, Any]:
+    """A clip with two targets and one with one, with unknown pixels that come and go."""
+    first, second = moving(3), moving(3)
+    first[1, :, 52:], second[2, 16:48, :24] = 255, 255
+    return collate_clips([make_clip(first, (2, 1), "mask"), make_clip(second, (2,), "mask", seed=1)])
+
+
+def share(p: Tensor, g: Tensor) -> Tensor:
+    return 1 - (p * g).sum() / ((p + g - p * g).sum() + 1e-6)
+
+
+def written_out(model: RVOS, batch: dict[str, Any], previous: Previous | None) -> list[float]:
+    """The loss of each frame, of a model in eval mode, clip by clip."""
+    totals, count = [0.0] * 3, 0
+    for frames, labels, targets in zip(batch["frames"], batch["labels"], batch["targets"], strict=True):
+        ids = [int(n) for n in targets if n]
+        count += len(ids)
+        truth = [torch.stack([(labels[t] == n).float() for n in ids]) for t in range(3)]
+        hidden, seen = None, truth[0]
+        for t in range(3):
+            skips = model.encode(model.images(frames[t][None]))
+            logits, states = model.decode(skips, seen[None] if model.sees_masks else None, hidden, len(ids))
+            hidden = states.hidden
+            own = model.masks(logits, (64, 64))[0].sigmoid()
+            told = own * (labels[t] != 255)
+            if t == 0 and previous is None:
+                order = min(
+                    permutations(range(len(ids))),
+                    key=lambda o: sum(float(share(told[s], truth[0][m])) for s, m in enumerate(o)),
+                )
+                truth = [each[list(order)] for each in truth]
+            totals[t] += sum(float(share(told[n], truth[t][n])) for n in range(len(ids)))
+            seen = truth[t] if previous == "truth" else own
+    return [total / count for total in totals]
+
+
+@pytest.mark.parametrize("previous", ["truth", "own", None])
+def test_a_batch_is_its_clips_written_out(given: dict[str, Any], previous: Previous | None) -> None:
+    model = network(previous is not None).eval()
+    step = RecurrentStep(model, RecurrentLosses(0.7), previous or "own")
+    with torch.no_grad():
+        want = written_out(model, given, previous)
+        found = [float(losses["soft_iou"]) for losses in step.frame_losses(given)]
+        assert found == pytest.approx([0.7 * value for value in want], rel=1e-4)
+        assert float(step(given, 1.0)["soft_iou"]) == pytest.approx(0.7 * sum(want), rel=1e-4)
+
+
+def test_every_part_is_trained_and_norms_take_the_statistics_of_the_batch(given: dict[str, Any]) -> None:
+    model = network().train()
+    losses = RecurrentStep(model, RecurrentLosses(1.0, 0.5))(given, 1.0)
+    assert set(losses) == {"soft_iou", "balanced_cross_entropy"}
+    torch.stack(list(losses.values())).sum().backward()
+    idle = {name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)}
+    assert not idle
+    assert int(model.trunk.bn1.num_batches_tracked) == 3, "one batch for each frame"
+
+
+def test_no_gradient_goes_through_the_mask_that_is_fed_back(given: dict[str, Any]) -> None:
+    model = network().eval()
+    seen: list[Tensor | None] = []
+    decode = model.decode
+
+    def watched(skips: Any, masks: Tensor | None, *others: Any) -> Any:
+        seen.append(masks)
+        return decode(skips, masks, *others)
+
+    model.decode = watched  # type: ignore[method-assign]
+    RecurrentStep(model, RecurrentLosses())(given, 1.0)
+    assert len(seen) == 3 and all(masks is not None and not masks.requires_grad for masks in seen)
+    assert seen[1] is not None and 0 < float(seen[1].min()) < float(seen[1].max()) < 1, "its own answer"
+    seen.clear()
+    RecurrentStep(model, RecurrentLosses(), "truth")(given, 1.0)
+    assert all(masks is not None and set(masks.unique().tolist()) <= {0.0, 1.0} for masks in seen)
+
+
+@pytest.mark.parametrize("sees_masks", [True, False])
+def test_a_clip_is_learnt_by_heart(sees_masks: bool) -> None:
+    # two objects without masks first become one: the second slot then learns slowly
+    targets = (1, 2) if sees_masks else (1,)
+    batch = collate_clips([make_clip(moving(2), targets, "mask"), make_clip(moving(2), targets, "mask", seed=1)])
+    model = network(sees_masks).train()
+    step = RecurrentStep(model, RecurrentLosses())
+    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
+    values = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        total = step(batch, 1.0)["soft_iou"]
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimizer.step()
+        values.append(float(total.detach()))
+    assert values[-1] < 0.5 * values[0]
