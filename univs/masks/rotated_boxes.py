@@ -27,7 +27,11 @@ def rotated_box(mask: NDArray[np.bool_], smallest_area: float) -> Points | None:
     """
     from scipy.ndimage import find_objects, label  # only now: it takes a while
 
-    parts, _ = label(mask, EVERY_NEIGHBOUR)
+    rows_seen, columns_seen = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows_seen):
+        return None
+    left, top = int(columns_seen[0]), int(rows_seen[0])
+    parts, _ = label(mask[top : rows_seen[-1] + 1, left : columns_seen[-1] + 1], EVERY_NEIGHBOUR)
     best, outline = smallest_area, None
     for number, (rows, columns) in enumerate(find_objects(parts), start=1):
         if (rows.stop - rows.start - 1) * (columns.stop - columns.start - 1) <= best:
@@ -35,7 +39,7 @@ def rotated_box(mask: NDArray[np.bool_], smallest_area: float) -> Points | None:
         part = parts[rows, columns] == number
         area = enclosed_area(part)
         if area > best:
-            best, outline = area, row_ends(part) + (columns.start, rows.start)
+            best, outline = area, row_ends(part) + (left + columns.start, top + rows.start)
     return None if outline is None else smallest_rectangle(convex_hull(outline))
 
 

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from univs.models.fusion import FusionNetwork
 from univs.models.rvos import RVOS
+from univs.models.siammask import SiamMask
 from univs.models.space_time_memory import SpaceTimeMemory
 
 Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
@@ -24,7 +25,7 @@ Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of its backbone and of the trunk of words, and the pixel decoder, as far as it has them; those of the
-    trunks of a memory and of RVOS; the convolutions of a fusion network. None lies within another.
+    trunks of a memory, of RVOS and of SiamMask; the convolutions of a fusion network. None lies within another.
     """
     if isinstance(model, FusionNetwork):
         return [model.conv1, model.conv2, model.conv3]
@@ -32,6 +33,8 @@ def encoder_blocks(model: nn.Module) -> list[nn.Module]:
         return [*_blocks(model.trunk)]
     if isinstance(model, SpaceTimeMemory):
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
+    if isinstance(model, SiamMask):
+        return list(_blocks(model.trunk))
     trunk = getattr(getattr(model, "word_head", None), "trunk", None)
     encoders = [part for part in (model.backbone, trunk) if isinstance(part, nn.Module)]
     whole = [part for part in (getattr(model, "pixel_decoder", None),) if isinstance(part, nn.Module)]

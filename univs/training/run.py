@@ -45,6 +45,7 @@ from univs.training.recurrent_step import RecurrentLosses, RecurrentStep
 from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
 from univs.training.scribble_step import scribbles
+from univs.training.siammask_step import FRAMES, build_siammask, crop_pairs
 from univs.training.stages import box_terms, check_run
 from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
@@ -93,6 +94,13 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     data: Dataset[Any]
     if kind in ("propagation", "fusion", "recurrent"):
         return prepare_masks(settings, device, world)
+    if kind == "siammask":
+        siamese = build_siammask(settings).to(device)
+        if stage["trained"] is not None:
+            freeze_others(siamese, stage["trained"])
+        found = read_clips(settings["data"], {**stage, "frames": FRAMES}, settings["seed"], world, None)
+        step, data, collate = crop_pairs(siamese, found, stage)
+        return _prepared(siamese, step, data, collate, stage)
     if kind == "scribbles":
         network, step, data, collate = scribbles(settings, device, world)
         return _prepared(network, step, data, collate, stage)

@@ -39,6 +39,7 @@ from univs.training.released.settings import ReleasedSettings
 from univs.training.released.stage import ReleasedStageSettings, check_released
 from univs.training.schedule import Budget
 from univs.training.scribble_step import ScribbleLosses, ScribbleStageSettings
+from univs.training.siammask_step import SiamMaskLosses, SiamMaskStageSettings
 from univs.training.trainer import TrainerOptions
 from univs.training.word_step import WordLosses
 
@@ -127,6 +128,13 @@ class ScribbleStage(AnyStage, ScribbleStageSettings):
 
 
 @dataclass(frozen=True)
+class SiamMaskStage(AnyStage, SiamMaskStageSettings):
+    """configs/stage/siammask.yaml."""
+
+    size: Crops
+
+
+@dataclass(frozen=True)
 class FusionStage(AnyStage, FusionStageSettings):
     """configs/stage/fusion.yaml."""
 
@@ -154,7 +162,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        steps = Literal["words", "released", "propagation", "fusion", "recurrent", "scribbles"]
+        steps = Literal["words", "released", "propagation", "fusion", "recurrent", "scribbles", "siammask"]
         check_value("stage.step", stage["step"], steps)
     kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
@@ -167,7 +175,8 @@ def check_run(settings: Mapping[str, Any]) -> None:
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
         raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
     # a stage takes what it needs; the other's entries may stand beside
-    known, clips = settings_of(ClipData), kind in (ClipStage, PropagationStage, FusionStage, RecurrentStage)
+    of_clips = (ClipStage, PropagationStage, FusionStage, RecurrentStage, SiamMaskStage)
+    known, clips = settings_of(ClipData), kind in of_clips
     required = known if clips else settings_of(SourceData)
     spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
     check(data, {**required, **spare}, "data")
@@ -204,6 +213,7 @@ KINDS: dict[str | None, type] = {
     "fusion": FusionStage,
     "recurrent": RecurrentStage,
     "scribbles": ScribbleStage,
+    "siammask": SiamMaskStage,
 }
 """stage.step -> what such a stage has; any other is a `ClipStage`."""
 LOSSES: dict[type, type] = {
@@ -213,6 +223,7 @@ LOSSES: dict[type, type] = {
     FusionStage: MaskWeights,
     RecurrentStage: RecurrentLosses,
     ScribbleStage: ScribbleLosses,
+    SiamMaskStage: SiamMaskLosses,
 }
 COUNTS = (
     *("points", "local_radius", "memory_frames", "texts", "absent", "other_names", "intermediate"),

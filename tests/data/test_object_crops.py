@@ -1,0 +1,124 @@
+"""Pairs of crops: what is cut lies where boxes and masks say, and depends on index and seed alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+
+from tests.training.moving_clips import make_clip, moving  # noqa: E402
+from univs.data.clips import TrainingClip  # noqa: E402
+from univs.data.object_crops import ObjectCrops, PairDraws, box_of, collate_pairs, drawn_square, seen  # noqa: E402
+from univs.models.siammask_anchors import Anchors  # noqa: E402
+
+STILL = PairDraws(shift=0, scale=0, template_shift=0, template_scale=0, negatives=0, surrounded=0)
+
+
+class Clips:
+    """As `TrainingClips`, of two rectangles that move; of the targets given."""
+
+    def __init__(self, targets: tuple[int, ...] = (1,), *, hidden: bool = False) -> None:
+        self.settings, self.targets, self.hidden = SimpleNamespace(seed=3), targets, hidden
+        self.counts, self.shares = (), {"video": 1.0}
+
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, index: int) -> TrainingClip:
+        labels = moving(2)
+        labels[:, 50:, :6] = 255
+        if self.hidden:
+            labels[1][labels[1] == 1] = 0
+        return make_clip(labels, self.targets, seed=index)
+
+
+def crops_of(clips: Any, draws: PairDraws = STILL) -> ObjectCrops:
+    return ObjectCrops(clips, Anchors(), draws)
+
+
+def test_the_object_is_in_the_middle_of_both_crops() -> None:
+    data = crops_of(Clips())
+    for index in range(4):
+        pair = data[index]
+        assert pair.template.shape == (127, 127, 3) and pair.search.shape == (255, 255, 3)
+        left, top, right, bottom = box_of(pair.mask == 1)
+        assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((127.5, 127.5), abs=5)
+        assert (pair.targets.labels == 1).any(), "an object of 28 x 22 fits an anchor"
+        colour = pair.template[60:66, 60:66].reshape(-1, 3).mean(0)
+        assert np.abs(pair.search[pair.mask == 1].mean(0) - colour).max() < 10, "both show the same object"
+        assert np.abs(pair.search[pair.mask == -1].mean(0) - colour).max() > 20
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_boxes_and_masks_move_with_the_square(index: int) -> None:
+    """The box that the anchors are to give is the box of the mask, to within the pixels that rounding costs."""
+    data = crops_of(Clips((1, 2)), PairDraws(negatives=0, surrounded=1))
+    pair = data[index]
+    grid, deltas = data.grid, pair.targets.deltas.astype(float)
+    x, y = deltas[0] * grid[2] + grid[0], deltas[1] * grid[3] + grid[1]
+    width, height = np.exp(deltas[2]) * grid[2], np.exp(deltas[3]) * grid[3]
+    for values in (x, y, width, height):
+        assert np.ptp(values) < 1e-2, "every anchor is to give the same box"
+    box = [float(v.mean()) for v in (x - width / 2, y - height / 2, x + width / 2, y + height / 2)]
+    assert box == pytest.approx(box_of(pair.mask == 1), abs=6)
+    assert np.abs(np.array([x.mean(), y.mean()]) - 127).max() <= 64 / 0.82 + 5
+
+
+def test_what_is_unknown_and_what_surrounds_frames() -> None:
+    plain, filled = crops_of(Clips())[1], crops_of(Clips(), PairDraws(0, 0, 0, 0, 0, surrounded=1))[1]
+    assert (plain.mask == 0).any(), "ignored pixels are not known"
+    assert np.array_equal(plain.mask, filled.mask)
+    corner = plain.search[:20, :20].reshape(-1, 3)
+    assert (corner == corner[0]).all(), "one colour outside"
+    assert filled.search[:20, :20].std() > 3
+    assert np.array_equal(plain.search[plain.mask == 1], filled.search[plain.mask == 1])
+
+
+def test_an_object_that_is_gone_is_looked_for_where_it_was() -> None:
+    clips = Clips(hidden=True)
+    assert not seen(clips[0], 1, 1) and seen(clips[0], 0, 1)
+    pair = crops_of(clips)[0]
+    assert (pair.mask == 1).sum() > 1000 and (pair.targets.labels == 1).any()
+
+
+def test_negative_pairs_hold_nothing() -> None:
+    data = crops_of(Clips((1, 2)), PairDraws(negatives=1))
+    pair = data[5]
+    assert not (pair.mask == 1).any() and not (pair.targets.labels == 1).any() and (pair.targets.labels == 0).any()
+    shares = [(crops_of(Clips(), PairDraws(negatives=0.2))[i].targets.labels == 1).any() for i in range(50)]
+    assert 0.6 < np.mean(shares) < 0.95
+
+
+def test_a_pair_depends_on_its_index_alone() -> None:
+    data, again = crops_of(Clips(), PairDraws()), crops_of(Clips(), PairDraws())
+    first, second = data[7], data[8]
+    assert np.array_equal(first.search, again[7].search) and np.array_equal(first.mask, again[7].mask)
+    assert not np.array_equal(first.search, second.search)
+    assert len(data) == 50 and data.shares == {"video": 1.0}
+
+
+def test_squares_are_drawn_around_boxes() -> None:
+    draws = np.random.default_rng(0)
+    assert drawn_square((10, 20, 30, 60), 50, 2.0, 0, 0, draws) == ((20, 40), 50)
+    places = [drawn_square((10, 20, 30, 60), 50, 2.0, 4, 0.1, draws) for _ in range(200)]
+    assert max(abs(x - 20) for (x, _), _ in places) == pytest.approx(8, abs=0.5)
+    assert {min(side for _, side in places), max(side for _, side in places)} == {45, 55}
+
+
+def test_batches() -> None:
+    data = crops_of(Clips(), PairDraws())
+    batch = collate_pairs([data[0], data[1]])
+    assert batch["templates"].shape == (2, 3, 127, 127) and batch["searches"].shape == (2, 3, 255, 255)
+    assert batch["labels"].shape == batch["weights"].shape == (2, 5, 25, 25) and batch["deltas"].shape == (
+        2,
+        4,
+        5,
+        25,
+        25,
+    )
+    assert np.array_equal(batch["searches"][1, 2].numpy(), data[1].search[..., 2])
+    assert np.array_equal(batch["masks"][1].numpy(), data[1].mask)
