@@ -128,3 +128,12 @@ def test_numbers_that_make_no_network_are_refused() -> None:
         build_network(numbers(colour=1))
     with pytest.raises(UserError, match="is no UniVS but a siammask"):
         build_model(numbers())
+
+
+def test_what_is_not_trained_keeps_its_statistics() -> None:
+    network = made_network().requires_grad_(True)
+    network.cls.requires_grad_(False)
+    network.train()
+    assert not network.cls.kernel[1].training and network.loc.kernel[1].training and network.neck[1].training
+    assert not network.trunk.body.bn1.training, "those of the trunk never leave them"
+    assert not network.eval().loc.kernel[1].training

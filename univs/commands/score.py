@@ -21,6 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pred", type=a_path, required=True, metavar="PATH", help="predictions")
     command.add_argument("--task", metavar="TASK", help="which task of a benchmark that has several")
     command.add_argument("--labels", metavar="FORM", help="vspw: raw, if the true maps are as they are downloaded")
+    command.add_argument("--interval", metavar="SET", help="vot: whose typical lengths EAO is over, such as vot2018")
     command.add_argument("--workers", type=int, metavar="N", help="processes at most (default: one per core)")
     command.add_argument("--json", action="store_true", help="print all figures as JSON in place of the table")
 
@@ -38,7 +39,8 @@ def metric_list() -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Score and print. Raises UserError for whatever is wrong with the arguments or the files."""
     name, metric = find_metric(arguments.metric)
-    options = read_options(name, metric, {"task": arguments.task, "labels": arguments.labels})
+    given = {"task": arguments.task, "labels": arguments.labels, "interval": arguments.interval}
+    options = read_options(name, metric, given)
     for option, path in (("--gt", arguments.gt), ("--pred", arguments.pred)):
         if not path.exists() and not path.with_name(f"{path.name}.gz").exists():
             holds = metric.gt if option == "--gt" else metric.pred

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,9 @@ from univs.models.resnet import NormRelu
 from univs.models.siammask_anchors import Anchors
 from univs.models.siammask_refinement import Refinement
 from univs.models.siammask_trunk import make_siamese_trunk
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 BORDER, NARROW = 4, 20
 """Cells that maps of fewer than `NARROW` cells lose on each side: there the border of the crop is seen."""
@@ -113,6 +116,14 @@ class SiamMask(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
         self.config = dict(config or {})
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, except that batch norms that are not trained keep their stored statistics."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+                module.eval()
+        return self
 
     @property
     def streaming(self) -> dict[str, Any]:

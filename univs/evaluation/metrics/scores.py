@@ -166,6 +166,14 @@ METRICS: dict[str, Metric] = {
         "folder of SEQUENCE_SCRIBBLE.npz, each with masks[interaction - 1, frame, y, x]",
         ("davis_interactive",),
     ),
+    "vot": Metric(
+        "univs.evaluation.metrics.vot:score",
+        "VOT: accuracy, failures in a hundred frames, expected average overlap",
+        "folder of SEQUENCE/groundtruth.txt and frames",
+        "folder of baseline/SEQUENCE/SEQUENCE_001.txt",
+        (),
+        {"interval": ("lengths", "vot2016", "vot2018", "vot2019")},
+    ),
     "youtube_vis": Metric(
         "univs.evaluation.metrics.youtube_vis:score",
         "YouTube-VIS, OVIS: AP, AP50, AP75, AR1, AR10 of tubes, also by size",

@@ -16,6 +16,7 @@ RUNNERS = {
     "synth": "synth_world:evaluate",
     "labelled": "labelled_images:evaluate",
     "first_masks": "first_masks:evaluate",
+    "vot": "vot_sets:evaluate",
     "davis17_interactive": "interactive_sets:evaluate",
     "davis2016_interactive": "interactive_sets:evaluate",
     "all": "runner:evaluate_all",

@@ -1,0 +1,82 @@
+"""`univs score vot` on files that are written by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.formats.test_vot import box, write_sequence
+from univs import cli
+from univs.errors import UserError
+from univs.evaluation.metrics.vot import score
+from univs.formats.vot import line_of_region
+
+LENGTH = 24
+
+
+def answers(folder: Path, name: str, lines: list[str], run: int = 1) -> None:
+    path = folder / "baseline" / name / f"{name}_{run:03d}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two sequences: one followed half a box off, one lost on frame 12 and begun anew on frame 17."""
+    for name in ("ant", "ball"):
+        write_sequence(tmp_path / "gt" / name, ["10,10,10,8"] * LENGTH)
+    half, whole = line_of_region(box(15, 10)), line_of_region(box(10, 10))
+    answers(tmp_path / "pred", "ant", ["1", *[half] * (LENGTH - 1)])
+    answers(tmp_path / "pred", "ball", ["1", *[whole] * 11, "2", *["0"] * 4, "1.0000", *[whole] * 6])
+    return tmp_path / "gt", tmp_path / "pred"
+
+
+def test_figures(folders: tuple[Path, Path]) -> None:
+    scores = score(*folders)
+    third = 1 / 3  # of boxes of 10 pixels, 5 apart
+    assert scores.rows["ant"] == {"A": pytest.approx(third), "failures": 0}
+    assert scores.rows["ball"] == {"A": pytest.approx(1), "failures": 1}
+    assert scores.summary["A"] == pytest.approx((14 * third + 2) / 16), "frames behind the tenth of each beginning"
+    assert scores.summary["R"] == pytest.approx(100 / 48) and scores.summary["failures"] == 1
+    assert (scores.figures["low"], scores.figures["high"]) == (LENGTH, LENGTH)
+    # on 23 frames behind the first: a third; 11 whole ones and a failure; the last part is too short to tell
+    assert scores.summary["EAO"] == pytest.approx((third + 11 / 23) / 2)
+    again = score(*folders, interval="vot2019")
+    assert (again.figures["low"], again.figures["high"]) == (46, 291)
+    assert again.summary["EAO"] == pytest.approx(float(np.mean([11 / (n - 1) for n in range(46, 292)])))
+
+
+def test_several_runs_count_alike(folders: tuple[Path, Path]) -> None:
+    gt, pred = folders
+    for name in ("ant", "ball"):
+        answers(pred, name, ["1", *[line_of_region(box(10, 10))] * (LENGTH - 1)], run=2)
+    scores = score(gt, pred)
+    assert scores.rows["ball"]["failures"] == 0.5 and scores.summary["failures"] == 0.5
+    assert scores.rows["ant"]["A"] == pytest.approx((1 / 3 + 1) / 2)
+
+
+def test_by_the_command(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    gt, pred = folders
+    assert cli.main(["score", "vot", "--gt", str(gt), "--pred", str(pred), "--interval", "vot2018", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["low"] == 100
+
+
+def test_what_is_wrong_is_said(folders: tuple[Path, Path]) -> None:
+    gt, pred = folders
+    with pytest.raises(UserError, match="expected a folder that holds SEQUENCE/SEQUENCE_001.txt"):
+        score(gt, gt)
+    path = pred / "baseline" / "ant" / "ant_001.txt"
+    for text, words in (
+        ("1\n", "has 1 lines for 24 frames"),
+        ("0\n" * LENGTH, "says nowhere .* that the tracker was begun"),
+        ("1\n" + "5,5\n" * (LENGTH - 1), "line 2: 2 numbers"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=words):
+            score(gt, pred)
+    path.unlink()
+    with pytest.raises(UserError, match="no answers to the sequence ant"):
+        score(gt, pred)
