@@ -120,10 +120,12 @@ class ScribbleImages(Dataset[ScribbleImage]):
         return ScribbleImage(image, truth, np.stack([before, positive, negative]).astype(np.uint8))
 
 
-def crop_photo(photo: Photo, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+def crop_photo(
+    photo: Photo, rng: np.random.Generator, size: int, scales: tuple[float, float] = SCALES
+) -> tuple[np.ndarray, np.ndarray]:
     """A photo turned, sheared, scaled, perhaps mirrored, and cut to size x size; 255 is the label beyond its border.
 
-    At scale 1 its shorter side fills the crop; the crop is centred near an object.
+    At scale 1 its shorter side fills the crop; the crop is centred near an object. scales: smallest and largest.
     """
     cv2 = opencv()
     height, width = photo.labels.shape
@@ -131,7 +133,7 @@ def crop_photo(photo: Photo, rng: np.random.Generator, size: int) -> tuple[np.nd
     rows, columns = np.nonzero(photo.labels == int(rng.choice(ids)) if len(ids) else np.ones_like(photo.labels))
     at = int(rng.integers(len(rows)))
     centre = np.array([columns[at], rows[at]], float)
-    scale = size / min(height, width) * float(np.exp(rng.uniform(*np.log(SCALES))))
+    scale = size / min(height, width) * float(np.exp(rng.uniform(*np.log(scales))))
     turn, shear = rng.uniform(-TURN, TURN), np.tan(rng.uniform(-SHEAR, SHEAR))
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, shear], [0, 1]]
     if rng.random() < 0.5:

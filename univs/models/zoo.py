@@ -29,6 +29,7 @@ from univs.models.official import (
 )
 from univs.models.own_files import fill, read_header, read_own
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
+from univs.models.portrait import PortraitNet
 from univs.models.prompt_answers import PromptAnswers
 from univs.models.rvos import RVOS
 from univs.models.rvos_official import load_rvos, official_rvos, read_rvos_folder
@@ -50,12 +51,13 @@ log = logging.getLogger(__name__)
 
 BACKBONES = {"timm": Backbone, "swin": SwinBackbone}
 PIXEL_DECODERS = {"light_fpn": LightPixelDecoder, "deformable": DeformablePixelDecoder}
-Network = UniVS | SpaceTimeMemory | RVOS | SiamMask | FEELVOS
+Network = UniVS | SpaceTimeMemory | RVOS | SiamMask | FEELVOS | PortraitNet
 KINDS: dict[str, Callable[..., Any]] = {
     "space_time_memory": SpaceTimeMemory,
     "rvos": RVOS,
     "siammask": SiamMask,
     "feelvos": FEELVOS,
+    "portrait": PortraitNet,
 }
 """What numbers of other models say under `kind`, and the entry that has them -> the network of that kind."""
 OFFICIAL: tuple[tuple[Callable[[Mapping[str, Tensor]], str | None], Callable[..., None]], ...] = (

@@ -36,6 +36,7 @@ from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
 from univs.training.pictures import ClipPictures
 from univs.training.plan import print_plan
+from univs.training.portrait_step import portraits
 from univs.training.processes import counting_of
 from univs.training.propagation_stage import build_fusion, build_space_time, gap_growth
 from univs.training.propagation_step import MaskWeights, PropagationLosses, PropagationStep
@@ -104,6 +105,9 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     if kind == "scribbles":
         network, step, data, collate = scribbles(settings, device, world)
         return _prepared(network, step, data, collate, stage)
+    if kind == "portrait":
+        net, step, data, collate = portraits(settings, device, world)
+        return _prepared(net, step, data, collate, stage)
     model = build(settings["model"], settings["init"]).to(device)
     if kind == "words":
         data, step, collate = words(model, settings, world)

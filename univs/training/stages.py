@@ -31,6 +31,7 @@ from univs.settings import (
     settings_of,
 )
 from univs.training.clip_step import ClipLosses
+from univs.training.portrait_step import PortraitLosses, PortraitStageSettings
 from univs.training.propagation_stage import FusionStageSettings, PropagationStageSettings, gap_growth
 from univs.training.propagation_step import MaskWeights, PropagationLosses
 from univs.training.recurrent_stage import RecurrentStageSettings
@@ -141,6 +142,13 @@ class FusionStage(AnyStage, FusionStageSettings):
     size: Crops
 
 
+@dataclass(frozen=True)
+class PortraitStage(AnyStage, PortraitStageSettings):
+    """configs/stage/portrait.yaml."""
+
+    size: Crop
+
+
 class SourceData(TypedDict):
     """configs/data/named_images.yaml, released_images.yaml and released_videos.yaml."""
 
@@ -162,7 +170,9 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        steps = Literal["words", "released", "propagation", "fusion", "recurrent", "scribbles", "siammask"]
+        steps = Literal[
+            "words", "released", "propagation", "fusion", "recurrent", "scribbles", "siammask", "portrait"
+        ]
         check_value("stage.step", stage["step"], steps)
     kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
@@ -178,7 +188,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     of_clips = (ClipStage, PropagationStage, FusionStage, RecurrentStage, SiamMaskStage)
     known, clips = settings_of(ClipData), kind in of_clips
     required = known if clips else settings_of(SourceData)
-    spare = {key: Setting(Any, False) for key in ("root", *known) if key not in required}
+    spare = {key: Setting(Any, False) for key in ("root", "set_aside", *known) if key not in required}
     check(data, {**required, **spare}, "data")
     shares = stage.get("probabilities", data["probabilities"]) if clips else {}
     if not data["sources"] and (shares is None or any(shares.get(name) for name in ("photo", "video"))):
@@ -214,6 +224,7 @@ KINDS: dict[str | None, type] = {
     "recurrent": RecurrentStage,
     "scribbles": ScribbleStage,
     "siammask": SiamMaskStage,
+    "portrait": PortraitStage,
 }
 """stage.step -> what such a stage has; any other is a `ClipStage`."""
 LOSSES: dict[type, type] = {
@@ -224,6 +235,7 @@ LOSSES: dict[type, type] = {
     RecurrentStage: RecurrentLosses,
     ScribbleStage: ScribbleLosses,
     SiamMaskStage: SiamMaskLosses,
+    PortraitStage: PortraitLosses,
 }
 COUNTS = (
     *("points", "local_radius", "memory_frames", "texts", "absent", "other_names", "intermediate"),

@@ -1,0 +1,148 @@
+"""Samples of the portrait net: who counts as people, and what the mask of the frame before is like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from univs.data.photo import Photo
+from univs.data.photo_pool import PhotoPool
+from univs.data.portrait_images import (
+    KINDS,
+    Portraits,
+    bent,
+    build_portraits,
+    collate_portraits,
+    moved,
+    people,
+    pixels,
+    shows_nobody,
+    warped,
+    worn,
+)
+from univs.errors import UserError
+
+SIZE = 64
+
+
+def photo(categories: dict[int, str], complete: bool = True, seed: int = 0) -> Photo:
+    """Object 1 on the left, object 2 on the right, something unknown in a corner."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((80, 100), np.uint8)
+    labels[20:70, 15:45], labels[20:70, 60:90] = 1, 2
+    labels[:4, :4] = 255
+    return Photo(rng.integers(0, 256, (80, 100, 3), dtype=np.uint8), labels, categories, complete)
+
+
+class Photos:
+    """A source of these photos."""
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self.name, self.photos = "photos", photos
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Photo:
+        return self.photos[index]
+
+    def nouns(self, index: int) -> frozenset[str]:
+        return frozenset(self.photos[index].categories.values())
+
+
+def test_people_are_those_called_so_or_all_where_nothing_has_a_name() -> None:
+    named = people(photo({1: "person", 2: "dog"}))
+    assert set(np.unique(named[:, :50])) == {0, 1, 255} and set(np.unique(named[:, 50:])) == {0}
+    unnamed = people(photo({}))
+    assert unnamed[40, 30] == unnamed[40, 75] == 1 and unnamed[0, 0] == 255 and unnamed[75, 50] == 0
+    assert shows_nobody(photo({1: "dog", 2: "cat"})) and not shows_nobody(photo({1: "dog", 2: "person"}))
+    assert not shows_nobody(photo({1: "dog"}, complete=False)) and not shows_nobody(photo({}))
+
+
+def test_samples_depend_on_index_and_seed_alone() -> None:
+    pool = PhotoPool([(Photos([photo({1: "person"}), photo({2: "dog"}, seed=1)]), 1.0)])
+    one, two, other = (Portraits(pool, size=SIZE, seed=seed) for seed in (3, 3, 4))
+    for index in (5, 0):
+        assert all(np.array_equal(a, b) for a, b in zip(vars(one[index]).values(), vars(two[index]).values(), strict=True))
+    assert not np.array_equal(one[5].image, other[5].image)
+    for index in range(40):
+        sample = one[index]
+        assert sample.image.shape == (SIZE, SIZE, 3) and sample.image.dtype == np.uint8
+        assert sample.mask.shape == sample.before.shape == (SIZE, SIZE)
+        assert set(np.unique(sample.mask)) <= {0, 1, 255}
+
+
+def test_how_often_the_mask_before_is_what() -> None:
+    """Of 300 samples about a quarter have none; most others overlap the true one."""
+    pool = PhotoPool([(Photos([photo({1: "person"})]), 1.0)])
+    samples = Portraits(pool, size=SIZE)
+    true, before = (np.stack(parts) for parts in zip(*((s.mask == 1, s.before > 127) for s in map(samples.__getitem__, range(300))), strict=True))
+    large = true.sum((1, 2)) > 200
+    share = before[large].sum((1, 2)) < 0.1 * true[large].sum((1, 2))
+    assert KINDS["empty"] - 0.08 < share.mean() < KINDS["empty"] + 0.15
+    some = before[large][~share], true[large][~share]
+    overlap = (some[0] & some[1]).sum((1, 2)) / (some[0] | some[1]).sum((1, 2))
+    assert (overlap > 0.5).mean() > 0.6 and (overlap < 0.3).mean() > 0.02
+    assert sum(KINDS.values()) == pytest.approx(1)
+
+
+def test_small_movements_are_small() -> None:
+    rng = np.random.default_rng(0)
+    own = pixels(SIZE)
+    near = [np.abs(moved(rng, SIZE, far=False) - own)[16:48, 16:48].max() for _ in range(50)]
+    far = [np.abs(moved(rng, SIZE, far=True) - own)[16:48, 16:48].max() for _ in range(50)]
+    assert max(near) < 0.25 * SIZE and np.median(far) > 2 * np.median(near)
+    curved = [bent(rng, SIZE) - own for _ in range(20)]
+    assert all(0.5 < np.abs(field).mean() < 0.12 * SIZE for field in curved)
+    # a plate bends: the field is no affine map
+    design = np.concatenate([own, np.ones((SIZE, SIZE, 1))], -1).reshape(-1, 3)
+    rests = [np.linalg.lstsq(design, field.reshape(-1, 2), rcond=None)[1].sum() / SIZE**2 for field in curved]
+    assert min(rests) > 0.05
+
+
+def test_what_comes_from_beyond_the_border() -> None:
+    there = pixels(8) + np.float32([4, 0])
+    mask = np.ones((8, 8), np.float32)
+    assert warped(mask, there)[:, 4:].max() == 0 and warped(mask, there)[:, :4].min() == 1
+    labels = warped(np.ones((8, 8), np.uint8), there, exact=True)
+    assert (labels[:, 4:] == 255).all() and (labels[:, :4] == 1).all()
+    picture = np.repeat(np.arange(8, dtype=np.uint8)[None, :, None], 8, 0).repeat(3, 2)
+    assert warped(picture, there)[0, :, 0].tolist() == [4, 5, 6, 7, 6, 5, 4, 3]
+
+
+def test_worn_masks_stay_masks() -> None:
+    mask = np.zeros((SIZE, SIZE), np.float32)
+    mask[16:48, 16:48] = 1
+    found = [worn(mask, np.random.default_rng(seed)) for seed in range(60)]
+    assert mask.max() == 1 and mask.sum() == 1024, "the true one is left alone"
+    assert all(one.dtype == np.uint8 for one in found)
+    overlap = [((one > 127) & (mask > 0)).sum() / ((one > 127) | (mask > 0)).sum() for one in found]
+    assert np.mean(overlap) > 0.8 and min(overlap) < 0.97
+    assert any(len(np.unique(one)) > 40 for one in found) and any(len(np.unique(one)) == 2 for one in found)
+
+
+def test_sources_of_people(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "us" / folder).mkdir(parents=True)
+    shown = photo({})
+    Image.fromarray(shown.image).save(tmp_path / "us" / "images" / "a.jpg")
+    Image.fromarray(((shown.labels == 1) * 255).astype(np.uint8)).save(tmp_path / "us" / "masks" / "a.png")
+    samples = build_portraits([{"kind": "photos", "root": str(tmp_path / "us"), "weight": 1}], size=SIZE)
+    batch = collate_portraits([samples[0], samples[1], samples[2]])
+    assert batch["frames"].shape == (3, 3, SIZE, SIZE) and batch["before"].shape == (3, 1, SIZE, SIZE)
+    assert batch["masks"].shape == (3, SIZE, SIZE) and samples.counts[0].count == 1
+    (tmp_path / "videos" / "JPEGImages" / "v").mkdir(parents=True)
+    (tmp_path / "videos" / "Annotations" / "v").mkdir(parents=True)
+    Image.fromarray(shown.image).save(tmp_path / "videos" / "JPEGImages" / "v" / "00000.jpg")
+    Image.fromarray((shown.labels == 1).astype(np.uint8)).save(tmp_path / "videos" / "Annotations" / "v" / "00000.png")
+    with pytest.raises(UserError, match="holds videos; stage portrait learns from photos alone"):
+        build_portraits([{"kind": "videos", "root": str(tmp_path / "videos"), "weight": 1, "gaps": [1, 1]}], size=SIZE)
+
+
+def test_without_people() -> None:
+    with pytest.raises(UserError, match="none with people"):
+        Portraits(PhotoPool([(Photos([photo({1: "dog", 2: "cat"})]), 1.0)]), size=SIZE)[1]

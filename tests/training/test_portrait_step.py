@@ -1,0 +1,145 @@
+"""Stage portrait: its losses beside loops, the net's own masks, and that it learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.models.test_portrait import net
+from univs.configuration import compose
+from univs.errors import UserError
+from univs.models.portrait import PortraitNet
+from univs.training.portrait_step import BAND, PortraitLosses, PortraitStep, near_edges, portraits, slopes
+from univs.training.stages import check_run
+
+
+def sample(size: int = 32) -> dict[str, Tensor]:
+    torch.manual_seed(2)
+    masks = torch.zeros(2, size, size, dtype=torch.uint8)
+    masks[0, 8:24, 4:20] = masks[1, 10:, 12:28] = 1
+    masks[0, :3] = 255
+    frames = torch.randint(0, 90, (2, 3, size, size), dtype=torch.uint8)
+    frames = torch.where(masks[:, None] == 1, 255 - frames, frames)
+    return {"frames": frames, "masks": masks, "before": torch.zeros(2, 1, size, size, dtype=torch.uint8)}
+
+
+class Says(PortraitNet):
+    """Fixed log-odds, and what it was asked."""
+
+    def __init__(self, logits: Tensor) -> None:
+        torch.nn.Module.__init__(self)
+        self.logits, self.asked = logits, list[tuple[Tensor, Tensor]]()
+
+    def forward(self, frames: Tensor, before: Tensor) -> Tensor:
+        self.asked.append((frames, before))
+        return self.logits
+
+
+def test_losses_are_those_of_loops() -> None:
+    batch = sample()
+    torch.manual_seed(0)
+    logits = torch.randn(2, 1, 32, 32)
+    found = PortraitStep(Says(logits), PortraitLosses(0.5, 2.0, 3.0), 0.0)(batch, 1.0)
+    said, truth = logits[:, 0].double().sigmoid().numpy(), (batch["masks"] == 1).double().numpy()
+    known = (batch["masks"] != 255).numpy()
+    total = weights = 0.0
+    for b, y, x in np.ndindex(2, 32, 32):
+        if known[b, y, x]:
+            around = truth[b, max(0, y - BAND) : y + BAND + 1, max(0, x - BAND) : x + BAND + 1]
+            weight = 3.0 if around.max() != around.min() else 1.0
+            total -= weight * np.log(said[b, y, x] if truth[b, y, x] else 1 - said[b, y, x])
+            weights += weight
+    assert float(found["cross_entropy"]) == pytest.approx(0.5 * total / weights, rel=1e-5)
+    dice = [
+        1 - (2 * (s * t * k).sum() + 1) / ((s * k).sum() + (t * k).sum() + 1)
+        for s, t, k in zip(said, truth, known, strict=True)
+    ]
+    assert float(found["dice"]) == pytest.approx(2 * np.mean(dice), rel=1e-5)
+    apart = counted = 0.0
+    sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4
+    for b in range(2):
+        s, t = np.pad(said[b], 1, mode="edge"), np.pad(truth[b], 1, mode="edge")
+        inside = np.pad(known[b], 1, constant_values=True)
+        for y, x in np.ndindex(32, 32):
+            if inside[y : y + 3, x : x + 3].all():
+                window = s[y : y + 3, x : x + 3] - t[y : y + 3, x : x + 3]
+                apart += (abs((window * sobel).sum()) + abs((window * sobel.T).sum())) / 2
+                counted += 1
+    assert float(found["edge"]) == pytest.approx(3 * apart / counted, rel=1e-4)
+    assert set(PortraitStep(Says(logits), PortraitLosses(1, 0, 0), 0.0)(batch, 1.0)) == {"cross_entropy"}
+
+
+def test_unknown_pixels_do_not_count() -> None:
+    batch, logits = sample(), torch.randn(2, 1, 32, 32)
+    changed = logits.clone()
+    changed[0, 0, :2] += 5  # the slopes of the third row see the second
+    before, after = (PortraitStep(Says(said), PortraitLosses(), 0.0)(batch, 1.0) for said in (logits, changed))
+    assert all(float(before[name]) == float(after[name]) for name in before)
+
+
+def test_the_mask_before_is_given_or_its_own() -> None:
+    batch, logits = sample(), torch.full((2, 1, 32, 32), 2.0)
+    batch["before"][0] = 51
+    given = Says(logits)
+    PortraitStep(given, PortraitLosses(), 0.0)(batch, 1.0)
+    assert len(given.asked) == 1 and torch.allclose(given.asked[0][1][0], torch.tensor(0.2))
+    assert torch.equal(given.asked[0][0], batch["frames"].float())
+    own = Says(logits)
+    PortraitStep(own, PortraitLosses(), 1.0)(batch, 1.0)
+    (moved, first), (frames, second) = own.asked
+    assert torch.allclose(second, logits.sigmoid()) and torch.equal(frames, batch["frames"].float())
+    assert not torch.allclose(moved, frames) and (moved - frames).abs().mean() < 90, "moved a little"
+    assert torch.allclose(first[0], torch.tensor(0.2), atol=1e-5), "the mask before moves along"
+
+
+def test_edges_and_slopes_of_a_step() -> None:
+    step = torch.zeros(1, 32, 32)
+    step[..., 16:] = 1
+    assert near_edges(step)[0, 0].nonzero().flatten().tolist() == list(range(11, 21))
+    across, down = slopes(step)[0]
+    assert float(across.max()) == 1 and across[5].nonzero().flatten().tolist() == [15, 16] and not down.any()
+    assert torch.equal(slopes(step.transpose(1, 2))[0, 1], across.T)
+
+
+def test_it_learns_a_batch() -> None:
+    torch.manual_seed(0)
+    network = net().train()
+    step = PortraitStep(network, PortraitLosses(), 0.5)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(40):
+        total = torch.stack(list(step(sample(), 1.0).values())).sum()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        losses.append(float(total.detach()))
+    assert losses[-1] < 0.35 * losses[0]
+
+
+def settings(*more: str) -> dict[str, Any]:
+    common = ["stage=portrait", "model=portrait", "data=people", "data.root=nowhere", "out=x", "init=null"]
+    return compose("train", [*common, *more])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["model=tiny"], "stage portrait trains the portrait net, which tiny is not"),
+        (["init=imagenet"], "init=imagenet is for networks with a backbone"),
+        (["+stage.checkpointing=true"], "stage.checkpointing"),
+    ],
+)
+def test_what_is_refused(more: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        portraits(settings(*more), torch.device("cpu"), 1)
+
+
+def test_its_settings_are_checked() -> None:
+    check_run(settings())
+    for wrong in ("stage.own_masks=2", "stage.size=100", "stage.losses.edge=-1", "stage.losses.points=3"):
+        with pytest.raises(UserError):
+            check_run(settings(wrong if "points" not in wrong else f"+{wrong}"))
