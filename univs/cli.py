@@ -14,6 +14,7 @@ from univs import __version__
 from univs.allocator import keep_freed_memory
 from univs.commands.argument_types import Parser, a_path, a_short_side
 from univs.commands.datasets import add_arguments as add_datasets_arguments
+from univs.commands.export_onnx import add_arguments as add_export_arguments
 from univs.commands.score import add_arguments as add_score_arguments
 from univs.commands.synth import add_arguments as add_synth_arguments
 from univs.errors import UserError, lacks_memory
@@ -114,6 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     synth = commands.add_parser("synth", help="the built-in world in the layout of a public set", allow_abbrev=False)
     add_synth_arguments(synth)
     synth.set_defaults(run=_synth, takes_rest=False)
+    export = commands.add_parser("export", help="a portrait net as ONNX", allow_abbrev=False)
+    add_export_arguments(export)
+    export.set_defaults(run=_export, takes_rest=False)
     benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
     benchmark.set_defaults(run=_benchmark, takes_rest=True)
     return parser
@@ -306,6 +310,12 @@ def _synth(arguments: argparse.Namespace) -> None:
     from univs.commands import synth
 
     synth.run(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from univs.commands.export_onnx import run_export
+
+    run_export(arguments)
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:

@@ -67,7 +67,9 @@ def test_samples_depend_on_index_and_seed_alone() -> None:
     pool = PhotoPool([(Photos([photo({1: "person"}), photo({2: "dog"}, seed=1)]), 1.0)])
     one, two, other = (Portraits(pool, size=SIZE, seed=seed) for seed in (3, 3, 4))
     for index in (5, 0):
-        assert all(np.array_equal(a, b) for a, b in zip(vars(one[index]).values(), vars(two[index]).values(), strict=True))
+        assert all(
+            np.array_equal(a, b) for a, b in zip(vars(one[index]).values(), vars(two[index]).values(), strict=True)
+        )
     assert not np.array_equal(one[5].image, other[5].image)
     for index in range(40):
         sample = one[index]
@@ -80,7 +82,10 @@ def test_how_often_the_mask_before_is_what() -> None:
     """Of 300 samples about a quarter have none; most others overlap the true one."""
     pool = PhotoPool([(Photos([photo({1: "person"})]), 1.0)])
     samples = Portraits(pool, size=SIZE)
-    true, before = (np.stack(parts) for parts in zip(*((s.mask == 1, s.before > 127) for s in map(samples.__getitem__, range(300))), strict=True))
+    true, before = (
+        np.stack(parts)
+        for parts in zip(*((s.mask == 1, s.before > 127) for s in map(samples.__getitem__, range(300))), strict=True)
+    )
     large = true.sum((1, 2)) > 200
     share = before[large].sum((1, 2)) < 0.1 * true[large].sum((1, 2))
     assert KINDS["empty"] - 0.08 < share.mean() < KINDS["empty"] + 0.15

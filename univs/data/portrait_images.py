@@ -1,8 +1,8 @@
 """Training samples of the portrait net: a photo, where the people are, and the mask of the frame before.
 
-There are no videos: the mask of the frame before is made from the true one (Bazarevsky and Tkachenka, 2018). It is empty
-(a first frame, people who enter), moved (a little: to be carried on and mended; a lot: to be thrown away), or bent as by
-a thin plate (fast movement); now and then it is that of another photo. S pixels of a side.
+There are no videos: the mask of the frame before is made from the true one (Bazarevsky and Tkachenka, 2018). It is
+empty (a first frame, people who enter), moved (a little: to be carried on and mended; a lot: to be thrown away), or
+bent as by a thin plate (fast movement); now and then it is that of another photo. S pixels of a side.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Finding people frame by frame by the portrait net; what is kept of a video is one mask.
 
-The mask goes back in as it came out, soft and at the size of the input; after a cut, as on the first frame, it is empty.
+The mask goes back in as it came out, soft and at the size of the input; on the first frame, and after a cut, it is
+empty.
 """
 
 from __future__ import annotations

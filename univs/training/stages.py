@@ -170,9 +170,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        steps = Literal[
-            "words", "released", "propagation", "fusion", "recurrent", "scribbles", "siammask", "portrait"
-        ]
+        steps = Literal["words", "released", "propagation", "fusion", "recurrent", "scribbles", "siammask", "portrait"]
         check_value("stage.step", stage["step"], steps)
     kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")

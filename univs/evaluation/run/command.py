@@ -17,6 +17,7 @@ RUNNERS = {
     "labelled": "labelled_images:evaluate",
     "first_masks": "first_masks:evaluate",
     "vot": "vot_sets:evaluate",
+    "portraits": "portraits:evaluate",
     "davis17_interactive": "interactive_sets:evaluate",
     "davis2016_interactive": "interactive_sets:evaluate",
     "all": "runner:evaluate_all",
