@@ -14,6 +14,7 @@ from univs import __version__
 from univs.allocator import keep_freed_memory
 from univs.commands.argument_types import Parser, a_path, a_short_side
 from univs.commands.datasets import add_arguments as add_datasets_arguments
+from univs.commands.effect import add_arguments as add_effect_arguments
 from univs.commands.export_onnx import add_arguments as add_export_arguments
 from univs.commands.score import add_arguments as add_score_arguments
 from univs.commands.synth import add_arguments as add_synth_arguments
@@ -118,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="a portrait net as ONNX", allow_abbrev=False)
     add_export_arguments(export)
     export.set_defaults(run=_export, takes_rest=False)
+    effect = commands.add_parser("effect", help="change a video around what was found in it", allow_abbrev=False)
+    add_effect_arguments(effect)
+    effect.set_defaults(run=_effect, takes_rest=False)
     benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
     benchmark.set_defaults(run=_benchmark, takes_rest=True)
     return parser
@@ -292,6 +296,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from univs import evaluation
 
     evaluation.main(arguments.overrides)
+
+
+def _effect(arguments: argparse.Namespace) -> None:
+    from univs.commands import effect
+
+    effect.run(arguments)
 
 
 def _score(arguments: argparse.Namespace) -> None:

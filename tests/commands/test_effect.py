@@ -1,0 +1,144 @@
+"""`univs effect`: files that come out, what may be said, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import textured
+from univs import cli
+from univs.commands.effect import EFFECTS, changed
+from univs.commands.subject_masks import SubjectMasks
+from univs.results import FrameResult, TrackSpool
+from univs.video import open_video, read_rgb
+from univs.visualization import colour_pop, cut_out
+from univs.visualization.alpha import AlphaSmoother, soft_alpha
+
+HEIGHT, WIDTH, COUNT = 60, 80, 4
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Path:
+    """Frames and results of two objects, which move."""
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "found").mkdir()
+    with TrackSpool() as spool:
+        for t in range(COUNT):
+            Image.fromarray(textured(HEIGHT, WIDTH, t // 2)).save(tmp_path / "frames" / f"{t:05d}.png")
+            labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+            labels[10:40, 10 + t : 35 + t], labels[30:55, 40:70] = 1, 2
+            spool.append(FrameResult(t, labels, (1, 2)))
+        spool.write_json(tmp_path / "found" / "results.json")
+    return tmp_path
+
+
+def run(shot: Path, *more: str) -> int:
+    return cli.main(["effect", str(shot / "frames"), "--mask", str(shot / "found"), *more])
+
+
+def pictures(folder: Path) -> list[np.ndarray]:
+    return [read_rgb(path) for path in sorted(folder.glob("*.png"))]
+
+
+def test_a_cut_out_is_a_sequence_of_pngs_with_straight_alpha(shot: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = shot / "cut"
+    assert run(shot, "--effect", "cut-out", "--object", "2", "--out", str(out), "--no-smoothing", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == COUNT
+    assert sorted(path.name for path in out.iterdir()) == [f"{t:05d}.png" for t in range(COUNT)]
+    for t, path in enumerate(sorted(out.iterdir())):
+        frame = read_rgb(shot / "frames" / f"{t:05d}.png")
+        mask = np.zeros((HEIGHT, WIDTH), bool)
+        mask[30:55, 40:70] = True
+        with Image.open(path) as image:
+            assert image.mode == "RGBA"
+            assert np.array_equal(np.asarray(image), cut_out(frame, soft_alpha(mask, frame)))
+
+
+def test_ids_in_another_order_are_the_same_subject(shot: Path) -> None:
+    for name, ids in (("one", ("1", "2")), ("other", ("2", "1")), ("all", ())):
+        said = [word for number in ids for word in ("--object", number)]
+        assert run(shot, "--effect", "spotlight", *said, "--out", str(shot / name)) == 0
+    one, other, everyone = (pictures(shot / name) for name in ("one", "other", "all"))
+    assert len(one) == COUNT
+    assert all(np.array_equal(a, b) and np.array_equal(a, c) for a, b, c in zip(one, other, everyone, strict=True))
+
+
+def test_a_video_is_changed_frame_by_frame(shot: Path) -> None:
+    out = shot / "popped.mp4"
+    assert run(shot, "--effect", "colour-pop", "--amount", "1", "--out", str(out)) == 0
+    reader, calm = open_video(out), AlphaSmoother()
+    assert reader.size == (HEIGHT, WIDTH)
+    with SubjectMasks(shot / "found", (), (HEIGHT, WIDTH)) as masks:
+        for t, got in enumerate(reader):
+            frame = read_rgb(shot / "frames" / f"{t:05d}.png")
+            want = colour_pop(frame, calm(soft_alpha(masks.mask(t), frame), frame))
+            assert np.abs(got.astype(int) - want).mean() < 12, "as far as compression lets it"
+    assert t == COUNT - 1
+    assert not [path for path in shot.iterdir() if path.name.startswith(".")]
+
+
+def test_frames_are_changed_as_they_come(shot: Path) -> None:
+    reader = open_video(str(shot / "frames"))
+    with SubjectMasks(shot / "found", (1,), reader.size) as masks:
+        seen: list[float] = []
+        frames = changed(reader, masks, lambda frame, alpha, now: seen.append(now) or frame)  # type: ignore[func-returns-value]
+        next(frames)
+        assert seen == [0.0]
+        frames.close()  # type: ignore[attr-defined]
+
+
+def test_backgrounds_of_all_kinds(shot: Path) -> None:
+    Image.fromarray(textured(50, 200, 7)).save(shot / "sky.png")
+    for given in ("#102030", str(shot / "sky.png"), str(shot / "frames")):
+        out = shot / f"behind{len(given)}"
+        assert run(shot, "--effect", "background", "--background", given, "--light-wrap", "--out", str(out)) == 0
+        first, want = pictures(out)[0], pictures(shot / "frames")[0]
+        assert np.array_equal(first[20:25, 20:25], want[20:25, 20:25]), "the subject stays"
+        if given.startswith("#"):
+            assert (first[:5] == (16, 32, 48)).all()
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (["--effect", "background"], "--effect background needs --background"),
+        (["--effect", "blur", "--background", "red"], "--background is for --effect background"),
+        (["--effect", "blur", "--light-wrap"], "--light-wrap is for --effect background"),
+        (["--effect", "blur", "--tone", "2"], "--tone: the effect blur has no such number"),
+        (["--effect", "spotlight", "--amount", "2"], "--amount must be 0 to 1 for spotlight, not 2.0"),
+        (["--effect", "spotlight", "--amount", "nan"], "--amount must be 0 to 1 for spotlight"),
+        (["--effect", "glow"], "invalid choice: 'glow'"),
+        (["--effect", "blur", "--object", "7"], "--object 7: "),
+        (["--effect", "cut-out", "--out", "x.mp4"], "an .mp4 has no alpha; name a folder"),
+        (["--effect", "blur", "--out", "x.avi"], "videos are written as .mp4"),
+        (["--effect", "blur", "--out", "FRAMES"], "holds numbered PNGs already"),
+        (["--effect", "blur", "--out", "missing/x.mp4"], "there is no folder"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    shot: Path, said: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shot)
+    assert run(shot, *(str(shot / "frames") if word == "FRAMES" else word for word in said)) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (shot / "univs-effect.mp4").exists()
+    assert len(list((shot / "frames").iterdir())) == COUNT
+
+
+def test_a_video_that_goes_on_leaves_no_file(shot: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(textured(HEIGHT, WIDTH, 9)).save(shot / "frames" / "00004.png")
+    assert run(shot, "--effect", "blur", "--out", str(shot / "blurred.mp4")) == 2
+    assert "ends after 4 frames and the video goes on" in capsys.readouterr().err
+    assert not (shot / "blurred.mp4").exists()
+    assert run(shot, "--effect", "blur", "--out", str(shot / "blurred")) == 2
+    assert len(pictures(shot / "blurred")) == 4, "what is done stays"
+
+
+def test_every_effect_says_what_it_does() -> None:
+    assert set(EFFECTS) == {"background", "blur", "colour-pop", "cut-out", "spotlight"}
+    assert all(control.low < control.high for effect in EFFECTS.values() for control in effect.controls.values())

@@ -1,0 +1,217 @@
+"""`univs effect`: what `univs segment` found before another background, in colour alone, cut out, or in the light."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from univs.claim import claim_folder
+from univs.commands.argument_types import a_path
+from univs.commands.backgrounds import Background
+from univs.commands.subject_masks import SubjectMasks
+from univs.errors import UserError
+from univs.terminal import counted, plain_console
+from univs.video import VideoReader, VideoWriter, open_video
+from univs.video.pictures import write_picture
+from univs.visualization import effects
+from univs.visualization.alpha import Alpha, AlphaSmoother, soft_alpha
+
+Picture = NDArray[np.uint8]
+Change = Callable[[Picture, Alpha, float], Picture]
+"""Frame, alpha, seconds since the first frame -> the changed frame."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A number of an effect. name: of the argument of the function. meaning: with what is taken if nothing is said."""
+
+    name: str
+    low: float
+    high: float
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an effect does and what may be said about it. controls: option -> number."""
+
+    meaning: str
+    controls: Mapping[str, Control] = field(default_factory=dict)
+
+
+EFFECTS = {
+    "background": Effect("the subject before --background COLOUR|PICTURE|VIDEO"),
+    "blur": Effect(
+        "all but the subject blurred",
+        {"amount": Control("amount", 0, 0.5, f"share of the height ({effects.BLUR})")},
+    ),
+    "colour-pop": Effect(
+        "the subject alone in colour",
+        {
+            "amount": Control("amount", 0, 1, "share of the colour that goes (1)"),
+            "tone": Control("tone", 0.1, 10, "exponent of the brightness around the subject (1)"),
+            "feather": Control("feather", 0, 0.5, f"share of the height ({effects.FEATHER})"),
+        },
+    ),
+    "cut-out": Effect("the subject alone, as PNGs with alpha"),
+    "spotlight": Effect(
+        "all but the subject darker",
+        {
+            "amount": Control("darkness", 0, 1, f"share of the light that goes ({effects.DARKNESS})"),
+            "feather": Control("feather", 0, 0.5, f"share of the height ({effects.FEATHER})"),
+        },
+    ),
+}
+FUNCTIONS: Mapping[str, Callable[..., Picture]] = {
+    "blur": effects.blur_background,
+    "colour-pop": effects.colour_pop,
+    "cut-out": effects.cut_out,
+    "spotlight": effects.spotlight,
+}
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    lines = [f"  {name:12} {effect.meaning}" for name, effect in EFFECTS.items()]
+    command.description = "Changes a video around what was found in it.\n\neffects:\n" + "\n".join(lines)
+    command.add_argument("input", metavar="INPUT", help="the video that was segmented: file, folder of frames or glob")
+    command.add_argument(
+        "--mask", type=a_path, required=True, metavar="RESULTS", help="a folder of univs segment, or its results.json"
+    )
+    command.add_argument("--effect", required=True, choices=tuple(EFFECTS), metavar="EFFECT", help=" | ".join(EFFECTS))
+    command.add_argument(
+        "--object",
+        type=int,
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a track that is the subject; may be repeated (default: all)",
+    )
+    command.add_argument("--background", metavar="COLOUR|FILE", help="#rrggbb or a name, a picture or a video")
+    command.add_argument("--light-wrap", action="store_true", help="background: let its light come around the edges")
+    for option in ("amount", "tone", "feather"):
+        said = [f"{n}: {e.controls[option].meaning}" for n, e in EFFECTS.items() if option in e.controls]
+        command.add_argument(f"--{option}", type=float, metavar="NUMBER", help="; ".join(said))
+    command.add_argument("--no-smoothing", action="store_true", help="each frame's edges by themselves")
+    command.add_argument(
+        "--out",
+        type=a_path,
+        metavar="FILE|DIR",
+        help="an .mp4 file, or a folder for PNGs (default: univs-effect.mp4; cut-out: the folder univs-effect)",
+    )
+    command.add_argument("--json", action="store_true", help="print a summary as JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Change a video. Raises UserError for whatever is wrong with the arguments or the files."""
+    numbers = read_numbers(arguments)
+    out = arguments.out or Path("univs-effect" if arguments.effect == "cut-out" else "univs-effect.mp4")
+    as_video = out.suffix.lower() == ".mp4"
+    check_out(out, arguments.effect, as_video)
+    reader = open_video(arguments.input)
+    refuse_own_input(arguments, out)
+    start = time.perf_counter()
+    with SubjectMasks(arguments.mask, arguments.object, reader.size) as masks:
+        change = change_of(arguments, numbers, reader.size)
+        frames = changed(reader, masks, change, smoothing=not arguments.no_smoothing)
+        with nullcontext() if as_video else claim_folder(out):
+            count = (write_video if as_video else write_pictures)(frames, out, reader)
+    seconds = time.perf_counter() - start
+    if arguments.json:
+        print(json.dumps({"out": str(out), "frames": count, "seconds": round(seconds, 3)}))
+    else:
+        print(f"{count} frames in {seconds:.1f} s ({count / max(seconds, 1e-9):.1f} a second): {out}")
+
+
+def read_numbers(arguments: argparse.Namespace) -> dict[str, float]:
+    """The numbers of the effect, by the names of its function's arguments.
+
+    Raises UserError for one that it does not have, or out of its bounds, and for a background too many or too few.
+    """
+    name = arguments.effect
+    if name == "background" and arguments.background is None:
+        raise UserError("--effect background needs --background: #rrggbb or a name, a picture or a video")
+    for option in ("background", "light_wrap"):
+        if name != "background" and getattr(arguments, option):
+            raise UserError(f"--{option.replace('_', '-')} is for --effect background; leave it out for {name}")
+    numbers = {}
+    for option in ("amount", "tone", "feather"):
+        value, control = getattr(arguments, option), EFFECTS[name].controls.get(option)
+        if value is None:
+            continue
+        if control is None:
+            raise UserError(f"--{option}: the effect {name} has no such number")
+        if not control.low <= value <= control.high:
+            raise UserError(f"--{option} must be {control.low} to {control.high} for {name}, not {value}")
+        numbers[control.name] = value
+    return numbers
+
+
+def check_out(out: Path, effect: str, as_video: bool) -> None:
+    """Raise UserError for a file that cannot hold what the effect makes, or is no video."""
+    if as_video and effect == "cut-out":
+        raise UserError(f"--out {out}: an .mp4 has no alpha; name a folder, which gets PNGs")
+    if as_video and out.is_dir():
+        raise UserError(f"--out {out} is a folder; name a file")
+    if as_video and not out.parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.parent}")
+    if out.is_dir() and any(path.stem.isdigit() for path in out.glob("*.png")):
+        raise UserError(f"--out {out} holds numbered PNGs already; name another folder, or remove them")
+    if not as_video and (out.suffix or out.is_file()) and not out.is_dir():
+        raise UserError(f"--out {out}: videos are written as .mp4; for PNGs name a folder")
+
+
+def refuse_own_input(arguments: argparse.Namespace, out: Path) -> None:
+    """Raise UserError if what is read would be replaced."""
+    for option, given in (("INPUT", arguments.input), ("--background", arguments.background)):
+        if given is not None and out.exists() and Path(given).exists() and out.samefile(given):
+            raise UserError(f"--out {out} is {option}; name another one")
+
+
+def change_of(arguments: argparse.Namespace, numbers: Mapping[str, float], size: tuple[int, int]) -> Change:
+    """The effect that is asked for, of frames of a size."""
+    if arguments.effect == "background":
+        background = Background(arguments.background, size)
+        wrap = arguments.light_wrap
+        return lambda frame, alpha, now: effects.replace_background(frame, alpha, background.at(now), light_wrap=wrap)
+    function = FUNCTIONS[arguments.effect]
+    return lambda frame, alpha, now: function(frame, alpha, **numbers)
+
+
+def changed(reader: VideoReader, masks: SubjectMasks, change: Change, *, smoothing: bool = True) -> Iterator[Picture]:
+    """The frames of a video, changed one by one, with a progress bar on stderr."""
+    calm = AlphaSmoother()
+    frames = counted(reader, reader.name, reader.num_frames, plain_console(stderr=True))
+    for index, frame in enumerate(frames):
+        alpha = soft_alpha(masks.mask(index), frame)
+        if smoothing:
+            alpha = calm(alpha, frame)
+        yield change(frame, alpha, index / reader.fps)
+
+
+def write_video(frames: Iterator[Picture], path: Path, reader: VideoReader) -> int:
+    """The number of frames; the file appears whole or not at all."""
+    count = 0
+    with VideoWriter(path, reader.fps) as video:
+        for frame in frames:
+            video.write(frame)
+            count += 1
+    return count
+
+
+def write_pictures(frames: Iterator[Picture], folder: Path, _: VideoReader) -> int:
+    """The number of frames, FOLDER/00000.png ...; each appears whole, and what is done stays."""
+    count = 0
+    for frame in frames:
+        write_picture(folder / f"{count:05d}.png", frame)
+        count += 1
+    return count
