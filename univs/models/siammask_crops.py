@@ -94,13 +94,22 @@ def resized(image: Pixels, height: int, width: int) -> Pixels:
     x0, x1, right = _taps(image.shape[1], width)
     y0, y1, below = _taps(image.shape[0], height)
     read, place = np.unique(np.concatenate([y0, y1]), return_inverse=True)  # large images have rows that nobody reads
-    wide = image[read].astype(np.int32)
-    right = right[None, :, None]
-    rows = (wide[:, x0] * (FIXED_POINT - right) + wide[:, x1] * right) >> 4
-    below = below[:, None, None]
-    first, second = place[:height], place[height:]
-    total = ((rows[first] * (FIXED_POINT - below)) >> 16) + ((rows[second] * below) >> 16)
-    return ((total + 2) >> 2).astype(np.uint8)
+    planes = np.ascontiguousarray(image[read].transpose(2, 0, 1)).astype(np.int32)
+    along, following = planes.take(x0, 2), planes.take(x1, 2)
+    following -= along
+    following *= right
+    along *= FIXED_POINT
+    along += following
+    along >>= 4
+    upper, lower = along.take(place[:height], 1), along.take(place[height:], 1)
+    upper *= FIXED_POINT - below[:, None]
+    lower *= below[:, None]
+    upper >>= 16
+    lower >>= 16
+    upper += lower
+    upper += 2
+    upper >>= 2
+    return np.ascontiguousarray(upper.astype(np.uint8).transpose(1, 2, 0))
 
 
 def _taps(size: int, out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
