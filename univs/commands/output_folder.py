@@ -17,7 +17,7 @@ from univs.results import FrameResult, TrackSpool
 from univs.video import VideoWriter
 from univs.video.pictures import write_picture
 from univs.video.reader import Frame
-from univs.visualization import contact_sheet, draw_prompts, overlay
+from univs.visualization import contact_sheet, draw_prompts, draw_rotated_boxes, overlay
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -61,7 +61,8 @@ class OutputFolder:
         self.spool.append(result)
 
         def draw() -> Frame:
-            return draw_prompts(overlay(frame, result.labels, result.names), prompts)
+            tinted = overlay(frame, result.labels, result.names)
+            return draw_prompts(draw_rotated_boxes(tinted, result.rotated_boxes), prompts)
 
         if self._video is None:
             self._offer_to_sheet(result, draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from univs.visualization.box_marks import draw_rotated_boxes
 from univs.visualization.class_overlays import overlay_panoptic, overlay_semantic
 from univs.visualization.contact_sheet import contact_sheet
 from univs.visualization.effects import blur_background, colour_pop, cut_out, replace_background, spotlight
@@ -17,6 +18,7 @@ __all__ = [
     "contact_sheet",
     "cut_out",
     "draw_prompts",
+    "draw_rotated_boxes",
     "object_color",
     "overlay",
     "overlay_mode",
