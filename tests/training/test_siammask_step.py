@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,12 +14,19 @@ from torch import Tensor
 from tests.data.test_object_crops import STILL, Clips, crops_of
 from tests.models.test_siammask import numbers
 from univs.configuration import compose
-from univs.data.object_crops import collate_pairs
+from univs.data.object_crops import box_of, collate_pairs
 from univs.errors import UserError
 from univs.losses.siammask import anchor_box_loss, anchor_score_loss, cell_mask_loss, cell_masks, positive_cells
+from univs.losses.siammask_targets import anchor_deltas, anchor_overlaps
+from univs.masks.geometry import Geometry
 from univs.models.own_files import save
-from univs.models.siammask import SiamMask
+from univs.models.siammask import SearchAnswer, SiamMask, Template
+from univs.models.siammask_anchors import Anchors, centre_grid
+from univs.models.siammask_crops import label_square, search_side
 from univs.models.zoo import build_network, load
+from univs.trackers.siammask import DAVIS, FollowedObject, SiamMaskTracker
+from univs.trackers.siammask_answers import Target, target_of_mask
+from univs.trackers.tracker import Frame, Question
 from univs.training import run, siammask_step
 from univs.training.recomputation import encoder_blocks
 from univs.training.siammask_step import SiamMaskLosses, SiamMaskStep, build_siammask
@@ -139,3 +147,52 @@ def test_a_short_run_by_the_command(tmp_path: Path) -> None:
     assert isinstance(trained, SiamMask) and not trained.training
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 2 and {"score", "box", "refined_mask"} <= last.keys()
+
+
+class Ideal:
+    """A network that says of any crop what it is to learn."""
+
+    anchors, pixel_mean = Anchors(), torch.zeros(3, 1, 1)
+
+    def __init__(self, labels: np.ndarray, was: Target) -> None:
+        side = round(search_side(was.side))
+        place = (was.x, was.y)
+        left, top, right, bottom = box_of(labels == 1)
+        zoom = 255 / side
+        box = np.array([(v - place[axis % 2]) * zoom + 127 for axis, v in enumerate((left, top, right, bottom))])
+        self.mask = torch.from_numpy(np.where(label_square(labels, place, side, 255) == 1, 1, -1))[None]
+        grid = centre_grid(self.anchors, 25, 127)
+        overlaps = anchor_overlaps(grid, box)
+        self.scores = torch.from_numpy(np.stack([0 * overlaps, np.where(overlaps > 0.6, 20, -20)]))[None]
+        self.boxes = torch.from_numpy(anchor_deltas(grid, box))[None]
+
+    def images(self, crops: Tensor) -> Tensor:
+        return crops
+
+    def encode_template(self, images: Tensor, *, masks: bool) -> Template:
+        return Template(images[:, :1, :1, :1].float(), images[:, :1, :1, :1].float(), None)
+
+    def search(self, template: Template, images: Tensor) -> SearchAnswer:
+        return SearchAnswer(self.scores, self.boxes, None, [])
+
+    def masks(self, answer: SearchAnswer, cells: Tensor) -> Tensor:
+        return 20 * cell_masks(self.mask, cells, 25)
+
+
+@pytest.mark.parametrize(("dx", "dy", "stretch"), [(0, 0, 1.0), (14, -9, 1.0), (-20, 12, 1.15), (6, 20, 0.9)])
+def test_what_is_taught_is_what_the_tracker_reads(dx: int, dy: int, stretch: float) -> None:
+    """Perfect answers to where the object is now bring the tracker there, and its mask."""
+    labels = np.zeros((200, 300), np.uint8)
+    labels[70:125, 120:190] = 1
+    labels[95:125, 160:190] = 0
+    now = target_of_mask(labels == 1)
+    was = Target(now.x - dx, now.y - dy, now.width * stretch, now.height * stretch)
+    tracker = SiamMaskTracker(Ideal(labels, was), Question(Geometry.fit(200, 300)), DAVIS)  # type: ignore[arg-type]
+    nothing = Template(torch.zeros(1), torch.zeros(1), None)
+    tracker.objects[1] = FollowedObject(nothing, np.zeros(3, np.uint8), was)
+    answer = tracker.follow(Frame(1, np.zeros((200, 300, 3), np.uint8)), {})[1]
+    found = tracker.objects[1].target
+    assert (found.x, found.y) == pytest.approx((now.x, now.y), abs=0.1), "but for the rounded crop"
+    assert (found.width, found.height) == pytest.approx((now.width, now.height), rel=0.05)
+    ours, true = answer.map > 0.5, labels == 1
+    assert (ours & true).sum() / (ours | true).sum() > 0.95
