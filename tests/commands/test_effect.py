@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.conftest import textured
 from univs import cli
 from univs.commands.effect import EFFECTS, changed
 from univs.commands.subject_masks import SubjectMasks
+from univs.models.own_files import save
+from univs.models.portrait import PortraitNet
+from univs.models.zoo import build_network, numbers_of
 from univs.results import FrameResult, TrackSpool
+from univs.trackers.portrait import mattes
 from univs.video import open_video, read_rgb
 from univs.visualization import colour_pop, cut_out
 from univs.visualization.alpha import AlphaSmoother, soft_alpha
@@ -82,13 +88,49 @@ def test_a_video_is_changed_frame_by_frame(shot: Path) -> None:
 
 
 def test_frames_are_changed_as_they_come(shot: Path) -> None:
-    reader = open_video(str(shot / "frames"))
-    with SubjectMasks(shot / "found", (1,), reader.size) as masks:
-        seen: list[float] = []
-        frames = changed(reader, masks, lambda frame, alpha, now: seen.append(now) or frame)  # type: ignore[func-returns-value]
-        next(frames)
-        assert seen == [0.0]
-        frames.close()  # type: ignore[attr-defined]
+    taken: list[int] = []
+
+    def subject() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for t in range(COUNT):
+            taken.append(t)
+            yield textured(HEIGHT, WIDTH, t), np.ones((HEIGHT, WIDTH), bool)
+
+    times: list[float] = []
+
+    def change(frame: np.ndarray, alpha: np.ndarray, now: float) -> np.ndarray:
+        times.append(now)
+        return frame
+
+    frames = changed(subject(), change, 5.0)
+    next(frames)
+    assert taken == [0] and len(list(frames)) == COUNT - 1
+    assert times == [0.0, 0.2, 0.4, 0.6]
+
+
+def test_people_are_found_as_the_video_goes(shot: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    net = build_network(numbers_of("portrait"))
+    assert isinstance(net, PortraitNet)
+    save(net.eval(), shot / "portrait.safetensors", net.config, half=False)
+    save(build_network(numbers_of("stm_light")), shot / "other.safetensors", numbers_of("stm_light"))
+    asked = ["effect", str(shot / "frames"), "--model", "portrait", "--device", "cpu", "--effect", "cut-out"]
+    weights = ["--weights", str(shot / "portrait.safetensors")]
+    assert cli.main([*asked, *weights, "--no-smoothing", "--out", str(shot / "people")]) == 0
+    shown = pictures(shot / "frames")
+    for path, frame, matte in zip(sorted((shot / "people").iterdir()), shown, mattes(net, shown), strict=True):
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), cut_out(frame, soft_alpha(matte, frame)))
+    for more, message in (
+        ([*weights, "--object", "1"], "--object chooses tracks of --mask"),
+        ([*weights, "--mask", str(shot / "found")], "who is the subject?"),
+        (["--weights", str(shot / "other.safetensors")], "holds no portrait net"),
+    ):
+        assert cli.main([*asked, *more, "--out", str(shot / "nobody")]) == 2
+        assert message in capsys.readouterr().err
+    assert run(shot, "--effect", "blur", *weights) == 2
+    assert "--weights are those of --model portrait" in capsys.readouterr().err
+    assert cli.main(["effect", str(shot / "frames"), "--effect", "blur"]) == 2
+    assert "who is the subject?" in capsys.readouterr().err
 
 
 def test_backgrounds_of_all_kinds(shot: Path) -> None:

@@ -1,14 +1,18 @@
-"""`univs effect`: what `univs segment` found before another background, in colour alone, cut out, or in the light."""
+"""`univs effect`: what was found in a video before another background, in colour alone, cut out, or in the light.
+
+Found by `univs segment` before, or people by the portrait net as the video goes.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +28,12 @@ from univs.video.pictures import write_picture
 from univs.visualization import effects
 from univs.visualization.alpha import Alpha, AlphaSmoother, soft_alpha
 
+if TYPE_CHECKING:
+    from univs.models.portrait import PortraitNet
+
 Picture = NDArray[np.uint8]
+Shown = tuple[Picture, NDArray[Any]]
+"""A frame, and the mask of its subject: yes or no, or probabilities."""
 Change = Callable[[Picture, Alpha, float], Picture]
 """Frame, alpha, seconds since the first frame -> the changed frame."""
 
@@ -85,8 +94,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.description = "Changes a video around what was found in it.\n\neffects:\n" + "\n".join(lines)
     command.add_argument("input", metavar="INPUT", help="the video that was segmented: file, folder of frames or glob")
     command.add_argument(
-        "--mask", type=a_path, required=True, metavar="RESULTS", help="a folder of univs segment, or its results.json"
+        "--mask", type=a_path, metavar="RESULTS", help="a folder of univs segment, or its results.json"
     )
+    command.add_argument("--model", choices=("portrait",), help="instead of --mask: the subject is whoever is seen")
+    command.add_argument("--weights", metavar="NAME|PATH", help="of --model; left out: those of that name")
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="of --model")
     command.add_argument("--effect", required=True, choices=tuple(EFFECTS), metavar="EFFECT", help=" | ".join(EFFECTS))
     command.add_argument(
         "--object",
@@ -120,11 +132,10 @@ def run(arguments: argparse.Namespace) -> None:
     reader = open_video(arguments.input)
     refuse_own_input(arguments, out)
     start = time.perf_counter()
-    with SubjectMasks(arguments.mask, arguments.object, reader.size) as masks:
-        change = change_of(arguments, numbers, reader.size)
-        frames = changed(reader, masks, change, smoothing=not arguments.no_smoothing)
-        with nullcontext() if as_video else claim_folder(out):
-            count = (write_video if as_video else write_pictures)(frames, out, reader)
+    change = change_of(arguments, numbers, reader.size)
+    with subject_of(arguments, reader) as subject, nullcontext() if as_video else claim_folder(out):
+        frames = changed(subject, change, reader.fps, smoothing=not arguments.no_smoothing)
+        count = (write_video if as_video else write_pictures)(frames, out, reader.fps)
     seconds = time.perf_counter() - start
     if arguments.json:
         print(json.dumps({"out": str(out), "frames": count, "seconds": round(seconds, 3)}))
@@ -135,9 +146,16 @@ def run(arguments: argparse.Namespace) -> None:
 def read_numbers(arguments: argparse.Namespace) -> dict[str, float]:
     """The numbers of the effect, by the names of its function's arguments.
 
-    Raises UserError for one that it does not have, or out of its bounds, and for a background too many or too few.
+    Raises UserError for one that it does not have, or out of its bounds, for a background or a subject too many or too
+    few.
     """
     name = arguments.effect
+    if (arguments.mask is None) == (arguments.model is None):
+        raise UserError("who is the subject? Give --mask with results of univs segment, or --model portrait for people")
+    if arguments.model is not None and arguments.object:
+        raise UserError("--object chooses tracks of --mask; people that --model portrait finds are one subject")
+    if arguments.model is None and arguments.weights is not None:
+        raise UserError("--weights are those of --model portrait; leave them out with --mask")
     if name == "background" and arguments.background is None:
         raise UserError("--effect background needs --background: #rrggbb or a name, a picture or a video")
     for option in ("background", "light_wrap"):
@@ -187,28 +205,68 @@ def change_of(arguments: argparse.Namespace, numbers: Mapping[str, float], size:
     return lambda frame, alpha, now: function(frame, alpha, **numbers)
 
 
-def changed(reader: VideoReader, masks: SubjectMasks, change: Change, *, smoothing: bool = True) -> Iterator[Picture]:
-    """The frames of a video, changed one by one, with a progress bar on stderr."""
-    calm = AlphaSmoother()
+@contextmanager
+def subject_of(arguments: argparse.Namespace, reader: VideoReader) -> Iterator[Iterator[Shown]]:
+    """The frames of a video, each with the subject's mask, and a progress bar on stderr."""
     frames = counted(reader, reader.name, reader.num_frames, plain_console(stderr=True))
-    for index, frame in enumerate(frames):
-        alpha = soft_alpha(masks.mask(index), frame)
+    if arguments.mask is None:
+        yield with_people(frames, portrait_net(arguments.weights or arguments.model, arguments.device))
+        return
+    with SubjectMasks(arguments.mask, arguments.object, reader.size) as masks:
+        yield ((frame, masks.mask(index)) for index, frame in enumerate(frames))
+
+
+def portrait_net(weights: str, device: str) -> PortraitNet:
+    """The net with its weights. Raises UserError for weights that are not there or of another model."""
+    from univs.devices import choose_device
+    from univs.models.portrait import PortraitNet
+    from univs.models.weights_path import weights_path
+    from univs.models.zoo import load
+
+    path = weights_path(weights)
+    model = load(path, choose_device(device))
+    if not isinstance(model, PortraitNet):
+        raise UserError(f"{path} holds no portrait net; give weights of univs train stage=portrait")
+    return model
+
+
+def with_people(frames: Iterable[Picture], model: PortraitNet) -> Iterator[Shown]:
+    """Frames, each with H W probabilities of people."""
+    from univs.trackers.portrait import mattes
+
+    last: Picture | None = None
+
+    def watched() -> Iterator[Picture]:
+        nonlocal last
+        for last in frames:
+            yield last
+
+    for matte in mattes(model, watched()):
+        assert last is not None
+        yield last, matte
+
+
+def changed(subject: Iterable[Shown], change: Change, fps: float, *, smoothing: bool = True) -> Iterator[Picture]:
+    """Frames, each with the mask of its subject, changed one by one."""
+    calm = AlphaSmoother()
+    for index, (frame, mask) in enumerate(subject):
+        alpha = soft_alpha(mask, frame)
         if smoothing:
             alpha = calm(alpha, frame)
-        yield change(frame, alpha, index / reader.fps)
+        yield change(frame, alpha, index / fps)
 
 
-def write_video(frames: Iterator[Picture], path: Path, reader: VideoReader) -> int:
+def write_video(frames: Iterator[Picture], path: Path, fps: float) -> int:
     """The number of frames; the file appears whole or not at all."""
     count = 0
-    with VideoWriter(path, reader.fps) as video:
+    with VideoWriter(path, fps) as video:
         for frame in frames:
             video.write(frame)
             count += 1
     return count
 
 
-def write_pictures(frames: Iterator[Picture], folder: Path, _: VideoReader) -> int:
+def write_pictures(frames: Iterator[Picture], folder: Path, _: float) -> int:
     """The number of frames, FOLDER/00000.png ...; each appears whole, and what is done stays."""
     count = 0
     for frame in frames:
