@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -234,16 +235,15 @@ def with_people(frames: Iterable[Picture], model: PortraitNet) -> Iterator[Shown
     """Frames, each with H W probabilities of people."""
     from univs.trackers.portrait import mattes
 
-    last: Picture | None = None
+    waiting: deque[Picture] = deque()
 
-    def watched() -> Iterator[Picture]:
-        nonlocal last
-        for last in frames:
-            yield last
+    def remembered() -> Iterator[Picture]:
+        for frame in frames:
+            waiting.append(frame)
+            yield frame
 
-    for matte in mattes(model, watched()):
-        assert last is not None
-        yield last, matte
+    for matte in mattes(model, remembered()):
+        yield waiting.popleft(), matte
 
 
 def changed(subject: Iterable[Shown], change: Change, fps: float, *, smoothing: bool = True) -> Iterator[Picture]:
