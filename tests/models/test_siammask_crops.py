@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -36,6 +37,24 @@ def test_pixels_outside_of_the_frame(position: tuple[float, float], side: int) -
             y, x = y0 + row, x0 + column
             want[row, column] = IMAGE[y, x] if 0 <= y < 13 and 0 <= x < 17 else OUTSIDE
     assert np.array_equal(square(IMAGE, position, side, side, OUTSIDE), want)
+
+
+@pytest.mark.parametrize("side", [7, 12, 20, 33, 90])
+def test_a_square_is_what_is_cut_and_then_resized(side: int) -> None:
+    """However few of its pixels are read."""
+    for position in ((8, 6), (-3, 20.5), (30, 2)):
+        whole = square(IMAGE, position, side, side, OUTSIDE)
+        assert np.array_equal(square(IMAGE, position, side, 10, OUTSIDE), resized(whole, 10, 10))
+
+
+def test_squares_far_larger_than_the_frame_need_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        found = square(IMAGE, (8, 6), 60_001, 255, OUTSIDE)
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+    assert (found == OUTSIDE).all(-1).mean() > 0.99
 
 
 def test_halves_are_rounded_either_way() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ FIXED_POINT = 2048
 """Weights of the 8 bit bilinear interpolation are multiples of one part of so many."""
 
 Pixels = NDArray[np.uint8]
+Places = NDArray[np.intp]
 
 
 def context_side(width: float, height: float) -> float:
@@ -59,14 +61,32 @@ def square(
         out out C.
     """
     x0, y0 = corner(position, side, half_up=half_up)
-    height, width = frame.shape[:2]
-    cut = np.empty((side, side, frame.shape[2]), np.uint8)
-    left, right = (min(max(x, 0), width) for x in (x0, x0 + side))
-    top, bottom = (min(max(y, 0), height) for y in (y0, y0 + side))
-    if (right - left, bottom - top) != (side, side):
-        cut[:] = outside
-    cut[top - y0 : bottom - y0, left - x0 : right - x0] = frame[top:bottom, left:right]
-    return resized(cut, out, out)
+    if side in (out, 2 * out):
+        every = np.arange(side)
+        return resized(_fetched(frame, y0 + every, x0 + every, outside), out, out)
+    taps = _taps(side, out)
+    return _blended(_fetched(frame, y0 + taps.read, x0 + taps.read, outside), taps, taps)
+
+
+def _fetched(frame: Pixels, rows: Places, columns: Places, outside: Pixels) -> Pixels:
+    """Pixels of a frame in ascending rows and columns, some of which may lie outside of it.
+
+    A square around a large object is many times the frame; but few of its pixels are needed.
+    """
+    part = np.empty((len(rows), len(columns), frame.shape[2]), np.uint8)
+    top, bottom = np.searchsorted(rows, (0, frame.shape[0]))
+    left, right = np.searchsorted(columns, (0, frame.shape[1]))
+    if (bottom - top, right - left) != part.shape[:2]:
+        part.reshape(len(rows), -1)[:] = np.tile(outside, len(columns))  # row by row, which is quicker
+    part[top:bottom, left:right] = frame[_span(rows[top:bottom])][:, _span(columns[left:right])]
+    return part
+
+
+def _span(places: Places) -> Places | slice:
+    """Places as a slice, which is quicker, where none between them is left out."""
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 def label_square(labels: Pixels, position: Sequence[float], side: int, out: int) -> Pixels:
@@ -91,33 +111,47 @@ def resized(image: Pixels, height: int, width: int) -> Pixels:
         doubled = image.astype(np.uint16)
         pairs = doubled[0::2] + doubled[1::2]
         return ((pairs[:, 0::2] + pairs[:, 1::2] + 2) >> 2).astype(np.uint8)
-    x0, x1, right = _taps(image.shape[1], width)
-    y0, y1, below = _taps(image.shape[0], height)
-    read, place = np.unique(np.concatenate([y0, y1]), return_inverse=True)  # large images have rows that nobody reads
-    planes = np.ascontiguousarray(image[read].transpose(2, 0, 1)).astype(np.int32)
-    along, following = planes.take(x0, 2), planes.take(x1, 2)
+    across, down = _taps(image.shape[1], width), _taps(image.shape[0], height)
+    return _blended(image[_span(down.read)][:, _span(across.read)], down, across)
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """Along one side: the cells that are read, ascending; of each cell of the result the two that it lies between, as
+    places among those, and the weight of the second."""
+
+    read: Places
+    first: Places
+    second: Places
+    weight: NDArray[np.int32]
+
+
+def _taps(size: int, out: int) -> _Taps:
+    places = ((np.arange(out) + 0.5) * (size / out) - 0.5).clip(0, size - 1)
+    first = np.floor(places).astype(np.intp)
+    weight = np.rint((places - first) * FIXED_POINT).astype(np.int32)
+    read, order = np.unique(np.concatenate([first, np.minimum(first + 1, size - 1)]), return_inverse=True)
+    return _Taps(read, order[:out], order[out:], weight)
+
+
+def _blended(image: Pixels, down: _Taps, across: _Taps) -> Pixels:
+    """The cells that are read, weighted: first along, then down, as OpenCV rounds."""
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.int32)
+    along, following = planes.take(across.first, 2), planes.take(across.second, 2)
     following -= along
-    following *= right
+    following *= across.weight
     along *= FIXED_POINT
     along += following
     along >>= 4
-    upper, lower = along.take(place[:height], 1), along.take(place[height:], 1)
-    upper *= FIXED_POINT - below[:, None]
-    lower *= below[:, None]
+    upper, lower = along.take(down.first, 1), along.take(down.second, 1)
+    upper *= FIXED_POINT - down.weight[:, None]
+    lower *= down.weight[:, None]
     upper >>= 16
     lower >>= 16
     upper += lower
     upper += 2
     upper >>= 2
     return np.ascontiguousarray(upper.astype(np.uint8).transpose(1, 2, 0))
-
-
-def _taps(size: int, out: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
-    """For each cell of the result, the two of the image that it lies between, and the weight of the second."""
-    places = ((np.arange(out) + 0.5) * (size / out) - 0.5).clip(0, size - 1)
-    first = np.floor(places).astype(np.intp)
-    weight = np.rint((places - first) * FIXED_POINT).astype(np.int32)
-    return first, np.minimum(first + 1, size - 1), weight
 
 
 def axis_aligned(polygon: Sequence[float]) -> tuple[float, float, float, float]:

@@ -110,7 +110,7 @@ class SiamMaskTracker:
     def __init__(self, model: SiamMask, question: Question, settings: SiamMaskSettings) -> None:
         geometry = question.geometry
         if geometry.resized or geometry.square:
-            raise UserError("SiamMask cuts its crops from the frame itself; leave out the size and square_padding")
+            raise UserError("SiamMask cuts its crops from frames as they are; leave out the size (or set it to null)")
         if settings.search_side < TEMPLATE or (settings.search_side - TEMPLATE) % model.anchors.stride:
             raise UserError(f"search_side must be {TEMPLATE} and a multiple of 8, such as {SEARCH}")
         self.model, self.settings = model, settings

@@ -201,4 +201,4 @@ def check_objects(golden: Any, siammask: Networks, ends: Mapping[int, int]) -> N
     for number, recorded in enumerate(golden["mean_iou"], start=1):
         among = slice(starts[number - 1] + 1, ends.get(number, len(frames)) - 1)
         got = [mean_iou(maps, truth, number, among, threshold) for threshold in (0.3, 0.35, 0.4, 0.45)]
-        assert got == pytest.approx(recorded, abs=2e-3)
+        assert got == pytest.approx(recorded, abs=5e-3)
