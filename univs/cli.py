@@ -122,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     effect = commands.add_parser("effect", help="change a video around what was found in it", allow_abbrev=False)
     add_effect_arguments(effect)
     effect.set_defaults(run=_effect, takes_rest=False)
+    models = commands.add_parser("models", help="all networks, what they do, where weights are", allow_abbrev=False)
+    models.set_defaults(run=_models, takes_rest=False)
     benchmark = commands.add_parser("benchmark", help="tables of speed and memory", add_help=False, allow_abbrev=False)
     benchmark.set_defaults(run=_benchmark, takes_rest=True)
     return parser
@@ -326,6 +328,12 @@ def _export(arguments: argparse.Namespace) -> None:
     from univs.commands.export_onnx import run_export
 
     run_export(arguments)
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from univs.commands.models import print_models
+
+    print_models()
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ SUBJECTS = {
     "official": "univs.benchmark.official",
     "interactive": "univs.benchmark.interactive",
     "metrics": "univs.benchmark.metrics",
+    "models": "univs.benchmark.models",
     "matches": "univs.benchmark.matches",
     "synth": "univs.benchmark.synth",
 }

@@ -172,7 +172,7 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser(
         "univs benchmark",
         description=__doc__,
-        epilog="also: univs benchmark start, training, official, interactive, matches, metrics",
+        epilog="also: univs benchmark start, training, official, interactive, matches, metrics, models",
     )
     parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
     parser.add_argument("--task", default="vos", choices=sorted(TASKS))
