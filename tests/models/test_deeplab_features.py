@@ -48,6 +48,16 @@ def test_the_pyramid_sees_the_whole_map(light: DeepLabFeatures) -> None:
     assert [int(branch.depthwise.dilation[0]) for branch in light.around] == [6, 12, 18]
 
 
+def test_first_weights_keep_the_spread() -> None:
+    """Behind still norms nothing else would: ten layers of plain ones leave next to nothing of what comes in."""
+    torch.manual_seed(1)
+    features = DeepLabFeatures(**{**LIGHT, "width": 64, "low_widths": [16, 16]}).requires_grad_(False)
+    lows = [6.5 * torch.randn(1, channels, side, side) for channels, side in ((24, 32), (40, 16))]
+    pyramid = features.pyramid(6.5 * torch.randn(1, 112, 8, 8))
+    for maps in (pyramid, features.decode(lows, pyramid, (32, 32))):
+        assert 0.3 < float(maps.square().mean().sqrt()) < 2
+
+
 def test_norms_stay_still_while_it_learns() -> None:
     features = DeepLabFeatures(**LIGHT).train()
     before = {name: value.clone() for name, value in features.state_dict().items()}

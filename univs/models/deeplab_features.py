@@ -23,6 +23,8 @@ from univs.models.xception import HIGH_CHANNELS, LOW_CHANNELS, SeparableConvolut
 XCEPTION = "xception65"
 RATES = {8: (12, 24, 36), 16: (6, 12, 18)}
 """Stride of the deepest map -> dilations of the pyramid."""
+LITE_SPREAD = 6.5
+"""Standard deviation of the maps of an EfficientNet-Lite of ImageNet, whose blocks end without a ReLU."""
 
 
 class DeepLabFeatures(StillNorms):
@@ -64,7 +66,22 @@ class DeepLabFeatures(StillNorms):
         self.refine = nn.ModuleList(
             [SeparableConvolution(a, width, active=True) for a in (width + sum(low_widths), width)]
         )
+        self._draw()
         self.train(self.training)
+
+    def _draw(self) -> None:
+        """First weights with which maps keep about the spread that the backbone's have, or 1 behind a light one: still
+        norms don't see to it."""
+        parts = [self.pooled, self.near, self.around, self.project, self.lows, self.refine]
+        for convolution in (module for part in parts for module in part.modules()):
+            if isinstance(convolution, nn.Conv2d):
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        if isinstance(self.backbone, LiteBackbone):
+            firsts = [self.pooled, self.near, *self.lows]
+            firsts += [branch.depthwise for branch in self.around if isinstance(branch, SeparableConvolution)]
+            with torch.no_grad():
+                for first in firsts:
+                    first.get_parameter("weight").div_(LITE_SPREAD)
 
     def arrange(self, output_stride: int) -> None:
         """Give the deepest map another stride (8, 16), with the same weights. ValueError where there is no such."""

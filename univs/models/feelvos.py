@@ -167,9 +167,10 @@ class Embedding(BiasedSeparable):
 
     def __init__(self, channels: int, *, dim: int, identity: float) -> None:
         super().__init__(channels, dim, 3)
-        for convolution in (self.depthwise, self.pointwise):
-            nn.init.trunc_normal_(convolution.weight, std=SPREAD)
         with torch.no_grad():
+            for convolution in (self.depthwise, self.pointwise):
+                # not trunc_normal_, which draws until all is right, and so for ever under `UnsetWeights`
+                nn.init.normal_(convolution.weight, std=SPREAD).clamp_(-2 * SPREAD, 2 * SPREAD)
             self.depthwise.weight[:, 0, 1, 1] += 1
             self.pointwise.weight.view(dim, channels).diagonal().add_(1)
             self.pointwise.weight *= identity

@@ -111,5 +111,24 @@ def load_feelvos(network: nn.Module, variables: Mapping[str, NDArray[np.generic]
         log.warning("left out of the official weights, as they are the optimiser's: %s", _summary(ignored))
 
 
+def start_feelvos(network: nn.Module, variables: Mapping[str, NDArray[np.generic]]) -> None:
+    """Give a network what other official variables (a DeepLab of Xception-65) have for it, and say what starts anew.
+
+    Raises UserError, the network unchanged, if there is nothing for the backbone.
+    """
+    expected, found = network.state_dict(), {}
+    for official, values in variables.items():
+        ours = None if IGNORED.fullmatch(official) else our_name(official)
+        if ours in expected and (tensor := our_layout(official, values)).shape == expected[ours].shape:
+            found[ours] = tensor
+    missing = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
+    if not found or any(name.startswith("features.backbone.") for name in missing):
+        raise UserError(
+            "these variables are not those of an Xception-65 as DeepLab has it, with which to start FEELVOS"
+        )
+    network.load_state_dict(found, strict=False)
+    log.warning("the variables have nothing for %s, which start anew", _summary(missing))
+
+
 def _summary(names: list[str]) -> str:
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from univs.models.feelvos import FEELVOS
 from univs.models.fusion import FusionNetwork
 from univs.models.rvos import RVOS
 from univs.models.siammask import SiamMask
@@ -25,12 +26,15 @@ Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of its backbone and of the trunk of words, and the pixel decoder, as far as it has them; those of the
-    trunks of a memory, of RVOS and of SiamMask; the convolutions of a fusion network. None lies within another.
+    trunks of a memory, of RVOS, of SiamMask and of FEELVOS; the convolutions of a fusion network. None lies within
+    another.
     """
     if isinstance(model, FusionNetwork):
         return [model.conv1, model.conv2, model.conv3]
     if isinstance(model, RVOS):
         return [*_blocks(model.trunk)]
+    if isinstance(model, FEELVOS):
+        return list(_blocks(model.features.backbone))
     if isinstance(model, SpaceTimeMemory):
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
     if isinstance(model, SiamMask):

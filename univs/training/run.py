@@ -31,6 +31,8 @@ from univs.models.own_files import save
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
 from univs.training.clip_step import ClipLosses, ClipStep, dense_memory_of
+from univs.training.embedding_stage import build_embedding
+from univs.training.embedding_step import Choice, EmbeddingLosses, EmbeddingStep
 from univs.training.fusion_step import FusionStep
 from univs.training.imagenet_weights import load_lite0_imagenet
 from univs.training.loading import batches
@@ -93,7 +95,7 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
     stage, kind = settings["stage"], settings["stage"].get("step")
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
     data: Dataset[Any]
-    if kind in ("propagation", "fusion", "recurrent"):
+    if kind in ("propagation", "fusion", "recurrent", "embedding"):
         return prepare_masks(settings, device, world)
     if kind == "siammask":
         siamese = build_siammask(settings).to(device)
@@ -129,7 +131,7 @@ def prepare(settings: Mapping[str, Any], device: torch.device, world: int) -> Pr
 
 
 def prepare_masks(settings: Mapping[str, Any], device: torch.device, world: int) -> Prepared:
-    """`prepare` for a space-time memory, for the fusion of its masks, and for RVOS."""
+    """`prepare` for a space-time memory, for the fusion of its masks, for RVOS, and for FEELVOS."""
     stage = settings["stage"]
     counting = counting_of(world)
     step: Callable[[dict[str, Any], float], dict[str, Tensor]]
@@ -142,6 +144,12 @@ def prepare_masks(settings: Mapping[str, Any], device: torch.device, world: int)
         rvos = build_rvos(settings).to(device)
         model = rvos
         step = RecurrentStep(rvos, RecurrentLosses(**stage["losses"]), stage["previous"] or "own", counting)
+    elif stage["step"] == "embedding":
+        feelvos = build_embedding(settings).to(device)
+        if stage["trained"] is not None:
+            freeze_others(feelvos, stage["trained"])
+        choice = Choice(stage["answered"], stage["reference_cells"])
+        model, step = feelvos, EmbeddingStep(feelvos, EmbeddingLosses(**stage["losses"]), choice)
     else:
         memory = build_space_time(settings).to(device)
         if stage["trained"] is not None:

@@ -31,6 +31,8 @@ from univs.settings import (
     settings_of,
 )
 from univs.training.clip_step import ClipLosses
+from univs.training.embedding_stage import EmbeddingStageSettings
+from univs.training.embedding_step import EmbeddingLosses
 from univs.training.portrait_step import PortraitLosses, PortraitStageSettings
 from univs.training.propagation_stage import FusionStageSettings, PropagationStageSettings, gap_growth
 from univs.training.propagation_step import MaskWeights, PropagationLosses
@@ -121,6 +123,13 @@ class RecurrentStage(AnyStage, RecurrentStageSettings):
 
 
 @dataclass(frozen=True)
+class EmbeddingStage(AnyStage, EmbeddingStageSettings):
+    """configs/stage/feelvos.yaml."""
+
+    size: Crops
+
+
+@dataclass(frozen=True)
 class ScribbleStage(AnyStage, ScribbleStageSettings):
     """configs/stage/scribble_to_mask.yaml and scribble_to_mask_light.yaml."""
 
@@ -170,8 +179,8 @@ def check_run(settings: Mapping[str, Any]) -> None:
     check_value("model.name", name, Annotated[str, Matches(r"[^/\\\0]+", "a name for the weights file")])
     stage, data = settings["stage"], settings["data"]
     if "step" in stage:
-        steps = Literal["words", "released", "propagation", "fusion", "recurrent", "scribbles", "siammask", "portrait"]
-        check_value("stage.step", stage["step"], steps)
+        follow = Literal["propagation", "fusion", "recurrent", "siammask", "embedding"]
+        check_value("stage.step", stage["step"], Literal["words", "released", "scribbles", "portrait", follow])
     kind = KINDS.get(stage.get("step"), ClipStage)
     check(stage, _stage(kind), "stage")
     check(stage["losses"], settings_of(LOSSES[kind]) if kind in LOSSES else _clip_losses(), "stage.losses")
@@ -183,7 +192,7 @@ def check_run(settings: Mapping[str, Any]) -> None:
     if not any(weight > 0 for name, weight in stage["losses"].items() if name not in COUNTS):
         raise UserError("stage.losses: all weights are 0, so that nothing is learnt; set one of them above it")
     # a stage takes what it needs; the other's entries may stand beside
-    of_clips = (ClipStage, PropagationStage, FusionStage, RecurrentStage, SiamMaskStage)
+    of_clips = (ClipStage, PropagationStage, FusionStage, RecurrentStage, SiamMaskStage, EmbeddingStage)
     known, clips = settings_of(ClipData), kind in of_clips
     required = known if clips else settings_of(SourceData)
     spare = {key: Setting(Any, False) for key in ("root", "set_aside", *known) if key not in required}
@@ -220,6 +229,7 @@ KINDS: dict[str | None, type] = {
     "propagation": PropagationStage,
     "fusion": FusionStage,
     "recurrent": RecurrentStage,
+    "embedding": EmbeddingStage,
     "scribbles": ScribbleStage,
     "siammask": SiamMaskStage,
     "portrait": PortraitStage,
@@ -231,6 +241,7 @@ LOSSES: dict[type, type] = {
     PropagationStage: PropagationLosses,
     FusionStage: MaskWeights,
     RecurrentStage: RecurrentLosses,
+    EmbeddingStage: EmbeddingLosses,
     ScribbleStage: ScribbleLosses,
     SiamMaskStage: SiamMaskLosses,
     PortraitStage: PortraitLosses,
