@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from univs.errors import UserError
+from univs.models.backbone import FusedConvolution
 from univs.models.deeplab_features import DeepLabFeatures
 from univs.models.pixel_matching import global_distances, local_distances, normalised, pixel_rows
+from univs.models.wide_depthwise import WideDepthwise
 
 MAPS = 3
 """Of each object beside the features: distance to the first frame, previous mask, distance to the previous frame."""
@@ -231,9 +233,16 @@ def _depthwise(convolution: nn.Conv2d, channels: slice, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def for_inference(network: FEELVOS) -> FEELVOS:
-    """A network that gives the same answers faster: batch norms and activations go into the convolutions."""
+    """A network that gives the same answers faster.
+
+    Batch norms and activations go into the convolutions; on a CPU those of the pyramid that look far go tap by tap.
+    """
     from univs.models.prepared import fuse_norms, reordered, twin
 
     fast: FEELVOS = reordered(twin(network).eval(), torch.channels_last)  # type: ignore[assignment]
     fuse_norms(fast)
+    if fast.pixel_mean.device.type == "cpu":
+        for branch in fast.features.around:
+            assert isinstance(branch.depthwise, FusedConvolution)
+            branch.depthwise = WideDepthwise.of(branch.depthwise)
     return fast
