@@ -28,6 +28,12 @@ def says_something(prompt: ObjectPrompt) -> bool:
     return bool(prompt.points or prompt.boxes or prompt.masks or prompt.scribbles)
 
 
+def is_ambiguous(prompt: ObjectPrompt) -> bool:
+    """Whether a part, a thing or a group may be meant: one click or one box says it all (Kirillov et al., 2023)."""
+    clicks = sum(len(points.xy) for points in prompt.points)
+    return not prompt.scribbles and clicks + len(prompt.boxes) == 1
+
+
 def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:
     """Gather visual prompts by object, in the order in which the objects first come. UserError for any other kind."""
     for prompt in prompts:

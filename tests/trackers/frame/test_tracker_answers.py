@@ -13,7 +13,7 @@ from tests.trackers.frame.films import film, run, same, shown
 from tests.trackers.scripted import SURE, ScriptedModel, area, cells
 from univs.models.features import DecodeRequest, Prediction
 from univs.models.prompt_answers import PromptedMasks
-from univs.prompts import Box, Points
+from univs.prompts import Box, Points, Scribble
 
 PART, GROUP = (8, 8, 16, 16), (8, 8, 40, 60)
 
@@ -85,3 +85,23 @@ def test_alternatives_lie_in_the_box_and_hold_the_click() -> None:
     (result,) = run(model, frames, {0: [Points(7, [(4, 4)])]})
     assert same(result.alternatives[7][0].mask, area((0, 0, 8, 8)))
     assert not result.alternatives[7][1].mask.any()
+
+
+@pytest.mark.parametrize(
+    ("said", "ambiguous"),
+    [
+        ([Points(7, [(12, 12)])], True),
+        ([Box(7, (8, 8, 60, 40))], True),
+        ([Points(7, [(12, 12), (14, 14)])], False),
+        ([Points(7, [(12, 12)]), Points(7, [(50, 50)], [False])], False),
+        ([Box(7, (8, 8, 60, 40)), Points(7, [(12, 12)])], False),
+        ([Box(7, (8, 8, 60, 40)), Box(7, (0, 0, 60, 40))], False),
+        ([Scribble(7, [[(0.1, 0.15), (0.15, 0.2)]])], False),
+    ],
+)
+def test_more_than_one_place_means_the_ordinary_answer(said: list[Any], ambiguous: bool) -> None:
+    frames = film(1)
+    (result,) = run(Answering(0.1, 0.2, 0.9), frames, {0: said})
+    group, offered = (result.labels == 7)[38, 58], [other.quality for other in result.alternatives[7]]
+    assert bool(group) == ambiguous
+    assert offered == pytest.approx([0.2, 0.1] if ambiguous else [0.9, 0.2])

@@ -25,10 +25,13 @@ from univs.settings import Count
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
 from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
-from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.object_prompts import ObjectPrompt, is_ambiguous
 from univs.trackers.object_table import ObjectTable
 from univs.trackers.prompt_encoding import encode_prompts, given_masks, rough_maps, united_masks
 from univs.trackers.tracker import Clip, Frame, Question
+
+ORDINARY = 0
+"""Place of the answer that a model without further ones gives: what several places and strokes mean."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +197,11 @@ class FrameTracker:
                 layers, said = self.model.decode_answers(frame.inputs, request, several)
                 logits[rows] = layers[-1].mask_logits[0, :, 0]
                 for index, masks, quality in zip(several, said.mask_logits[0], said.quality[0].sigmoid(), strict=True):
-                    best, *others = quality.argsort(descending=True, stable=True).tolist()
+                    object_id = self.objects.ids[rows[index]]
+                    order = quality.argsort(descending=True, stable=True).tolist()
+                    best = order[0] if is_ambiguous(asked[object_id]) else ORDINARY
                     logits[rows[index]] = masks[best]
-                    answers[self.objects.ids[rows[index]]] = [Answer(masks[i], float(quality[i])) for i in others]
+                    answers[object_id] = [Answer(masks[i], float(quality[i])) for i in order if i != best]
             else:
                 logits[rows] = self.model.decode([frame.inputs], request).mask_logits[0, :, 0]
         for maps in (logits, *(answer.logits for said in answers.values() for answer in said)):
