@@ -15,7 +15,7 @@ from tests.models.test_portrait import net
 from univs.data.photo import Photo
 from univs.errors import UserError
 from univs.evaluation.run import command
-from univs.evaluation.run.portraits import TIMES, figures, flicker, held_out, noisy, overlap
+from univs.evaluation.run.portraits import SETTLED, TIMES, figures, flicker, held_out, noisy, overlap
 from univs.masks.geometry import Geometry
 from univs.models.own_files import save
 from univs.trackers.portrait import PortraitMemory
@@ -73,7 +73,9 @@ def test_figures_of_a_photo() -> None:
     assert 2 < np.std(frames[0].astype(float) - image) < 4
     memory = PortraitMemory(model, Geometry.fit(40, 60))
     kept = [memory.answer(frame) for frame in frames]
-    assert found["flicker"] == pytest.approx(flicker(kept)) and found["IoU"] == overlap(kept[-1] > 0.5, labels)
+    assert found["flicker"] == pytest.approx(flicker(kept[SETTLED:])) and found["IoU"] == overlap(
+        kept[-1] > 0.5, labels
+    )
     alone = PortraitMemory(model, Geometry.fit(40, 60)).answer(frames[-1])
     assert found["IoU alone"] == overlap(alone > 0.5, labels) and found["flicker alone"] != found["flicker"]
 

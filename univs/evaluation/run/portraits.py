@@ -1,8 +1,8 @@
 """`univs evaluate dataset=portraits`: how well people are found on photos, and how steady their masks are.
 
 A photo stands still: it is shown several times, each time with other noise, as by a camera on a table. The last mask is
-compared with the true one; how far masks change from one time to the next, where nothing moves, is their flicker. Both
-are also measured when nothing goes back in (every time as on a first frame).
+compared with the true one; how far masks that have settled change from one time to the next, where nothing moves, is
+their flicker. Both are also measured when nothing goes back in (every time as on a first frame).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from univs.settings import Count, Device, ShortSide, Text
 from univs.terminal import plain_console, plain_table
 from univs.trackers.portrait import PortraitMemory
 
-TIMES = 5
-"""How often a photo is shown."""
+TIMES, SETTLED = 8, 4
+"""How often a photo is shown, and after how many times its mask has settled; what changes from there on flickers."""
 NOISE = 3.0
 """Grey levels, standard deviation."""
 SIDES = ("IoU", "IoU alone", "flicker", "flicker alone")
@@ -112,8 +112,8 @@ def figures(model: PortraitNet, photo: Photo, size: int | None, seed: int = 0) -
     return {
         "IoU": overlap(kept[-1] > 0.5, truth),
         "IoU alone": overlap(alone[-1] > 0.5, truth),
-        "flicker": flicker(kept),
-        "flicker alone": flicker(alone),
+        "flicker": flicker(kept[SETTLED:]),
+        "flicker alone": flicker(alone[SETTLED:]),
     }
 
 
