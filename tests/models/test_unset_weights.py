@@ -18,3 +18,11 @@ def test_nothing_is_drawn_and_constants_are_made() -> None:
     assert places.tolist() == [0, 0.5, 1]
     nn.Linear(4, 4)
     assert not torch.equal(torch.get_rng_state(), before)  # outside of it all is as ever
+
+
+def test_draws_that_are_repeated_until_they_fit_come_to_an_end() -> None:
+    """Whatever the memory holds: truncated draws look at what was drawn."""
+    weights = torch.full((50, 50), 1e30)
+    with UnsetWeights():
+        nn.init.trunc_normal_(weights, std=0.02)
+    assert weights.abs().max() <= 2

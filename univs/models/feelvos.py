@@ -171,8 +171,7 @@ class Embedding(BiasedSeparable):
         super().__init__(channels, dim, 3)
         with torch.no_grad():
             for convolution in (self.depthwise, self.pointwise):
-                # not trunc_normal_, which draws until all is right, and so for ever under `UnsetWeights`
-                nn.init.normal_(convolution.weight, std=SPREAD).clamp_(-2 * SPREAD, 2 * SPREAD)
+                nn.init.trunc_normal_(convolution.weight, std=SPREAD, a=-2 * SPREAD, b=2 * SPREAD)
             self.depthwise.weight[:, 0, 1, 1] += 1
             self.pointwise.weight.view(dim, channels).diagonal().add_(1)
             self.pointwise.weight *= identity

@@ -13,7 +13,8 @@ DRAWS = frozenset((Tensor.uniform_, Tensor.normal_))
 
 
 class UnsetWeights(TorchFunctionMode):
-    """While it is entered, what would be drawn at random stays as the memory was: for weights that are all given later.
+    """While it is entered, what would be drawn at random is 0 or stays as the memory was: for weights that are all given
+    later.
 
     Constants, such as places of cells, are made as ever.
     """
@@ -27,6 +28,8 @@ class UnsetWeights(TorchFunctionMode):
     ) -> Any:
         """The call itself, or the tensor that it would have filled."""
         given = kwargs or {}
-        if func in DRAWS or getattr(func, "__module__", None) == "torch.nn.init":
+        if func in DRAWS:
+            return args[0].zero_()  # trunc_normal_ draws again until all lies within its bounds: whatever is there must
+        if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else given["tensor"]
         return func(*args, **given)
