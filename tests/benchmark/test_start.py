@@ -25,7 +25,7 @@ from univs.video import open_video
 
 
 def test_every_task_is_asked() -> None:
-    assert QUESTIONS.keys() == TASKS.keys()
+    assert QUESTIONS.keys() == TASKS.keys() - {"zero_shot"}, "which UniVS has not"
 
 
 def test_the_real_command_is_started_and_stopped() -> None:

@@ -69,7 +69,10 @@ def test_the_limit(photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["data.root=/nowhere", "--out", "a.zip"], "/nowhere/labelled/instances/coco_subset"),
         (["--out", "a.zip", "data.root="], "no folder /labelled/instances"),
         (["nonsense", "--out", "a.zip"], "'nonsense' is not of the form KEY=VALUE"),
-        (["data=nobody", "--out", "a.zip"], "there is no data/nobody; there are named_images, pack, photos_and_videos"),
+        (
+            ["data=nobody", "--out", "a.zip"],
+            "there is no data/nobody; there are named_images, pack, people, photos_and_videos",
+        ),
         (["data=pack", "data.root=gone.zip", "--out", "a.zip"], "cannot read the pack gone.zip: No such file"),
         (
             ["data=pack", "data.root=other.zip", "--out", "a.zip"],

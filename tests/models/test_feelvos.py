@@ -49,7 +49,7 @@ def test_the_head_sees_features_and_maps_side_by_side() -> None:
             x = F.conv2d(x, layer.pointwise.weight, layer.pointwise.bias).relu()
         want = F.conv2d(x, head.predict.weight, head.predict.bias)[0, 0]
         torch.testing.assert_close(together[number], want, atol=1e-5, rtol=1e-4)
-    assert torch.equal(head(features, maps[[3, 1]])[1], head(features, maps[[1]])[0])
+    torch.testing.assert_close(head(features, maps[[3, 1]])[1], head(features, maps[[1]])[0], atol=1e-5, rtol=1e-4)
 
 
 def test_the_embedding_starts_as_the_features() -> None:

@@ -29,7 +29,7 @@ def test_numbers_of_earlier_files_mean_what_they_meant(given: dict[str, Any], wa
 
 
 def test_every_task_is_offered_both_ways_and_every_name_leads_somewhere() -> None:
-    assert OFFERS.keys() == TASKS.keys()
+    assert OFFERS.keys() == TASKS.keys() - {"zero_shot"}
     for offers in OFFERS.values():
         assert set(offers) == {"frame", "clip"}
         for tracker, settings in offers.values():

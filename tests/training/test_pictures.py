@@ -94,7 +94,6 @@ def test_pictures_are_drawn_every_so_many_steps_or_minutes(
 ) -> None:
     """A step takes a second; the run is the same to the bit as without pictures."""
     now, drawn = [0.0], []
-    monkeypatch.setattr("univs.training.trainer.time.monotonic", lambda: now[0])
 
     def made(out: Path, draw: Callable[[int], None] | None) -> Trainer:
         model = Toy()
@@ -105,7 +104,9 @@ def test_pictures_are_drawn_every_so_many_steps_or_minutes(
             return plain(batch, kept)
 
         out.mkdir()
-        return Trainer(model, step, batches, options(budget=budget, pictures=every), out, CPU, draw)
+        trainer = Trainer(model, step, batches, options(budget=budget, pictures=every), out, CPU, draw)
+        monkeypatch.setattr(trainer.clock, "_now", lambda: now[0])
+        return trainer
 
     def draw(step: int) -> None:
         drawn.append(step)

@@ -13,8 +13,8 @@ DRAWS = frozenset((Tensor.uniform_, Tensor.normal_))
 
 
 class UnsetWeights(TorchFunctionMode):
-    """While it is entered, what would be drawn at random is 0 or stays as the memory was: for weights that are all given
-    later.
+    """While it is entered, what would be drawn at random is 0, or stays as the memory was: for weights that are all
+    given later.
 
     Constants, such as places of cells, are made as ever.
     """
