@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from univs.errors import UserError
 from univs.models.backbone import FusedConvolution
 from univs.models.deeplab_features import DeepLabFeatures
 from univs.models.pixel_matching import global_distances, local_distances, normalised, pixel_rows
+from univs.models.video_network import VideoNetwork
 from univs.models.wide_depthwise import WideDepthwise
 
 MAPS = 3
@@ -46,7 +46,7 @@ class Seen:
     embedding: Tensor
 
 
-class FEELVOS(nn.Module):
+class FEELVOS(VideoNetwork):
     """The network.
 
     Args:
@@ -59,8 +59,7 @@ class FEELVOS(nn.Module):
         config: the plain numbers it was built from (`zoo.build_network`).
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    called = "FEELVOS"
 
     def __init__(
         self,
@@ -74,33 +73,21 @@ class FEELVOS(nn.Module):
         pixel_std: Sequence[float],
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(pixel_mean, pixel_std, config)
         self.features = DeepLabFeatures(**features)
         width = int(features["width"])
         self.embedding = Embedding(width, **embedding)
         self.head = DynamicHead(width, **head)
         self.window, self.nearest = window, nearest
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
-        self.config = dict(config or {})
-
-    @property
-    def streaming(self) -> dict[str, Any]:
-        """Its own numbers for following objects through a video."""
-        return dict(self.config.get("streaming", {}))
 
     def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
         """It follows objects that masks show."""
         home = "univs.trackers.feelvos"
         return {"vos": {"embedding": (f"{home}:EmbeddingTracker", f"{home}:EmbeddingSettings")}}
 
-    def ready(self, precision: str, compiled: bool) -> FEELVOS:
-        """The fast form of it that sessions share. UserError for other number formats and compiled code."""
-        if precision != "float32" or compiled:
-            raise UserError("FEELVOS runs in float32 and not compiled; leave out precision and compiled")
-        from univs.models.prepared import prepared_network  # which knows UniVS too
-
-        return prepared_network(self, for_inference)
+    def for_inference(self) -> FEELVOS:
+        """As in `VideoNetwork`."""
+        return for_inference(self)
 
     def images(self, frames: Tensor) -> Tensor:
         """B 3 H W RGB, uint8 or 0..255 -> the same, normalised."""

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from univs.errors import UserError
+from univs.models.video_network import VideoNetwork
 
 MULTIPLE = 32
 """Sides of the input are multiples of it."""
@@ -84,7 +84,7 @@ class Dense(nn.Module):
         return torch.cat([x, self.layer(x)], 1)
 
 
-class PortraitNet(nn.Module):
+class PortraitNet(VideoNetwork):
     """The network.
 
     Args:
@@ -96,8 +96,7 @@ class PortraitNet(nn.Module):
         config: the plain numbers it was built from (`zoo.build_network`).
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    called = "the portrait net"
 
     def __init__(
         self,
@@ -111,7 +110,7 @@ class PortraitNet(nn.Module):
         pixel_std: Sequence[float],
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(pixel_mean, pixel_std, config)
         w4, w8, w16, w32 = widths
         m4, m8, m16, m32 = middles
         self.halved = Convolution(4, 8, 3, stride=2, padding=1)
@@ -130,27 +129,15 @@ class PortraitNet(nn.Module):
         self.join = Convolution(16, 4, 3, padding=1)
         self.dense = nn.Sequential(*(Dense(8 + step * growth, growth) for step in range(3)))
         self.out = nn.Conv2d(8 + 3 * growth, 1, 3, padding=1)
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
-        self.config = dict(config or {})
-
-    @property
-    def streaming(self) -> dict[str, Any]:
-        """Its own numbers for a video."""
-        return dict(self.config.get("streaming", {}))
 
     def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
         """It finds people by itself."""
         home = "univs.trackers.portrait"
         return {"zero_shot": {"portrait": (f"{home}:PortraitTracker", f"{home}:PortraitSettings")}}
 
-    def ready(self, precision: str, compiled: bool) -> PortraitNet:
-        """The fast form of it that sessions share. UserError for other number formats and compiled code."""
-        if precision != "float32" or compiled:
-            raise UserError("the portrait net runs in float32 and not compiled; leave out precision and compiled")
-        from univs.models.prepared import prepared_network
-
-        return prepared_network(self, folded)
+    def for_inference(self) -> PortraitNet:
+        """As in `VideoNetwork`."""
+        return folded(self)
 
     def forward(self, frames: Tensor, before: Tensor) -> Tensor:
         """Log-odds of people.

@@ -18,9 +18,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from univs.errors import UserError
 from univs.models.resnet import ResNet
 from univs.models.rvos_decoder import RecurrentDecoder, SlotStates, enlarged
+from univs.models.video_network import VideoNetwork
 
 Recurrence = Literal["spatiotemporal", "spatial", "temporal"]
 """What slots recur over: objects and frames; the objects of a frame alone; frames alone, but for the first frame of a
@@ -29,7 +29,7 @@ SLOTS = 10
 """Object slots of the official networks."""
 
 
-class RVOS(nn.Module):
+class RVOS(VideoNetwork):
     """The network.
 
     Args:
@@ -41,8 +41,7 @@ class RVOS(nn.Module):
         config: the plain numbers it was built from (`zoo.build_network`).
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    called = "RVOS"
 
     def __init__(
         self,
@@ -55,7 +54,8 @@ class RVOS(nn.Module):
         pixel_std: Sequence[float],
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        # of 0..1, as officially: in training, rounding the last bit otherwise moves gradients of the stem by 3e-3
+        super().__init__([mean / 255 for mean in pixel_mean], [std / 255 for std in pixel_std], config)
         if recurrence not in get_args(Recurrence):
             raise ValueError(f"unknown recurrence {recurrence!r}: one of {', '.join(get_args(Recurrence))}")
         self.trunk = ResNet(blocks)
@@ -65,16 +65,6 @@ class RVOS(nn.Module):
             nn.Sequential(nn.Conv2d(deep, out, 3, padding=1), nn.BatchNorm2d(out)) for deep, out in pairs
         )
         self.sees_masks, self.recurrence = sees_masks, recurrence
-        # of 0..1, as officially: in training, rounding the last bit otherwise moves gradients of the stem by 3e-3
-        for name, numbers in (("pixel_mean", pixel_mean), ("pixel_std", pixel_std)):
-            scaled = torch.tensor([number / 255 for number in numbers])
-            self.register_buffer(name, scaled.view(3, 1, 1), persistent=False)
-        self.config = dict(config or {})
-
-    @property
-    def streaming(self) -> dict[str, Any]:
-        """Its own numbers for following objects through a video."""
-        return dict(self.config.get("streaming", {}))
 
     def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
         """It follows objects that masks show, or finds some by itself."""
@@ -83,13 +73,9 @@ class RVOS(nn.Module):
             return {"vos": {"slots": (f"{home}:ShownTracker", f"{home}:ShownSettings")}}
         return {"zero_shot": {"slots": (f"{home}:FoundTracker", f"{home}:FoundSettings")}}
 
-    def ready(self, precision: str, compiled: bool) -> RVOS:
-        """The fast form of it that sessions share. UserError for other number formats and compiled code."""
-        if precision != "float32" or compiled:
-            raise UserError("RVOS runs in float32 and not compiled; leave out precision and compiled")
-        from univs.models.prepared import prepared_network  # which knows UniVS too
-
-        return prepared_network(self, for_inference)
+    def for_inference(self) -> RVOS:
+        """As in `VideoNetwork`."""
+        return for_inference(self)
 
     def images(self, frames: Tensor) -> Tensor:
         """F 3 H W RGB, uint8 or 0..255 -> the same, normalised."""

@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from univs.errors import UserError
 from univs.models.resnet import NormRelu
 from univs.models.siammask_anchors import Anchors
 from univs.models.siammask_refinement import Refinement
 from univs.models.siammask_trunk import make_siamese_trunk
+from univs.models.video_network import VideoNetwork
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -72,7 +72,7 @@ class SearchAnswer:
     maps: Sequence[Tensor]
 
 
-class SiamMask(nn.Module):
+class SiamMask(VideoNetwork):
     """The network.
 
     Args:
@@ -86,8 +86,7 @@ class SiamMask(nn.Module):
         config: the plain numbers it was built from (`zoo.build_model`).
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    called = "SiamMask"
 
     def __init__(
         self,
@@ -102,7 +101,7 @@ class SiamMask(nn.Module):
         pixel_std: Sequence[float],
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(pixel_mean, pixel_std, config)
         if not coarse_masks and refinement is None:
             raise ValueError("masks come from coarse_masks or from a refinement; both are left out")
         self.anchors, self.bgr, self.coarse_masks = Anchors(**anchors), bgr, coarse_masks
@@ -113,9 +112,6 @@ class SiamMask(nn.Module):
         self.loc = DepthCorrelation(width, 4 * len(self.anchors))
         self.mask = DepthCorrelation(width, COARSE**2 if coarse_masks else None)
         self.refinement = None if refinement is None else Refinement(width, shallow, **refinement)
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
-        self.config = dict(config or {})
 
     def train(self, mode: bool = True) -> Self:
         """As in torch, except that batch norms that are not trained keep their stored statistics."""
@@ -125,24 +121,15 @@ class SiamMask(nn.Module):
                 module.eval()
         return self
 
-    @property
-    def streaming(self) -> dict[str, Any]:
-        """Its own numbers for following objects through a video."""
-        return dict(self.config.get("streaming", {}))
-
     def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
         """It follows objects that boxes or masks show; each way has the numbers of one benchmark."""
         home = "univs.trackers.siammask"
         ways = {"davis": "DAVIS", "vot": "VOT", "vot_ld": "VOT_LD", "base": "BASE", "pysot": "PYSOT"}
         return {"vos": {way: (f"{home}:SiamMaskTracker", f"{home}:{name}") for way, name in ways.items()}}
 
-    def ready(self, precision: str, compiled: bool) -> SiamMask:
-        """The fast form of it that sessions share. UserError for other number formats and compiled code."""
-        if precision != "float32" or compiled:
-            raise UserError("SiamMask runs in float32 and not compiled; leave out precision and compiled")
-        from univs.models.prepared import prepared_network  # which knows UniVS too
-
-        return prepared_network(self, for_inference)
+    def for_inference(self) -> SiamMask:
+        """As in `VideoNetwork`."""
+        return for_inference(self)
 
     @property
     def mask_side(self) -> int:

@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from univs.errors import UserError
 from univs.models.memory_read import read_in_chunks
 from univs.models.space_time_decoder import Skips, SpaceTimeDecoder, joined, one_logit
 from univs.models.space_time_trunk import make_trunk
+from univs.models.video_network import VideoNetwork
 
 STRIDE = 16
 """Pixels of the padded image to a position of the memory."""
@@ -56,7 +56,7 @@ class MemoryEntry:
     value: Tensor
 
 
-class SpaceTimeMemory(nn.Module):
+class SpaceTimeMemory(VideoNetwork):
     """The network.
 
     Args:
@@ -71,8 +71,7 @@ class SpaceTimeMemory(nn.Module):
         config: the plain numbers it was built from (`zoo.build_model`).
     """
 
-    pixel_mean: Tensor
-    pixel_std: Tensor
+    called = "a space-time memory"
 
     def __init__(
         self,
@@ -88,7 +87,7 @@ class SpaceTimeMemory(nn.Module):
         pixel_std: Sequence[float],
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(pixel_mean, pixel_std, config)
         self.query_trunk = make_trunk(trunk)
         self.memory_trunk = make_trunk(trunk, 5, bias=memory_bias)
         *skips, deepest = self.query_trunk.channels
@@ -96,27 +95,15 @@ class SpaceTimeMemory(nn.Module):
         self.memory_heads = KeyValue(deepest, key_dim, value_dim)
         self.decoder = SpaceTimeDecoder(2 * value_dim, skips, **decoder)
         self.clamp_others, self.black_padding = clamp_others, black_padding
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
-        self.config = dict(config or {})
-
-    @property
-    def streaming(self) -> dict[str, Any]:
-        """Its own numbers for following objects through a video."""
-        return dict(self.config.get("streaming", {}))
 
     def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
         """It follows objects that masks show."""
         home = "univs.trackers.space_time"
         return {"vos": {"memory": (f"{home}:SpaceTimeTracker", f"{home}:SpaceTimeSettings")}}
 
-    def ready(self, precision: str, compiled: bool) -> SpaceTimeMemory:
-        """The fast form of it that sessions share. UserError for other number formats and compiled code."""
-        if precision != "float32" or compiled:
-            raise UserError("a space-time memory runs in float32 and not compiled; leave out precision and compiled")
-        from univs.models.prepared import prepared_network  # which knows UniVS too
-
-        return prepared_network(self, for_inference)
+    def for_inference(self) -> SpaceTimeMemory:
+        """As in `VideoNetwork`."""
+        return for_inference(self)
 
     def images(self, frames: Tensor, padding: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Tensor:
         """F 3 h w RGB, uint8 or 0..255 -> F 3 H W, normalised and padded.
