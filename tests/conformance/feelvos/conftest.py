@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import zlib
-from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.conformance.golden import Golden as GoldenFile
+from tests.conformance.golden import read_golden_json, run_for_files
 from univs.models.feelvos import FEELVOS
 from univs.models.feelvos_official import load_feelvos
 from univs.models.zoo import build_feelvos, numbers_of
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-ROOT = Path(os.environ.get("UNIVS_CONFORMANCE", REPOSITORY.parent / "shared" / "conformance")) / "feelvos"
 NETWORK = "feelvos_xception65"
 SCALED: dict[str, tuple[slice, float]] = {
     "embedding/split_separable_conv2d_pointwise/weights": (slice(None), 4),
@@ -36,35 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked `feelvos_files("video*")` runs for every file of that name, as `golden`."""
-    marker = metafunc.definition.get_closest_marker("feelvos_files")
-    if marker is not None:
-        paths = sorted(ROOT.glob(f"{marker.args[0]}.npz"))
-        skip = pytest.mark.skip(reason=f"no golden case {marker.args[0]} under {ROOT} (set UNIVS_CONFORMANCE)")
-        metafunc.parametrize(
-            "golden", paths or [pytest.param(None, marks=skip)], ids=lambda p: p.stem if p else "absent", indirect=True
-        )
+    run_for_files(metafunc, "feelvos", "feelvos_files")
 
 
-class Golden:
+class Golden(GoldenFile):
     """The arrays of one golden file, whole or thinned; images there are H W C."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = path.stem
-        self.arrays = np.load(path)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.arrays
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays.files)
-
-    def tensor(self, name: str) -> Tensor:
-        """An array that is stored whole."""
-        return torch.from_numpy(np.asarray(self.arrays[name]))
 
     def check(self, name: str, ours: Tensor, tolerance: float, *, relative: bool = False) -> None:
         """Assert that nothing differs by more than `tolerance`, perhaps of the largest entry; shapes are the same."""
@@ -95,10 +67,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 @lru_cache(maxsize=2)
 def described(file: str) -> Any:
     """What a JSON file says of the network."""
-    path = ROOT / file
-    if not path.is_file():
-        pytest.skip(f"no {path} (set UNIVS_CONFORMANCE)")
-    return json.loads(path.read_text())[NETWORK]
+    return read_golden_json("feelvos", file)[NETWORK]
 
 
 def golden_weight(name: str, shape: list[int]) -> np.ndarray:

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from tests.conformance.interactive.conftest import ROOT
+from tests.conformance.golden import ROOT
 from univs.evaluation.run.interactive_rounds import PlayedVideo, Rules
 from univs.evaluation.run.interactive_sets import summarize
 
 pytestmark = pytest.mark.conformance
-FILES = sorted(ROOT.glob("davis_score_summary*.json"))
+FILES = sorted((ROOT / "mivos").glob("davis_score_summary*.json"))
 
 
 @pytest.mark.parametrize("number", range(len(FILES)) or [pytest.param(-1, marks=pytest.mark.skip(reason="no figures"))])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conformance.interactive.conftest import Golden, golden_weight
+from tests.conformance.golden import Golden, golden_weight, read_golden_json, run_for_files
 from univs.models.rvos import RVOS
 from univs.models.rvos_official import load_rvos
 from univs.models.zoo import build_network, numbers_of
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-ROOT = Path(os.environ.get("UNIVS_CONFORMANCE", REPOSITORY.parent / "shared" / "conformance")) / "rvos"
 MASK_CHANNELS = (128, 256, 128, 64)
 """Of the gates, level by level: the mask's where there is one, else the first of the states."""
 MODELS = {"one": ("rvos", "decoder_one_shot"), "zero": ("rvos_zero_shot", "decoder_zero_shot")}
@@ -31,14 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked `files("zero_shot*")` runs for every file of that name, as `golden`."""
-    marker = metafunc.definition.get_closest_marker("files")
-    if marker is not None:
-        paths = sorted(ROOT.glob(f"{marker.args[0]}.npz"))
-        skip = pytest.mark.skip(reason=f"no golden case {marker.args[0]} under {ROOT} (set UNIVS_CONFORMANCE)")
-        metafunc.parametrize(
-            "golden", paths or [pytest.param(None, marks=skip)], ids=lambda p: p.stem if p else "absent", indirect=True
-        )
+    run_for_files(metafunc, "rvos")
 
 
 @pytest.fixture
@@ -49,9 +37,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 def described(file: str) -> Any:
     """What a JSON file of the folder says."""
-    if not (ROOT / file).is_file():
-        pytest.skip(f"no {ROOT / file} (set UNIVS_CONFORMANCE)")
-    return json.loads((ROOT / file).read_text())
+    return read_golden_json("rvos", file)
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conformance.interactive.conftest import Golden
+from tests.conformance.golden import Golden
 from univs.losses import balanced_cross_entropy, mean_of_valid, permuted, slot_costs, slot_targets, soft_iou_loss
 from univs.models.rvos import RVOS
 from univs.models.rvos_official import our_name

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.conformance.interactive.conftest import Golden
+from tests.conformance.golden import Golden
 from univs.models.rvos import RVOS
 from univs.models.rvos_decoder import ConvLSTMCell, SlotStates, mask_pyramid, recurred
 from univs.models.zoo import build_network

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conformance.interactive.conftest import Golden
+from tests.conformance.golden import Golden
 from univs.models.rvos import RVOS, SLOTS
 from univs.trackers.rvos import SlotStates
 from univs.trackers.slot_merging import assigned, nearest, painted, slot_costs

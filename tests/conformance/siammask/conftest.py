@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -12,13 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.conformance.interactive.conftest import ROOT as MIVOS
-from tests.conformance.interactive.conftest import Golden, golden_weight
+from tests.conformance.golden import Golden, golden_weight, read_golden_json, run_for_files
 from univs.models.siammask import SiamMask
 from univs.models.siammask_official import load_siammask
 from univs.models.zoo import build_network, numbers_of
 
-ROOT = MIVOS.parent / "siammask"
 NETWORKS = {"siammask": "siammask_sharp", "siammask_base": "siammask_base"}
 """Our model -> what the files call it."""
 SCALED = {
@@ -37,14 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked `files("track_*")` runs for every file of that name, as `golden`."""
-    marker = metafunc.definition.get_closest_marker("files")
-    if marker is not None:
-        paths = sorted(ROOT.glob(f"{marker.args[0]}.npz"))
-        skip = pytest.mark.skip(reason=f"no golden case {marker.args[0]} under {ROOT} (set UNIVS_CONFORMANCE)")
-        metafunc.parametrize(
-            "golden", paths or [pytest.param(None, marks=skip)], ids=lambda p: p.stem if p else "absent", indirect=True
-        )
+    run_for_files(metafunc, "siammask")
 
 
 @pytest.fixture
@@ -56,10 +46,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 @lru_cache(maxsize=8)
 def described(model: str, file: str) -> Any:
     """What a JSON file says of an official network."""
-    path = ROOT / file
-    if not path.is_file():
-        pytest.skip(f"no {path} (set UNIVS_CONFORMANCE)")
-    return json.loads(path.read_text())[NETWORKS[model]]
+    return read_golden_json("siammask", file)[NETWORKS[model]]
 
 
 @lru_cache(maxsize=2)
