@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from univs.claim import claim_folder
+from tests.training.run_overrides import overrides
 from univs.configuration import compose
 from univs.errors import UserError
 from univs.losses import BoxTerms, CriterionWeights
@@ -26,25 +26,6 @@ from univs.training.schedule import Budget
 from univs.training.word_step import WordStep
 
 CPU = torch.device("cpu")
-
-
-def overrides(photos: Path, out: Path, *more: str) -> list[str]:
-    return [
-        "data.root=-",
-        f"data.sources=[{{kind: photos, root: {photos}}}]",
-        "data.probabilities.video=0",
-        "init=null",
-        f"out={out}",
-        "device=cpu",
-        "seed=5",
-        "stage.size=32",
-        "stage.batch_size=2",
-        "stage.frames=2",
-        "stage.workers=0",
-        "stage.minutes=null",
-        "stage.steps=2",
-        *more,
-    ]
 
 
 def test_the_first_parts_of_the_backbone_may_be_frozen(small_model: UniVS) -> None:
@@ -325,85 +306,3 @@ def test_the_averages_are_what_is_written(
     for name, value in saved[0].items():
         assert torch.equal(value, state["average"]["values"][name])
     assert any(not torch.equal(saved[0][name], state["model"][name]) for name in saved[0])
-
-
-def test_a_gpu_may_use_tf32_and_searches_for_no_convolutions() -> None:
-    """The search takes most of a minute at the first step, and no step was faster for it."""
-    before = torch.get_float32_matmul_precision()
-    try:
-        run.prepare_gpu()
-        assert torch.get_float32_matmul_precision() == "high" and not torch.backends.cudnn.benchmark
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def test_denormal_numbers_count_as_zero_in_a_cpu_run() -> None:
-    tiny = torch.tensor([1e-30])
-    try:
-        run.prepare_cpu()
-        assert float(tiny * 1e-10) == 0
-    finally:
-        torch.set_flush_denormal(False)
-    assert float(tiny * 1e-10) > 0
-
-
-@pytest.mark.parametrize(
-    ("chosen", "local", "want"), [("cpu", None, "cpu"), ("cuda", "3", "cuda:3"), ("cuda", None, "cuda:0")]
-)
-def test_each_process_has_its_own_gpu(
-    monkeypatch: pytest.MonkeyPatch, chosen: str, local: str | None, want: str
-) -> None:
-    monkeypatch.setattr(run, "choose_device", lambda name: chosen)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    if local is not None:
-        monkeypatch.setenv("LOCAL_RANK", local)
-    assert str(run.device_of_this_process("auto")) == want
-
-
-@pytest.mark.parametrize(("rank", "device", "backend"), [(0, "cpu", "gloo"), (1, "cpu", "gloo"), (1, "cuda", "nccl")])
-def test_one_of_several_processes(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, device: str, backend: str
-) -> None:
-    """The group is made and unmade, and the first process alone claims the folder."""
-    called: list[Any] = []
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(run, "device_of_this_process", lambda name: torch.device(device))
-    monkeypatch.setattr(run, "prepare_gpu", lambda: called.append("gpu"))
-    monkeypatch.setattr(torch.cuda, "set_device", lambda chosen: called.append(chosen))
-    monkeypatch.setattr(torch.distributed, "init_process_group", lambda kind: called.append(kind))
-    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: called.append("end"))
-    monkeypatch.setattr(run, "train", lambda settings, device, rank, world: called.append((rank, world)))
-    try:
-        run.main(overrides(photos, tmp_path / "out"))
-    finally:
-        torch.set_flush_denormal(False)
-    on_gpu = [backend, torch.device(device)] if device == "cuda" else [backend]
-    assert called == [*(["gpu"] if device == "cuda" else []), *on_gpu, (rank, 2), "end"]
-    claimed = (tmp_path / "out").exists()
-    assert not claimed or rank == 0
-
-
-def test_without_torchrun_there_is_no_group(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[Any] = []
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(torch.distributed, "init_process_group", lambda kind: called.append(kind))
-
-    def train(settings: Any, device: torch.device, rank: int, world: int) -> None:
-        called.append((device, rank, world, float(torch.tensor([1e-30]) * 1e-10)))
-        with pytest.raises(UserError, match="out="), claim_folder(tmp_path / "out", "out="):
-            pass  # another run in the same folder
-
-    monkeypatch.setattr(run, "train", train)
-    try:
-        run.main(overrides(photos, tmp_path / "out"))
-    finally:
-        torch.set_flush_denormal(False)
-    assert called == [(CPU, 0, 1, 0.0)]
-
-
-def test_a_wrong_setting_is_said_before_anything_is_made(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="stage.size"):
-        run.main(overrides(photos, tmp_path / "out", "stage.size=7"))
-    assert not (tmp_path / "out").exists()
