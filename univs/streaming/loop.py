@@ -6,6 +6,7 @@ Who answers a clip, and how, is the tracker's affair.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 import torch
@@ -85,13 +86,21 @@ class Loop:
 
     @torch.inference_mode()
     def push(self, image: NDArray[np.uint8], prompts: Mapping[int, ObjectPrompt]) -> list[FrameResult]:
-        """Take in the next frame (H W 3 RGB) with the prompts that came on it; return the results that became final."""
-        index = self.schedule.frames
-        self._frames.append(Frame(index, image))
+        """Take in the next frame (H W 3 RGB) with the prompts that came on it; return the results that became final.
+
+        A UserError of the tracker leaves everything as if the frame had not come.
+        """
+        before = self.schedule, self._frames, self._prompts
+        index, self.schedule = self.schedule.frames, copy(self.schedule)
+        self._frames = [*self._frames, Frame(index, image)]
         if prompts:
-            self._prompts[index] = dict(prompts)
+            self._prompts = {**self._prompts, index: dict(prompts)}
         span = self.schedule.push()
-        return [] if span is None else self._answer(span)
+        try:
+            return [] if span is None else self._answer(span)
+        except UserError:
+            self.schedule, self._frames, self._prompts = before
+            raise
 
     @torch.inference_mode()
     def finish(self) -> list[FrameResult]:

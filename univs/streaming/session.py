@@ -125,9 +125,10 @@ class Session:
             validate_prompts(about_objects, height, width)
             said = self.task.prompts_in(self._named(about_objects))
         self._take_categories([prompt for prompt in prompts if isinstance(prompt, Categories)])
-        if self._loop is None:
-            self._loop, self._size = self._make_loop(height, width), (height, width)
-        return self._handed_out(self._loop.push(frame, said))
+        loop = self._loop or self._make_loop(height, width)
+        results = loop.push(frame, said)
+        self._loop, self._size = loop, (height, width)
+        return self._handed_out(results)
 
     def remove(self, object_id: int) -> None:
         """Stop following an object; its track ends here. Raises UserError if it is not known, or not an object."""
