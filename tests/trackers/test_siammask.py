@@ -176,13 +176,43 @@ def test_what_cannot_be_followed_is_refused(network: SiamMask) -> None:
         session.step(FRAMES[0], [Points(3, ((4, 4),))])
     with Session(network, size=30) as session, pytest.raises(UserError, match="leave out the size"):
         session.step(FRAMES[0], [FIRST])
-    with Session(network, search_side=250) as session, pytest.raises(UserError, match="search_side must be 127 and a"):
-        session.step(FRAMES[0], [FIRST])
+    for side in (250, 263):
+        with Session(network, search_side=side) as session, pytest.raises(UserError, match="127 and a multiple of 16"):
+            session.step(FRAMES[0], [FIRST])
+    for side in (126, 4111):
+        with pytest.raises(UserError, match="search_side must be at "):
+            Session(network, search_side=side)
     with pytest.raises(UserError, match="the task vos has no way 'frame'"):
         Session(network, way="frame")
-    with Session(network, search_side=287) as session:
-        session.step(FRAMES[0], [FIRST])
-        assert session.step(FRAMES[1]).object_ids == (1,)
+    for side in (287, 127):
+        with Session(network, search_side=side) as session:
+            session.step(FRAMES[0], [FIRST])
+            assert session.step(FRAMES[1]).object_ids == (1,)
+
+
+def test_boxes_smaller_than_a_pixel(network: SiamMask) -> None:
+    with Session(network) as session:
+        first = session.step(FRAMES[0], [Box(1, (3, 3, 3.001, 3.001)), Box(2, (0, 0, WIDTH, 1e-6))])
+        later = session.step(FRAMES[1])
+    assert first.object_ids == later.object_ids == (1, 2)
+    assert all(np.isfinite(one.rotated_boxes[number]).all() for one in (first, later) for number in (1, 2))
+
+
+def test_a_refused_frame_changes_nothing(network: SiamMask) -> None:
+    with Session(network) as session:
+        with pytest.raises(UserError, match="is not shown by a box or mask"):
+            session.step(FRAMES[0][:20], [Points(3, ((4, 4),))])
+        assert session.object_ids == ()
+        results = [session.step(FRAMES[0], [FIRST])]
+        with pytest.raises(UserError, match="is not shown by a box or mask"):
+            session.step(FRAMES[1], [SECOND, Points(3, ((4, 4),))])
+        assert session.object_ids == (1,)
+        results += [session.step(frame) for frame in FRAMES[1:3]]
+        tracks = session.finish().tracks
+    with Session(network) as session:
+        want = [session.step(frame, [FIRST] if not index else []) for index, frame in enumerate(FRAMES[:3])]
+    assert [one.frame_index for one in results] == [0, 1, 2] and [track.object_id for track in tracks] == [1]
+    assert all(np.array_equal(a.labels, b.labels) for a, b in zip(results, want, strict=True))
 
 
 def test_the_numbers_of_the_benchmarks() -> None:

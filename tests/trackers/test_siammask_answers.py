@@ -9,11 +9,13 @@ import pytest
 
 from univs.models.siammask_anchors import Anchors, centred_grid
 from univs.trackers.siammask_answers import (
+    Choice,
     Following,
     MaskPlace,
     Target,
     choose,
     cosine_window,
+    crop_side,
     placed,
     target_of_box,
     target_of_mask,
@@ -103,13 +105,41 @@ def test_masks_that_lie_elsewhere() -> None:
 def test_the_mask_of_the_middle_cell_is_in_the_middle_of_the_target() -> None:
     """127 of 255 pixels of a crop, around its middle, less half a pixel that the official program loses."""
     target = Target(100, 80, 40, 40)
-    place = MaskPlace.of(target, (12, 12), 255, 8)
+    place = MaskPlace.of(target, Choice(target, 1, (12, 12), 25), 255, 8)
     side = round(context(40, 40) * 255 / 127)
     assert place.side == pytest.approx(side * 127 / 255)
     assert place.left + place.side / 2 == pytest.approx(100, abs=0.5)
-    other = MaskPlace.of(target, (13, 10), 255, 8)
+    other = MaskPlace.of(target, Choice(target, 1, (13, 10), 25), 255, 8)
     assert other.top - place.top == pytest.approx(8 * side / 255)
     assert other.left - place.left == pytest.approx(-16 * side / 255)
+
+
+@pytest.mark.parametrize(("search", "cells", "first"), [(255, 25, -32), (127, 1, 0), (143, 3, 0), (287, 29, -32)])
+def test_masks_of_all_cells_are_centred_on_crops_of_any_size(search: int, cells: int, first: int) -> None:
+    """The network leaves out the cells at the border of small crops: theirs begin in the crop (page: 143 for 3 x 3)."""
+    target, middle = Target(100, 80, 40, 30), cells // 2
+    side = crop_side(target, search)
+    assert side == round(context(40, 30) * search / 127)
+    place = MaskPlace.of(target, Choice(target, 1, (middle, middle), cells), search, 8)
+    assert (place.left + place.side / 2, place.top + place.side / 2) == pytest.approx((100, 80))
+    corner = MaskPlace.of(target, Choice(target, 1, (0, 0), cells), search, 8)
+    assert (corner.left, corner.top) == pytest.approx((100 - side / 2 + first * side / search, corner.left - 20))
+
+
+def test_crops_have_a_pixel_at_least() -> None:
+    nothing = Target(5, 5, 1e-3, 1e-9)
+    assert crop_side(nothing) == 1 and MaskPlace.of(nothing, Choice(nothing, 1, (12, 12), 25), 255, 8).side > 0.4
+
+
+@pytest.mark.parametrize("log", [-1e4, 1e4, 1e30])
+def test_absurd_sizes_stay_finite(log: float) -> None:
+    """A network that was not trained may say anything; a size that is no number would end the video."""
+    boxes, grid = np.zeros((4, 1, 3, 3)), centred_grid(Anchors(ratios=(1,)), 3)
+    boxes[2], boxes[3] = log, -log
+    boxes[2:, 0, 1, 1] = log
+    for following in (FOLLOWING, Following(0.0, 0.0, 1.0)):
+        got = choose(np.zeros((2, 1, 3, 3)), boxes, grid, Target(9, 9, 4, 4), following).target.inside(50, 60)
+        assert np.isfinite([got.x, got.y, got.width, got.height]).all() and got.width <= 60 and got.height <= 50
 
 
 def test_targets_of_prompts_and_frames() -> None:

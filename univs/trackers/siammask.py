@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ from univs.masks.frame_labels import label_type
 from univs.masks.rotated_boxes import rotated_box
 from univs.models.siammask import SiamMask, Template
 from univs.models.siammask_anchors import centred_grid
-from univs.models.siammask_crops import SEARCH, TEMPLATE, channel_mean, search_side, square
+from univs.models.siammask_crops import SEARCH, TEMPLATE, channel_mean, square
 from univs.results import FrameResult
-from univs.settings import Count, Share, Weight
+from univs.settings import Share, Weight, Within
 from univs.trackers.object_prompts import ObjectPrompt
 from univs.trackers.siammask_answers import (
     Choice,
@@ -30,12 +30,15 @@ from univs.trackers.siammask_answers import (
     MaskPlace,
     Target,
     choose,
+    crop_side,
     placed,
     target_of_box,
     target_of_mask,
 )
 from univs.trackers.tracker import Clip, Frame, Question
 
+SearchSide = Annotated[int, Within(TEMPLATE, 1023)]
+"""Pixels; larger crops than any that are used would need memory without end."""
 OBJECTS_AT_ONCE = 16
 """Objects that pass the network together: memory stays bounded however many there are."""
 
@@ -47,10 +50,11 @@ class SiamMaskSettings:
     change_penalty, window_share, size_rate: `siammask_answers.Following`. mask_threshold: a pixel is the object's where
     its map is above. smallest_area: square pixels that the part of a mask must enclose for a rotated box; else the
     upright box that is followed is given. masks: whether masks are asked for; if not, the box stands for the mask.
-    search_side: pixels of the crop that is searched, 127 and a multiple of 8. half_up: places of crops are rounded half
-    up, not half to even. outside: what the map of an object has outside of its mask. clamp_first: position and size are
-    brought into the frame before the upright box is given, not after. lost_below: an object with a smaller score is
-    called absent, and stays where it was; the official program calls none so.
+    search_side: pixels of the crop that is searched, 127 and a multiple of 16, so that one of the cells is the middle.
+    half_up: places of crops are rounded half up, not half to even. outside: what the map of an object has outside of
+    its mask. clamp_first: position and size are brought into the frame before the upright box is given, not after.
+    lost_below: an object with a smaller score is called absent, and stays where it was; the official program calls
+    none so.
     """
 
     change_penalty: Weight = 0.09
@@ -59,7 +63,7 @@ class SiamMaskSettings:
     mask_threshold: Share = 0.30
     smallest_area: Weight = 100.0
     masks: bool = True
-    search_side: Count = SEARCH
+    search_side: SearchSide = SEARCH
     half_up: bool = False
     outside: float = -1.0
     clamp_first: bool = False
@@ -111,8 +115,9 @@ class SiamMaskTracker:
         geometry = question.geometry
         if geometry.resized or geometry.square:
             raise UserError("SiamMask cuts its crops from frames as they are; leave out the size (or set it to null)")
-        if settings.search_side < TEMPLATE or (settings.search_side - TEMPLATE) % model.anchors.stride:
-            raise UserError(f"search_side must be {TEMPLATE} and a multiple of 8, such as {SEARCH}")
+        step = 2 * model.anchors.stride
+        if (settings.search_side - TEMPLATE) % step:
+            raise UserError(f"search_side must be {TEMPLATE} and a multiple of {step}, such as {SEARCH}")
         self.model, self.settings = model, settings
         self.size = (geometry.height, geometry.width)
         self.objects: dict[int, FollowedObject] = {}
@@ -211,7 +216,7 @@ class SiamMaskTracker:
         if mask is None:
             own = box_map(upright, self.size, settings.outside)
         else:
-            place = MaskPlace.of(old.target, choice.cell, settings.search_side, self.model.anchors.stride)
+            place = MaskPlace.of(old.target, choice, settings.search_side, self.model.anchors.stride)
             own = placed(mask, place, self.size, settings.outside)
         box = None
         if mask is not None and not shown:
@@ -221,9 +226,9 @@ class SiamMaskTracker:
         return ObjectAnswer(own, upright.corners() if box is None else box)
 
     def _crop(self, image: NDArray[np.uint8], one: FollowedObject) -> NDArray[np.uint8]:
-        side = round(search_side(one.target.side, TEMPLATE, self.settings.search_side))
-        place = (one.target.x, one.target.y)
-        return square(image, place, side, self.settings.search_side, one.around, half_up=self.settings.half_up)
+        place, search = (one.target.x, one.target.y), self.settings.search_side
+        side = crop_side(one.target, search)
+        return square(image, place, side, search, one.around, half_up=self.settings.half_up)
 
     def _images(self, crops: list[NDArray[np.uint8]]) -> Tensor:
         """N crops S S 3 -> N 3 S S as the network reads them."""

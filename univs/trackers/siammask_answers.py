@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.models.siammask_crops import TEMPLATE, context_side, search_side
+from univs.models.siammask_crops import SEARCH, TEMPLATE, context_side, search_side
 
 Array = NDArray[np.float64]
-BORDER_CELLS = 4
-"""So many cells of the answer the mask of a cell begins before it."""
+LARGEST_LOG = 80.0
+"""Sizes of boxes are multiples of the anchors' of at most its exponential: what follows stays finite."""
 SMALLEST_SIDE = 10
 """Pixels: no size that is followed is smaller."""
 
@@ -66,11 +66,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is believed of an answer: the target as it now is, its score 0..1, and the cell (y, x)."""
+    """What is believed of an answer: the target as it now is, its score 0..1, and the cell (y, x) of cells x cells."""
 
     target: Target
     score: float
     cell: tuple[int, int]
+    cells: int
 
 
 def choose(scores: Array, boxes: Array, grid: Array, target: Target, following: Following) -> Choice:
@@ -87,7 +88,9 @@ def choose(scores: Array, boxes: Array, grid: Array, target: Target, following: 
     likely = likely[1] / likely.sum(0)
     dx, dy, log_width, log_height = boxes.astype(np.float64).reshape(4, -1)
     x, y = dx * grid[:, 2] + grid[:, 0], dy * grid[:, 3] + grid[:, 1]
-    width, height = np.exp(log_width) * grid[:, 2], np.exp(log_height) * grid[:, 3]
+    width, height = (
+        np.exp(log.clip(-LARGEST_LOG, LARGEST_LOG)) * grid[:, axis] for log, axis in ((log_width, 2), (log_height, 3))
+    )
     scale = TEMPLATE / target.side
     margin = (width + height) / 2
     side = np.sqrt((width + margin) * (height + margin))
@@ -106,7 +109,12 @@ def choose(scores: Array, boxes: Array, grid: Array, target: Target, following: 
         target.height * (1 - rate) + float(height[best]) / scale * rate,
     )
     row, column = divmod(best % cells**2, cells)
-    return Choice(moved, float(likely[best]), (row, column))
+    return Choice(moved, float(likely[best]), (row, column), cells)
+
+
+def crop_side(target: Target, search: int = SEARCH) -> int:
+    """Pixels of the frame that become a crop of `search` pixels around a target: at least one."""
+    return max(1, round(search_side(target.side, TEMPLATE, search)))
 
 
 def change(ratio: Array) -> Array:
@@ -129,11 +137,16 @@ class MaskPlace:
     side: float
 
     @classmethod
-    def of(cls, target: Target, cell: tuple[int, int], search: int, stride: int) -> MaskPlace:
-        """Of a cell (y, x) in the crop, `search` pixels to a side, that was made around where the target was."""
-        side = round(search_side(target.side, TEMPLATE, search))
+    def of(cls, target: Target, choice: Choice, search: int, stride: int) -> MaskPlace:
+        """Of the chosen cell in the crop, `search` pixels to a side, that was made around where the target was.
+
+        The masks of all cells are together centred on the crop: beyond its border by four cells, or not at all where
+        the crop is so small that the network leaves cells out (`siammask.NARROW`).
+        """
+        side = crop_side(target, search)
         scale = side / search
-        y, x = ((place - BORDER_CELLS) * stride * scale for place in cell)
+        before = ((choice.cells - 1) * stride + TEMPLATE - search) / 2
+        y, x = ((place * stride - before) * scale for place in choice.cell)
         return cls(target.x - side / 2 + x, target.y - side / 2 + y, TEMPLATE * scale)
 
 
