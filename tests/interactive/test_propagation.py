@@ -38,6 +38,12 @@ def test_masks_go_up_to_the_next_interacted_frame(
     assert [stretch.bound for stretch in found] == [forward.bound, backward.bound]
 
 
+def test_masks_may_go_one_way_alone() -> None:
+    both = stretches(2, [0, 2, 5], COUNT)
+    assert stretches(2, [0, 2, 5], COUNT, "forward") == both[:1] == (Stretch(range(3, 5), 5),)
+    assert stretches(2, [0, 2, 5], COUNT, "backward") == both[1:] == (Stretch(range(1, 0, -1), 0),)
+
+
 def entries(network: SpaceTimeMemory, film: list[np.ndarray], index: int) -> dict[int, MemoryEntry]:
     places = FramePlaces(GEOMETRY)
     masks = torch.stack([places.mask(mask) for mask in MASKS.values()])

@@ -328,7 +328,7 @@ def test_what_cannot_be_is_refused_in_one_line(
         assert session.undoable == 1 and not labels(session).any()
     for options, words in (
         ({"top_k": 0}, "top_k"),
-        ({"dense_frames": 3}, "unknown setting 'dense_frames'; known: memory_frames"),
+        ({"dense_frames": 3}, "unknown setting 'dense_frames'; known: directions, memory_frames"),
         ({"size": -3}, "size"),
     ):
         with pytest.raises(UserError, match=words):
@@ -364,3 +364,19 @@ def test_results_have_the_size_of_the_frame(network: SpaceTimeMemory, film: list
         joint = with_background(torch.stack(list(session.probabilities(3).values())))
         assert np.array_equal(session.result(3).labels, session.places.labels(joint, (0, 1)))
         torch.testing.assert_close(joint.sum(0), torch.ones(32, 32))
+
+
+def test_masks_may_go_forward_alone(new_session: NewSession) -> None:
+    """The frames after the interacted one are as ever, those before it stay empty; progress counts what is done."""
+    told: list[tuple[int, int]] = []
+    with new_session(directions="forward") as forward, new_session() as both:
+        for session in (forward, both):
+            cat = session.add_object()
+            session.interact(3, {cat: FIRST})
+        assert forward.propagate(progress=lambda *said: told.append(said))  # type: ignore[arg-type]
+        both.propagate()
+        assert told == [(done, COUNT - 4) for done in range(1, COUNT - 3)]
+        one, other = labels(forward), labels(both)
+    assert not one[:3].any() and np.array_equal(one[3:], other[3:])
+    with pytest.raises(UserError, match="directions"):
+        new_session(directions="sideways")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from univs.video.window import FrameWindow
 
 InteractedFrames = Mapping[int, Mapping[int, MemoryEntry]]
 """Frame index -> object id -> what the memory has of the object on a frame whose masks are certain."""
+Directions = Literal["both", "forward", "backward"]
+"""Where masks are carried to from an interacted frame, in the order of the video."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,13 @@ class PropagationSettings:
 
     top_k: positions of the memory that each position of a frame reads; None: all. memory_interval: frames from one that
     is kept to the next. memory_frames: how many of these are kept at most, each way; interacted frames are all kept
-    beside them, 4 MiB an object each at 480 x 864.
+    beside them, 4 MiB an object each at 480 x 864. directions: both ways, or one alone, for who draws as they watch.
     """
 
     top_k: Count | None = 50
     memory_interval: Count = 5
     memory_frames: Count = 32
+    directions: Directions = "both"
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,16 @@ class CarriedFrame:
     bound: int | None
 
 
-def stretches(start: int, interacted: Collection[int], count: int) -> tuple[Stretch, Stretch]:
+def stretches(
+    start: int, interacted: Collection[int], count: int, directions: Directions = "both"
+) -> tuple[Stretch, ...]:
     """Forward and backward from a frame, each up to the next interacted frame, which is not in it, or to the end."""
     after = min((index for index in interacted if index > start), default=None)
     before = max((index for index in interacted if index < start), default=None)
     forward = range(start + 1, count if after is None else after)
     backward = range(start - 1, -1 if before is None else before, -1)
-    return Stretch(forward, after), Stretch(backward, before)
+    ways = {"forward": Stretch(forward, after), "backward": Stretch(backward, before)}
+    return tuple(ways.values()) if directions == "both" else (ways[directions],)
 
 
 def propagate(
@@ -77,7 +84,7 @@ def propagate(
     object_ids: Sequence[int],
     settings: PropagationSettings,
 ) -> Generator[CarriedFrame, None, None]:
-    """Carry masks from an interacted frame both ways, first forward; to stop, close the iterator.
+    """Carry masks from an interacted frame, both ways first forward; to stop, close the iterator.
 
     Args:
         start: the frame they are carried from, one of `interacted`.
@@ -86,7 +93,7 @@ def propagate(
         One frame after the other. What is made of it does not feed the memory.
     """
     capacity = len(interacted) + settings.memory_frames
-    for stretch in stretches(start, interacted, len(frames)):
+    for stretch in stretches(start, interacted, len(frames), settings.directions):
         bank = MemoryBank(Keeping(settings.memory_interval, capacity))
         for index in (*(index for index in interacted if index != start), start):
             bank.write(index, interacted[index], pinned=True)

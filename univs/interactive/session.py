@@ -363,7 +363,8 @@ class Session:
         begun = state.started(number, start)
         earlier = replace(begun, rounds=begun.rounds[:-1])
         self.workspace.push(begun)
-        total = sum(len(stretch.frames) for stretch in stretches(start, state.masks, len(self.frames)))
+        ways = stretches(start, state.masks, len(self.frames), self.settings.directions)
+        total = sum(len(stretch.frames) for stretch in ways)
         carried = propagate(self.model, self.frames, self.places, start, memory, ids, self.settings)
         for done in range(1, total + 1):
             if cancelled():
