@@ -17,8 +17,9 @@ def test_colours_by_number_and_name() -> None:
     assert colour("#ff8000") == (255, 128, 0) and colour("white") == (255, 255, 255)
     picture = Background("navy", (4, 6)).at(1.5)
     assert picture.shape == (4, 6, 3) and (picture == (0, 0, 128)).all()
-    with pytest.raises(UserError, match="there is no such file, and it is no colour; give #rrggbb"):
-        Background("sky.png", (4, 6))
+    for none in ("sky.png", "rgb(300,0,0)", "#12345", "#rrggbb"):
+        with pytest.raises(UserError, match="there is no such file, and it is no colour; give #rrggbb"):
+            Background(none, (4, 6))
 
 
 def test_a_picture_is_there_at_every_moment(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from univs.models.portrait import PortraitNet
 from univs.models.zoo import build_network, numbers_of
 from univs.results import FrameResult, TrackSpool
 from univs.trackers.portrait import mattes
-from univs.video import open_video, read_rgb
+from univs.video import VideoWriter, open_video, read_rgb
 from univs.visualization import colour_pop, cut_out
 from univs.visualization.alpha import AlphaSmoother, soft_alpha
 
@@ -172,13 +172,49 @@ def test_what_is_wrong_is_said_in_one_line(
     assert len(list((shot / "frames").iterdir())) == COUNT
 
 
-def test_a_video_that_goes_on_leaves_no_file(shot: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("more", "message"), [(1, "ends after 4 frames and the video goes on"), (-1, "video has 3")])
+def test_results_of_a_longer_or_shorter_video_leave_no_file(
+    shot: Path, capsys: pytest.CaptureFixture[str], more: int, message: str
+) -> None:
+    with VideoWriter(shot / "clip.mp4", 5) as clip:  # a file whose header may be off: its frames are counted on the way
+        for t in range(COUNT + more):
+            clip.write(textured(HEIGHT, WIDTH, t))
+    said = ["effect", str(shot / "clip.mp4"), "--mask", str(shot / "found"), "--effect", "blur"]
+    assert cli.main([*said, "--out", str(shot / "blurred.mp4")]) == 2
+    assert message in capsys.readouterr().err and not (shot / "blurred.mp4").exists()
+    assert cli.main([*said, "--out", str(shot / "blurred")]) == 2
+    assert len(pictures(shot / "blurred")) == min(COUNT, COUNT + more), "what is done stays"
+
+
+def test_frames_that_can_be_counted_are_before_the_first_is_changed(
+    shot: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(textured(HEIGHT, WIDTH, 9)).save(shot / "frames" / "00004.png")
-    assert run(shot, "--effect", "blur", "--out", str(shot / "blurred.mp4")) == 2
-    assert "ends after 4 frames and the video goes on" in capsys.readouterr().err
-    assert not (shot / "blurred.mp4").exists()
     assert run(shot, "--effect", "blur", "--out", str(shot / "blurred")) == 2
-    assert len(pictures(shot / "blurred")) == 4, "what is done stays"
+    assert "is of 4 frames and the video has 5" in capsys.readouterr().err and not (shot / "blurred").exists()
+
+
+def test_nothing_is_written_among_the_frames_of_a_glob(shot: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for t in range(COUNT):
+        (shot / "frames" / f"{t:05d}.png").rename(shot / "frames" / f"shot{t}.png")
+    said = ["effect", str(shot / "frames" / "*.png"), "--mask", str(shot / "found"), "--effect", "blur"]
+    assert cli.main([*said, "--out", str(shot / "frames")]) == 2
+    assert "is where the frames of INPUT lie; name another folder" in capsys.readouterr().err
+    assert len(list((shot / "frames").iterdir())) == COUNT
+    assert cli.main([*said, "--out", str(shot / "other")]) == 0
+
+
+@pytest.mark.parametrize("option", ["INPUT", "--background"])
+def test_what_is_read_is_not_written_over(shot: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
+    with VideoWriter(shot / "clip.mp4", 5) as clip:
+        for t in range(COUNT):
+            clip.write(textured(HEIGHT, WIDTH, t))
+    source, behind = ("clip.mp4", "frames") if option == "INPUT" else ("frames", "clip.mp4")
+    said = ["effect", str(shot / source), "--mask", str(shot / "found"), "--effect", "background", "--background"]
+    before = (shot / "clip.mp4").read_bytes()
+    assert cli.main([*said, str(shot / behind), "--out", str(shot / "clip.mp4")]) == 2
+    assert f"clip.mp4 is {option}; name another one" in capsys.readouterr().err
+    assert (shot / "clip.mp4").read_bytes() == before
 
 
 def test_every_effect_says_what_it_does() -> None:

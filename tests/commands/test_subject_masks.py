@@ -55,12 +55,26 @@ def test_the_union_of_the_tracks_that_are_asked_for(tmp_path: Path) -> None:
         ([{"object_id": 1}], (), "is no results.json of univs segment: its entries lack object_id, height"),
         ({"tracks": [entry(1)]}, (), "is no results.json of univs segment"),
         ([entry(1, object_id="a")], (), "object_id is 'a'"),
+        ([entry(1, object_id=True)], (), "object_id is True"),
+        ([], (), "holds no tracks: nothing was found in the video, and there is no subject"),
+        ([], (1,), "holds no tracks"),
         ([entry(1, segmentations=[{"size": [HEIGHT, WIDTH], "counts": "1"}])], (), "the mask of object 1 on frame 0"),
     ],
 )
 def test_files_of_other_kinds_are_refused(tmp_path: Path, entries: Any, ids: tuple[int, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         SubjectMasks(write(tmp_path, entries), ids, (HEIGHT, WIDTH))
+
+
+def test_results_of_another_number_of_frames_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, [entry(1), entry(2, segmentations=[None] * (COUNT - 1))])
+    with SubjectMasks(folder, (), (HEIGHT, WIDTH), COUNT) as masks:
+        masks.ends_with(COUNT)
+        for frames in (COUNT - 1, COUNT + 1):
+            with pytest.raises(UserError, match=f"is of 4 frames and the video has {frames}"):
+                masks.ends_with(frames)
+            with pytest.raises(UserError, match="give the results of this video"):
+                SubjectMasks(folder, (), (HEIGHT, WIDTH), frames)
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:

@@ -67,8 +67,10 @@ def colour(given: str) -> tuple[int, int, int]:
     try:
         red, green, blue = ImageColor.getrgb(given)[:3]
     except ValueError:
+        red = green = blue = -1
+    if not all(0 <= part <= 255 for part in (red, green, blue)):  # rgb(300,0,0) is read as it stands
         raise UserError(
             f"--background {given}: there is no such file, and it is no colour; give #rrggbb, a name such as white, "
             "or the path of a picture or video"
-        ) from None
+        )
     return red, green, blue

@@ -6,6 +6,7 @@ Found by `univs segment` before, or people by the portrait net as the video goes
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import time
 from collections import deque
@@ -190,10 +191,15 @@ def check_out(out: Path, effect: str, as_video: bool) -> None:
 
 
 def refuse_own_input(arguments: argparse.Namespace, out: Path) -> None:
-    """Raise UserError if what is read would be replaced."""
+    """Raise UserError if what is read would be replaced, or what is written lay among the frames that are read."""
+    if not out.exists():
+        return
     for option, given in (("INPUT", arguments.input), ("--background", arguments.background)):
-        if given is not None and out.exists() and Path(given).exists() and out.samefile(given):
+        if given is not None and Path(given).exists() and out.samefile(given):
             raise UserError(f"--out {out} is {option}; name another one")
+    folders = {Path(match).parent for match in glob.iglob(arguments.input)} if out.is_dir() else ()
+    if not Path(arguments.input).exists() and any(out.samefile(folder) for folder in folders):
+        raise UserError(f"--out {out} is where the frames of INPUT lie; name another folder")
 
 
 def change_of(arguments: argparse.Namespace, numbers: Mapping[str, float], size: tuple[int, int]) -> Change:
@@ -213,8 +219,18 @@ def subject_of(arguments: argparse.Namespace, reader: VideoReader) -> Iterator[I
     if arguments.mask is None:
         yield with_people(frames, portrait_net(arguments.weights or arguments.model, arguments.device))
         return
-    with SubjectMasks(arguments.mask, arguments.object, reader.size) as masks:
-        yield ((frame, masks.mask(index)) for index, frame in enumerate(frames))
+    counted_frames = None if reader.announced else reader.num_frames
+    with SubjectMasks(arguments.mask, arguments.object, reader.size, counted_frames) as masks:
+        yield with_masks(frames, masks)
+
+
+def with_masks(frames: Iterable[Picture], masks: SubjectMasks) -> Iterator[Shown]:
+    """Frames, each with its mask. Raises UserError behind the last one where the masks go on: of another video."""
+    count = 0
+    for frame in frames:
+        yield frame, masks.mask(count)
+        count += 1
+    masks.ends_with(count)
 
 
 def portrait_net(weights: str, device: str) -> PortraitNet:

@@ -29,10 +29,13 @@ class SubjectMasks:
         source: a folder of `univs segment`, or its results.json.
         object_ids: of the tracks; none: all.
         size: (height, width) of the frames.
-    Raises UserError for a file of another kind or of another video, and for ids that it does not have.
+        frames: how many the video has; None: nobody has counted them.
+    Raises UserError for a file of another kind or of another video, without tracks, and for ids that it does not have.
     """
 
-    def __init__(self, source: Path, object_ids: Sequence[int], size: tuple[int, int]) -> None:
+    def __init__(
+        self, source: Path, object_ids: Sequence[int], size: tuple[int, int], frames: int | None = None
+    ) -> None:
         self.path = source / RESULTS if source.is_dir() else source
         self.size, self.num_frames = size, 0
         self._database = sqlite3.connect("")  # on disk, without a name
@@ -41,14 +44,28 @@ class SubjectMasks:
         try:
             for entry in self._entries():
                 known.add(self._take(entry, object_ids))
+            self._check(known, object_ids, frames)
         except BaseException:
             self.close()
             raise
-        if missing := sorted(set(object_ids) - known):
-            self.close()
-            has = ", ".join(map(str, sorted(known))) or "none"
-            raise UserError(f"--object {missing[0]}: {self.path} has no track of that id; it has {has}")
         self._database.execute("CREATE INDEX by_frame ON masks (frame)")
+
+    def _check(self, known: set[int], object_ids: Sequence[int], frames: int | None) -> None:
+        """Raise UserError for what the tracks do not have, and where the video has more or fewer frames."""
+        if not known:
+            raise UserError(f"{self.path} holds no tracks: nothing was found in the video, and there is no subject")
+        if missing := sorted(set(object_ids) - known):
+            has = ", ".join(map(str, sorted(known)))
+            raise UserError(f"--object {missing[0]}: {self.path} has no track of that id; it has {has}")
+        if frames is not None:
+            self.ends_with(frames)
+
+    def ends_with(self, frames: int) -> None:
+        """Raise UserError if the results are of more or fewer frames than the video, of which there are so many."""
+        if frames != self.num_frames:
+            raise UserError(
+                f"{self.path} is of {self.num_frames} frames and the video has {frames}; give the results of this video"
+            )
 
     def mask(self, index: int) -> NDArray[np.bool_]:
         """H W, where any of the tracks is on a frame. UserError for a frame that the results do not have."""
@@ -73,7 +90,7 @@ class SubjectMasks:
     def _take(self, entry: Mapping[str, Any], object_ids: Sequence[int]) -> int:
         """Keep the masks of a track that is asked for; its id."""
         object_id, masks = entry["object_id"], entry["segmentations"]
-        if not isinstance(object_id, int) or not isinstance(masks, list):
+        if not isinstance(object_id, int) or isinstance(object_id, bool) or not isinstance(masks, list):
             raise UserError(f"{self.path} is no {RESULTS} of univs segment: object_id is {object_id!r:.40}")
         if (entry["height"], entry["width"]) != self.size:
             given, own = f"{entry['width']}x{entry['height']}", f"{self.size[1]}x{self.size[0]}"
