@@ -72,6 +72,21 @@ def test_other_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "tiny holds a tiny; of portrait nets alone ONNX can be made" in capsys.readouterr().err
 
 
+def test_weights_are_not_written_over_and_folders_must_be_there(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = weights.read_bytes()
+    (tmp_path / "a.onnx").mkdir()
+    for out, message in (
+        (weights, "is no name of an ONNX file; give one such as net.onnx"),
+        (tmp_path / "a.onnx", "is no name of an ONNX file"),
+        (tmp_path / "none" / "b.onnx", "there is no folder"),
+    ):
+        assert main(["export", str(weights), str(out)]) == 2
+        assert message in capsys.readouterr().err
+    assert weights.read_bytes() == before and not list((tmp_path / "a.onnx").iterdir())
+
+
 def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         export_onnx.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else object()

@@ -37,6 +37,7 @@ def run_export(arguments: argparse.Namespace) -> None:
     from univs.models.portrait import PortraitNet
     from univs.models.zoo import load
 
+    check_out(arguments.out)
     model = load(arguments.weights)
     if not isinstance(model, PortraitNet):
         raise UserError(f"{arguments.weights} holds a {model.config['name']}; of portrait nets alone ONNX can be made")
@@ -46,6 +47,14 @@ def run_export(arguments: argparse.Namespace) -> None:
         f"{arguments.out}: frame 1 3 {size} uint8 RGB, before 1 1 {size} float32 -> people 1 1 {size} float32, which "
         "is the next before"
     )
+
+
+def check_out(out: Path) -> None:
+    """Raise UserError for what is no .onnx file, such as the weights themselves, or has no folder to lie in."""
+    if out.suffix.lower() != ".onnx" or out.is_dir():
+        raise UserError(f"{out} is no name of an ONNX file; give one such as {out.stem or 'portrait'}.onnx")
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: there is no folder {out.parent}")
 
 
 def export_portrait(model: PortraitNet, path: Path, height: int, width: int) -> None:
