@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from univs.configuration import configs_folder
 from univs.errors import UserError
 from univs.files import cache_folder
 from univs.models.tensorflow_files import is_checkpoint
@@ -72,6 +73,8 @@ def weights_path(given: str) -> Path:
             return path
         if path.suffix in (".safetensors", ".pth", ".pkl", ".npz", ".pt", ".ckpt", ".bin") or len(path.parts) > 1:
             raise UserError(f"no weights file at {given}")
+        if (configs_folder() / "model" / f"{given}.yaml").is_file():
+            raise UserError(f"no weights of {given} are here: univs models says where they come from; give their file")
         known = ", ".join((*built_in, *OFFICIAL))
         raise UserError(
             f"unknown weights {given!r}: give a name ({known}), a .safetensors file, or an official .pth, .pkl, .npz"
