@@ -23,6 +23,7 @@ from univs.models.rvos import RVOS
 from univs.models.weights_path import model_for
 from univs.prompts import Box, Mask
 from univs.streaming import Session, segment
+from univs.trackers import rvos
 from univs.trackers.rvos import SlotStates, confidence, matched_ids, most_probable, shrunk, slot_ranks
 from univs.trackers.slot_merging import assigned, misfit, nearest
 
@@ -149,7 +150,7 @@ def test_frames_before_the_first_object_count_for_nothing(network: RVOS) -> None
 
 
 def test_a_removed_object_leaves_an_empty_slot(network: RVOS) -> None:
-    session = Session(network, "vos", size=0)
+    session = Session(network, "vos", size=0, merging="own")
     session.step(FRAMES[0], [Mask(1, FIRST), Mask(2, SECOND)])
     session.step(FRAMES[1])
     session.remove(2)
@@ -160,6 +161,25 @@ def test_a_removed_object_leaves_an_empty_slot(network: RVOS) -> None:
     assert 2 not in session.step(FRAMES[2]).labels
     with pytest.raises(UserError, match="object 2 is not being followed"):
         session.remove(2)
+
+
+def test_an_object_that_is_painted_as_the_slot_of_a_removed_one_goes_on(
+    network: RVOS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rvos, "assigned", lambda costs: [2, 0, 1][: len(costs)])  # each fits the slot of another best
+    shown = [Mask(1, FIRST), Mask(2, SECOND), Mask(3, box(30, 44, 2, 20))]
+    whole, part = (Session(network, "vos", size=0) for _ in range(2))
+    for t in range(2):
+        for session in (whole, part):
+            session.step(FRAMES[t], shown if t == 0 else [])
+    part.remove(3)
+    for t in (2, 3):
+        left, all_of_them = part.step(FRAMES[t]), whole.step(FRAMES[t])
+        assert left.object_ids == (1, 2)
+        assert left.scores[1] == all_of_them.scores[1] > 0 and left.scores[2] == all_of_them.scores[2]
+    part.remove(2)
+    monkeypatch.undo()
+    assert np.array_equal(part.step(FRAMES[4], [Mask(2, SECOND)]).labels == 2, SECOND)
 
 
 def test_more_objects_than_slots_get_more_slots(network: RVOS) -> None:

@@ -148,9 +148,11 @@ class ShownTracker:
 
     def remove(self, object_id: int) -> None:
         """Stop following an object. KeyError if it is not known."""
-        self.states.empty(self.table.remove(object_id))
+        slot = self.table.remove(object_id)
         for known in (self._matched, self._costs):
             known.pop(object_id)
+        if slot not in self._matched.values():  # otherwise another object is painted as what is in it
+            self.states.empty(slot)
 
     def _match(self, masks: NDArray[np.bool_], new: Mapping[int, Masks]) -> None:
         """Slots of the objects that are shown on this frame for the first time: of N h w masks."""
@@ -159,7 +161,7 @@ class ShownTracker:
             self._costs.update(dict.fromkeys(new, 0.0))
         elif new:
             size = next(iter(new.values())).shape
-            used = 1 + max(self.table.slot(object_id) for object_id in self.table.ids)
+            used = 1 + max(*self._matched.values(), *map(self.table.slot, self.table.ids), 0)
             used = max(used, *(n for n in (0, *self.expected) if n <= self.settings.slots))
             ids = matched_ids((*self.table.ids, *self.expected), self.table.ids, used)
             costs = slot_costs(ids, new, [nearest(mask, size) for mask in masks[:used]], self._matched)
