@@ -86,11 +86,28 @@ def test_the_protocol_begins_anew_five_frames_after_a_failure() -> None:
     protocol, lines = ResetProtocol(true), []
     for index in range(15):
         predicted = box(40, 10) if index == 4 else None if index == 13 else box(12, 11)
-        begins = protocol.begins(index)
+        begins = protocol.begins(index, SIZE)
         lines.append(protocol.take(index, predicted, SIZE))
         assert begins == (lines[-1] == "1")
     region = line_of_region(box(12, 11))
     assert lines == ["0", "1", region, region, "2", "0", "0", "0", "0", "0", "1", region, region, "2", "0"]
+
+
+def test_nobody_begins_where_nothing_of_the_object_lies_in_the_frame() -> None:
+    height, width = SIZE
+    for outside in (box(width, 5), box(5, height), box(-10, 5), box(10, 10, 0, 0)):
+        protocol = ResetProtocol([outside, box(width - 1, 5)])
+        assert not protocol.begins(0, SIZE) and protocol.take(0, None, SIZE) == "0"
+        assert protocol.begins(1, SIZE) and protocol.take(1, None, SIZE) == "1"
+
+
+def test_a_sequence_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "ball", ["1,2,10,8"] * 2)
+    (tmp_path / "list.txt").write_text("ball\n\nball\n")
+    assert len(read(tmp_path).recordings) == len(read(tmp_path, ["ball", "ball"]).recordings) == 1
+    (tmp_path / "list.txt").write_text("../ball\n")
+    with pytest.raises(UserError, match="leads out of"):
+        read(tmp_path)
 
 
 def test_what_an_answer_says_of_the_object() -> None:

@@ -46,7 +46,7 @@ def read(root: Path, sequences: Sequence[str] | None = None) -> RecordingSet:
         for name in sequences:
             if name not in names:
                 raise UserError(f"vot: no sequence {name} in {home}; there are {', '.join(names)}")
-        names = list(sequences)
+        names = list(dict.fromkeys(sequences))
     return RecordingSet("vot", "", root, [_recording(home, name) for name in names])
 
 
@@ -60,7 +60,7 @@ def home_of(root: Path) -> Path:
 def sequence_names(home: Path) -> list[str]:
     """The sequences that list.txt names, or else all. Raises UserError if there is none."""
     if (home / "list.txt").is_file():
-        names = read_lines(home / "list.txt", "sequences")
+        names = list(dict.fromkeys(read_lines(home / "list.txt", "sequences")))
     else:
         names = sorted(path.parent.name for path in home.glob(f"*/{TRUTH}"))
     if not names:
@@ -125,19 +125,23 @@ class ResetProtocol:
     """Who is asked when: from the first true region on; once nothing of it is met, again `SKIPPED` frames later.
 
     Args:
-        truth: region of each frame, None where nothing is known; there nobody fails or begins.
+        truth: region of each frame, None where nothing is known; there nobody fails or begins. Nobody begins either
+            where none of it lies in the frame.
     """
 
     def __init__(self, truth: Sequence[Region | None]) -> None:
         self._truth, self._next, self._running = truth, 0, False
 
-    def begins(self, index: int) -> bool:
-        """Whether the object is shown on this frame."""
-        return not self._running and index >= self._next and self._truth[index] is not None
+    def begins(self, index: int, size: tuple[int, int]) -> bool:
+        """Whether the object is shown on this frame (of height x width pixels)."""
+        truth = self._truth[index]
+        if self._running or index < self._next or truth is None:
+            return False
+        return polygon_overlap(truth, truth, size) > 0
 
     def take(self, index: int, predicted: Region | None, size: tuple[int, int]) -> str:
         """The line of a frame (of height x width pixels), in the order of the frames; predicted: of those asked."""
-        if self.begins(index):
+        if self.begins(index, size):
             self._running = True
             return BEGUN
         if not self._running:

@@ -58,6 +58,15 @@ def test_several_runs_count_alike(folders: tuple[Path, Path]) -> None:
     assert scores.rows["ant"]["A"] == pytest.approx((1 / 3 + 1) / 2)
 
 
+def test_who_answers_that_the_object_is_nowhere_meets_nothing_of_it(folders: tuple[Path, Path]) -> None:
+    gt, pred = folders
+    whole = line_of_region(box(10, 10))
+    answers(pred, "ant", ["1", *[whole] * 13, *["nan,nan,nan,nan"] * 10])
+    scores = score(gt, pred)
+    assert scores.rows["ant"] == {"A": pytest.approx(4 / 14), "failures": 0}
+    assert scores.summary["EAO"] == pytest.approx((13 / 23 + 11 / 23) / 2)
+
+
 def test_by_the_command(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     gt, pred = folders
     assert cli.main(["score", "vot", "--gt", str(gt), "--pred", str(pred), "--interval", "vot2018", "--json"]) == 0
@@ -73,6 +82,8 @@ def test_what_is_wrong_is_said(folders: tuple[Path, Path]) -> None:
         ("1\n", "has 1 lines for 24 frames"),
         ("0\n" * LENGTH, "says nowhere .* that the tracker was begun"),
         ("1\n" + "5,5\n" * (LENGTH - 1), "line 2: 2 numbers"),
+        ("2\n1\n" + "5,5,5,5\n" * (LENGTH - 2), "line 1: nobody was begun .by a line 1. before it"),
+        ("1\n2\n" + "5,5,5,5\n" * (LENGTH - 2), "line 3: nobody was begun"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=words):

@@ -71,7 +71,7 @@ def test_boxes_of_regions() -> None:
     )
     assert box_prompt(np.array([[1.0, 1], [9, 1], [9, 5], [4, 9], [1, 5]]), SIZE, "x").xyxy == (1, 1, 9, 9)
     assert box_prompt(box(-4, 36), SIZE, "x").xyxy == (0, 36, 6, 40), "what lies outside is cut off"
-    with pytest.raises(UserError, match="x: the true region lies outside"):
+    with pytest.raises(UserError, match="x: nothing of the true region lies in the frame"):
         box_prompt(box(100, 0), SIZE, "x")
     assert is_upright(box(1, 1)) and not is_upright(turned)
 

@@ -92,9 +92,14 @@ def track_of(path: Path, truth: list[np.ndarray | None], size: tuple[int, int]) 
     for index, (line, true) in enumerate(zip(lines, truth, strict=True)):
         if code_of(line) is None:
             region = region_of_line(line, f"{path}, line {index + 1}")
-            if region is not None and true is not None:
-                overlaps[index] = polygon_overlap(region, true, size)
+            if true is not None:  # who answers that the object is nowhere meets nothing of it
+                overlaps[index] = 0.0 if region is None else polygon_overlap(region, true, size)
     codes = [code_of(line) for line in lines]
+    running = False
+    for number, code in enumerate(codes, 1):
+        if code in (None, FAILED) and not running:
+            raise UserError(f"{path}, line {number}: nobody was begun (by a line {BEGUN}) before it")
+        running = code == BEGUN or (running and code != FAILED)
     begun, failed = (tuple(i for i, code in enumerate(codes) if code == kind) for kind in (BEGUN, FAILED))
     if not begun:
         raise UserError(f"{path} says nowhere (by a line {BEGUN}) that the tracker was begun")

@@ -105,7 +105,7 @@ def box_prompt(region: vot.Region, size: tuple[int, ...], where: str) -> Box:
     height, width = size[:2]
     inside = (max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)))
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
-        raise UserError(f"{where}: the true region lies outside of the frame, and nobody can be begun there")
+        raise UserError(f"{where}: nothing of the true region lies in the frame, and nobody can be begun there")
     return Box(vot.OBJECT, inside)
 
 
@@ -151,7 +151,7 @@ class RestartedSession:
         index, size = self._index, (frame.shape[0], frame.shape[1])
         self._index += 1
         said: Sequence[Asked] = ()
-        if self._protocol.begins(index):
+        if self._protocol.begins(index, size):
             self._session, said = self._new_session(), self._question.says(index)
         if self._session is None:
             result = FrameResult(index, np.zeros(size, np.uint8), ())
