@@ -39,3 +39,12 @@ def test_a_video_has_its_own_clock_and_begins_anew(tmp_path: Path) -> None:
     assert np.abs(np.array(shown) - wanted).max() <= 3
     late = Background(str(tmp_path / "three.mp4"), (16, 16))
     assert abs(int(late.at(1.4).mean()) - 120) <= 3, "frames that nobody asks for are passed over"
+
+
+def test_frames_of_a_background_as_fast_as_the_video_are_those_of_the_same_number(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", 25, crf=1) as video:
+        for t in range(32):
+            video.write(np.full((32, 32, 3), 8 * t, np.uint8))
+    background = Background(str(tmp_path / "clip.mp4"), (16, 16))
+    shown = [int(background.at(t / 25).mean()) for t in range(32)]  # 29 / 25 * 25 is less than 29
+    assert np.abs(np.array(shown) - 8 * np.arange(32)).max() <= 3

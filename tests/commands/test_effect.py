@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.conftest import textured
 from univs import cli
+from univs.commands.backgrounds import Background
 from univs.commands.effect import EFFECTS, changed
 from univs.commands.subject_masks import SubjectMasks
 from univs.models.own_files import save
@@ -21,7 +22,7 @@ from univs.models.zoo import build_network, numbers_of
 from univs.results import FrameResult, TrackSpool
 from univs.trackers.portrait import mattes
 from univs.video import VideoWriter, open_video, read_rgb
-from univs.visualization import colour_pop, cut_out
+from univs.visualization import colour_pop, cut_out, replace_background
 from univs.visualization.alpha import AlphaSmoother, soft_alpha
 
 HEIGHT, WIDTH, COUNT = 60, 80, 4
@@ -87,6 +88,18 @@ def test_a_video_is_changed_frame_by_frame(shot: Path) -> None:
     assert not [path for path in shot.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("smoothing", [True, False])
+def test_edges_are_calmed_unless_each_frame_is_to_stand_by_itself(shot: Path, smoothing: bool) -> None:
+    more = [] if smoothing else ["--no-smoothing"]
+    assert run(shot, "--effect", "colour-pop", "--out", str(shot / "popped"), *more) == 0
+    calm = AlphaSmoother()
+    with SubjectMasks(shot / "found", (), (HEIGHT, WIDTH)) as masks:
+        for t, got in enumerate(pictures(shot / "popped")):
+            frame = read_rgb(shot / "frames" / f"{t:05d}.png")
+            alpha = soft_alpha(masks.mask(t), frame)
+            assert np.array_equal(got, colour_pop(frame, calm(alpha, frame) if smoothing else alpha)), t
+
+
 def test_frames_are_changed_as_they_come(shot: Path) -> None:
     taken: list[int] = []
 
@@ -139,6 +152,10 @@ def test_backgrounds_of_all_kinds(shot: Path) -> None:
         out = shot / f"behind{len(given)}"
         assert run(shot, "--effect", "background", "--background", given, "--light-wrap", "--out", str(out)) == 0
         first, want = pictures(out)[0], pictures(shot / "frames")[0]
+        with SubjectMasks(shot / "found", (), (HEIGHT, WIDTH)) as masks:
+            alpha = soft_alpha(masks.mask(0), want)
+        behind = Background(given, (HEIGHT, WIDTH)).at(0)
+        assert np.array_equal(first, replace_background(want, alpha, behind, light_wrap=True))
         assert np.array_equal(first[20:25, 20:25], want[20:25, 20:25]), "the subject stays"
         if given.startswith("#"):
             assert (first[:5] == (16, 32, 48)).all()

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from tests.conftest import textured
-from univs.visualization.alpha import AlphaSmoother, box_mean, feathered, guided_filter, smooth, soft_alpha
+from univs.visualization.alpha import (
+    AlphaSmoother,
+    box_mean,
+    feathered,
+    guided_filter,
+    sides_of,
+    smooth,
+    soft_alpha,
+)
+from univs.visualization.linear_light import grey
 
 RNG = np.random.default_rng(0)
 
@@ -60,6 +69,25 @@ def test_edges_of_a_mask_that_is_off_go_to_those_of_the_picture() -> None:
     assert (soft_alpha(np.zeros((120, 160), bool), frame) == 0).all()
 
 
+@pytest.mark.parametrize(("size", "radius"), [((160, 240), 2), ((240, 160), 2), ((20, 30), 1)])
+def test_alpha_is_the_guided_mask_whose_ends_are_cut(size: tuple[int, int], radius: int) -> None:
+    frame = textured(*size, 3)
+    mask = np.zeros(size, bool)
+    mask[size[0] // 4 : size[0] // 2, size[1] // 3 : size[1] // 2] = True
+    guided = guided_filter(grey(frame), mask.astype(np.float32), radius, 1e-4)
+    assert soft_alpha(mask, frame) == pytest.approx(np.clip((guided - 0.1) / 0.8, 0, 1), abs=1e-5)
+
+
+def test_sides_of_means_are_those_whose_variance_is_nearest() -> None:
+    for sigma in np.arange(0.7, 12, 0.37):
+        sides = sides_of(float(sigma))
+        small = min(sides)
+        assert all(side % 2 == 1 and side - small in (0, 2) for side in sides)
+        spreads = {n: abs(((3 - n) * (small**2 - 1) + n * ((small + 2) ** 2 - 1)) / 12 - sigma**2) for n in range(4)}
+        wider = sum(side > small for side in sides)
+        assert spreads[wider if wider else min((0, 3), key=spreads.__getitem__)] == pytest.approx(min(spreads.values()))
+
+
 def test_feathering_keeps_what_is_far_from_the_edge() -> None:
     alpha = np.zeros((100, 60), np.float32)
     alpha[:, 30:] = 1
@@ -67,6 +95,7 @@ def test_feathering_keeps_what_is_far_from_the_edge() -> None:
     assert (soft[:, :20] == 0).all() and soft[50, 45:].min() == pytest.approx(1, abs=1e-5)
     assert soft[50, 29] == pytest.approx(1 - soft[50, 30], abs=1e-4) and 0 < soft[50, 28] < 0.5
     assert np.array_equal(feathered(alpha, 0), alpha)
+    assert np.array_equal(soft, np.clip(smooth(alpha, 2.0), 0, 1)), "a share of the height"
 
 
 def test_a_still_picture_calms_alpha_and_a_change_lets_it_go() -> None:
@@ -80,6 +109,30 @@ def test_a_still_picture_calms_alpha_and_a_change_lets_it_go() -> None:
     after = calm(low, moved)
     assert after[:20] == pytest.approx(np.full((20, 50), 0.4), abs=1e-3), "here the picture changed"
     assert after[20:] == pytest.approx(np.full((20, 50), 0.5), abs=1e-6)
+
+
+def test_what_was_counts_by_the_largest_change_of_a_colour_since_the_frame_before() -> None:
+    first = textured(40, 50, 1) // 2 + 20
+    second, third = first.copy(), first.copy()
+    second[..., 0] += 10
+    third[..., 0] += 20
+    calm, was = AlphaSmoother(), np.full((40, 50), 0.8, np.float32)
+    calm(was, first)
+    share = 0.5 * np.exp(-((10 / 255 / 0.04) ** 2))
+    for frame in (second, third):
+        want = 0.4 + share * (was - 0.4)
+        was = calm(np.full((40, 50), 0.4, np.float32), frame)
+        assert was == pytest.approx(want, abs=1e-5)
+
+
+@pytest.mark.parametrize(("step", "cut"), [(80, True), (56, False)])
+def test_a_cut_is_a_change_of_a_quarter(step: int, cut: bool) -> None:
+    calm, still = AlphaSmoother(), np.zeros((40, 50, 3), np.uint8)
+    calm(np.ones((40, 50), np.float32), still)
+    changed = still + np.uint8(step)
+    changed[:5] = 0
+    after = calm(np.zeros((40, 50), np.float32), changed)
+    assert after[:5] == pytest.approx(np.full((5, 50), 0.0 if cut else 0.5), abs=1e-6) and after[5:].max() < 1e-6
 
 
 def test_nothing_goes_over_a_cut() -> None:

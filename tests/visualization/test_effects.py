@@ -64,6 +64,36 @@ def test_the_subject_does_not_bleed_into_a_blurred_background(alpha: np.ndarray)
     assert np.abs(np.diff(rows, axis=1)).mean() < 0.7 * np.abs(np.diff(FRAME[:20].astype(float), axis=1)).mean()
 
 
+def test_light_of_the_background_comes_around_the_edge_alone(alpha: np.ndarray) -> None:
+    subject = np.full((120, 160, 3), (200, 120, 40), np.uint8)
+    share, behind = alpha[..., None], decoded(OTHER)
+    plain = behind + share * (decoded(subject) - behind)
+    around = smooth(behind, 0.03 * 120)
+    wrapped = replace_background(subject, alpha, OTHER, light_wrap=True).astype(int)
+    assert np.abs(wrapped - encoded((plain + 0.2 * share * (1 - share) * around).astype(np.float32))).max() <= 1
+    unwrapped = replace_background(subject, alpha, OTHER).astype(int)
+    assert np.abs(unwrapped - encoded(plain.astype(np.float32))).max() <= 1 and (wrapped - unwrapped).max() > 5
+
+
+def test_a_blur_is_a_share_of_the_height() -> None:
+    nobody = np.zeros((120, 160), np.float32)
+    for amount, sigma in ((0.03, 3.6), (0.1, 12.0)):
+        want = encoded(smooth(decoded(FRAME), sigma)).astype(int)
+        assert np.abs(blur_background(FRAME, nobody, amount) - want).max() <= 1
+    assert np.array_equal(blur_background(FRAME, nobody), blur_background(FRAME, nobody, 0.03)), "if nothing is said"
+
+
+def test_what_is_taken_if_nothing_is_said(alpha: np.ndarray) -> None:
+    assert np.array_equal(colour_pop(FRAME, alpha), colour_pop(FRAME, alpha, 1.0, 1.0, 0.005))
+    assert np.array_equal(spotlight(FRAME, alpha), spotlight(FRAME, alpha, 0.75, 0.005))
+    sharp = (alpha > 0.5).astype(np.float32)
+    hard, wide = colour_pop(FRAME, sharp, feather=0), colour_pop(FRAME, sharp, feather=0.05)
+    assert np.array_equal(hard[sharp == 1], FRAME[sharp == 1]) and not np.ptp(hard[sharp == 0].astype(int), -1).any()
+    assert np.ptp(wide[sharp == 0].astype(int), -1).any()
+    dark = spotlight(FRAME, sharp, 1.0, 0)
+    assert np.array_equal(dark[sharp == 1], FRAME[sharp == 1]) and not dark[sharp == 0].any()
+
+
 def test_colour_pop_keeps_brightness_and_takes_colour_away(alpha: np.ndarray) -> None:
     popped = colour_pop(FRAME, alpha)
     before, after = luma(decoded(FRAME)), luma(decoded(popped))
@@ -118,4 +148,6 @@ def test_a_picture_covers_a_frame_uncut_in_one_direction_and_unstretched() -> No
     middle = covered[25, :, 0].astype(float)
     assert middle[0] == pytest.approx(255 * 151 / 399, abs=2) and middle[-1] == pytest.approx(255 * 249 / 399, abs=2)
     assert covered[0, 25, 1] < 5 and covered[-1, 25, 1] > 250
+    tall = cover(np.ascontiguousarray(wide.transpose(1, 0, 2)), (50, 50))
+    assert np.abs(tall.transpose(1, 0, 2).astype(int) - covered).max() <= 1
     assert cover(FRAME, (120, 160)) is FRAME

@@ -51,6 +51,34 @@ def test_the_part_around_the_edge_gives_what_the_whole_frame_gives(composite: tu
         assert np.abs(got - want)[edge].max() < 1e-4
 
 
+def test_colours_are_those_of_a_loop() -> None:
+    """Blur fusion written out: Forte, ICIP 2021, with the fourth power of alpha in the coarse means."""
+    rng = np.random.default_rng(2)
+    light, alpha = rng.random((9, 11, 3)), rng.random((9, 11))
+    front, back = light, light
+    for side, power in ((5, 4), (3, 1)):
+        reach = side // 2
+        weights = alpha**power, (1 - alpha) ** power
+        means = []
+        for colours, weight in zip((front, back), weights, strict=True):
+            around_it = np.pad(colours * weight[..., None], ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+            heavy = np.pad(weight, reach, mode="edge")
+            means.append(
+                [
+                    [
+                        around_it[y : y + side, x : x + side].mean((0, 1)) / (heavy[y : y + side, x : x + side].mean())
+                        for x in range(11)
+                    ]
+                    for y in range(9)
+                ]
+            )
+        near, behind, share = np.array(means[0]), np.array(means[1]), alpha[..., None]
+        front = np.clip(near + share * (light - share * near - (1 - share) * behind), 0, 1)
+        back = np.clip(behind, 0, 1)
+    for got, want in zip(fused(light.astype(np.float32), alpha.astype(np.float32), [5, 3]), (front, back), strict=True):
+        assert got == pytest.approx(want, abs=1e-3)
+
+
 def test_a_frame_of_one_colour_has_no_other(composite: tuple[np.ndarray, ...]) -> None:
     alpha = composite[3]
     flat = np.broadcast_to(np.float32([0.3, 0.5, 0.2]), (240, 320, 3)).copy()

@@ -19,6 +19,13 @@ def test_light_of_known_numbers(number: int, light: float) -> None:
     assert decoded(np.array([number], np.uint8))[0] == pytest.approx(light, abs=1e-5)
 
 
+def test_dark_light_is_the_nearest_number() -> None:
+    light = np.random.default_rng(0).random(4000) * 0.02
+    exact = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255
+    found = encoded(light.astype(np.float32)).astype(float)
+    assert np.abs(found - exact).max() < 0.53 and np.mean(found != np.round(exact)) < 0.04
+
+
 def test_light_is_cut_to_what_there_is() -> None:
     assert encoded(np.array([-0.5, 0.21586, 2.0], np.float32)).tolist() == [0, 128, 255]
 
