@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.conftest import textured
 from univs import cli
+from univs.claim import claim_folder
 from univs.commands.backgrounds import Background
 from univs.commands.effect import EFFECTS, changed
 from univs.commands.subject_masks import SubjectMasks
@@ -22,7 +23,7 @@ from univs.models.zoo import build_network, numbers_of
 from univs.results import FrameResult, TrackSpool
 from univs.trackers.portrait import mattes
 from univs.video import VideoWriter, open_video, read_rgb
-from univs.visualization import colour_pop, cut_out, replace_background
+from univs.visualization import blur_background, colour_pop, cut_out, replace_background, spotlight
 from univs.visualization.alpha import AlphaSmoother, soft_alpha
 
 HEIGHT, WIDTH, COUNT = 60, 80, 4
@@ -100,6 +101,44 @@ def test_edges_are_calmed_unless_each_frame_is_to_stand_by_itself(shot: Path, sm
             assert np.array_equal(got, colour_pop(frame, calm(alpha, frame) if smoothing else alpha)), t
 
 
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ("spotlight --amount 0.3 --feather 0.02", lambda frame, alpha: spotlight(frame, alpha, 0.3, 0.02)),
+        ("colour-pop --amount 0.5 --tone 2", lambda frame, alpha: colour_pop(frame, alpha, 0.5, 2.0)),
+        ("colour-pop --feather 0.1", lambda frame, alpha: colour_pop(frame, alpha, feather=0.1)),
+        ("blur --amount 0.1", lambda frame, alpha: blur_background(frame, alpha, 0.1)),
+    ],
+)
+def test_numbers_reach_their_effect(shot: Path, said: str, change: Callable[..., np.ndarray]) -> None:
+    assert run(shot, "--no-smoothing", "--out", str(shot / "out"), "--effect", *said.split()) == 0
+    frame = pictures(shot / "frames")[1]
+    with SubjectMasks(shot / "found", (), (HEIGHT, WIDTH)) as masks:
+        assert np.array_equal(pictures(shot / "out")[1], change(frame, soft_alpha(masks.mask(1), frame)))
+
+
+def test_a_video_keeps_its_speed(shot: Path) -> None:
+    with VideoWriter(shot / "clip.mp4", 5) as clip:
+        for t in range(COUNT):
+            clip.write(textured(HEIGHT, WIDTH, t))
+    said = ["effect", str(shot / "clip.mp4"), "--mask", str(shot / "found"), "--effect", "blur"]
+    assert cli.main([*said, "--out", str(shot / "slow.mp4")]) == 0
+    assert open_video(shot / "slow.mp4").fps == open_video(shot / "clip.mp4").fps == 5
+
+
+def test_where_it_is_written_if_nothing_is_said(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shot / "here").mkdir()
+    monkeypatch.chdir(shot / "here")
+    assert run(shot, "--effect", "cut-out") == 0 and run(shot, "--effect", "blur") == 0
+    assert sorted(path.name for path in (shot / "here").iterdir()) == ["univs-effect", "univs-effect.mp4"]
+
+
+def test_another_run_in_the_folder_is_waited_for(shot: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with claim_folder(shot / "cut"):
+        assert run(shot, "--effect", "cut-out", "--out", str(shot / "cut")) == 2
+    assert "another run" in capsys.readouterr().err and not (shot / "cut").exists()
+
+
 def test_frames_are_changed_as_they_come(shot: Path) -> None:
     taken: list[int] = []
 
@@ -166,10 +205,17 @@ def test_backgrounds_of_all_kinds(shot: Path) -> None:
     [
         (["--effect", "background"], "--effect background needs --background"),
         (["--effect", "blur", "--background", "red"], "--background is for --effect background"),
+        (["--effect", "cut-out", "--background", "red"], "--background is for --effect background"),
+        (["--effect", "spotlight", "--light-wrap"], "--light-wrap is for --effect background; leave it out for spot"),
         (["--effect", "blur", "--light-wrap"], "--light-wrap is for --effect background"),
         (["--effect", "blur", "--tone", "2"], "--tone: the effect blur has no such number"),
         (["--effect", "spotlight", "--amount", "2"], "--amount must be 0 to 1 for spotlight, not 2.0"),
         (["--effect", "spotlight", "--amount", "nan"], "--amount must be 0 to 1 for spotlight"),
+        (["--effect", "blur", "--amount", "0.51"], "--amount must be 0 to 0.5 for blur"),
+        (["--effect", "colour-pop", "--amount", "-0.01"], "--amount must be 0 to 1 for colour-pop"),
+        (["--effect", "colour-pop", "--tone", "0.09"], "--tone must be 0.1 to 10 for colour-pop"),
+        (["--effect", "colour-pop", "--tone", "10.1"], "--tone must be 0.1 to 10 for colour-pop"),
+        (["--effect", "spotlight", "--feather", "0.6"], "--feather must be 0 to 0.5 for spotlight"),
         (["--effect", "glow"], "invalid choice: 'glow'"),
         (["--effect", "blur", "--object", "7"], "--object 7: "),
         (["--effect", "cut-out", "--out", "x.mp4"], "an .mp4 has no alpha; name a folder"),
