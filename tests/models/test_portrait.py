@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from torch import nn
 
@@ -56,6 +57,65 @@ def test_an_answer_for_every_pixel_that_depends_on_frame_and_mask_before() -> No
         assert torch.allclose(model(frames[1:], before[1:]), said[1:], atol=1e-4), "frames of a batch don't mix"
         assert not torch.allclose(model(frames, before * 0), said, atol=1e-3)
         assert torch.equal(model(frames.float(), before), said)
+
+
+def written_out(weights: dict[str, torch.Tensor], frames: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """The network as its table on the page of the survey has it, from weights by name."""
+
+    def convolved(name: str, x: torch.Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> torch.Tensor:
+        return F.conv2d(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"), stride, padding, dilation)
+
+    def normed(name: str, x: torch.Tensor) -> torch.Tensor:
+        mean, var, scale, shift = (
+            weights[f"{name}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (var + 1e-5).sqrt() * scale + shift
+
+    def bent(name: str, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 0, x, weights[f"{name}.weight"][:, None, None] * x)
+
+    def layer(name: str, x: torch.Tensor, *sides: int) -> torch.Tensor:
+        return bent(f"{name}.2", normed(f"{name}.1", convolved(f"{name}.0", x, *sides)))
+
+    def squeezed(name: str, x: torch.Tensor, dilation: int = 1) -> torch.Tensor:
+        middle = layer(f"{name}.middle", layer(f"{name}.narrow", x), 1, dilation, dilation)
+        return bent(f"{name}.act", x + normed(f"{name}.widen.1", convolved(f"{name}.widen.0", middle)))
+
+    def down(name: str, x: torch.Tensor) -> torch.Tensor:
+        largest = torch.stack([x[..., a::2, b::2] for a in (0, 1) for b in (0, 1)]).amax(0)
+        skip = convolved(f"{name}.skip", largest) if f"{name}.skip.weight" in weights else largest
+        branch = layer(f"{name}.branch.1", layer(f"{name}.branch.0", x, 2), 1, 1)
+        branch = normed(f"{name}.branch.3", convolved(f"{name}.branch.2", branch))
+        return bent(f"{name}.act", skip + branch)
+
+    def up(x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x, (2 * x.shape[-2], 2 * x.shape[-1]), mode="bilinear", align_corners=False)
+
+    seen = torch.cat([(frames - 127) / 128, before], 1)
+    b4 = squeezed("stride4.1", squeezed("stride4.0", layer("stem", seen, 4, 2)))
+    b8 = squeezed("stride8.2", squeezed("stride8.1", down("stride8.0", b4)))
+    b16 = squeezed("stride16.2", squeezed("stride16.1", down("stride16.0", b8)))
+    b32 = down("stride32.0", b16)
+    for number, dilation in ((1, 1), (2, 2), (3, 4)):
+        b32 = squeezed(f"stride32.{number}", b32, dilation)
+    x = squeezed("up16", up(layer("skips.0", b32)) + layer("skips.1", b16))
+    x = squeezed("up8", up(x) + layer("skips.2", b8))
+    x = squeezed("up4", up(layer("finer", x)) + layer("skips.3", b4))
+    x = layer("join", torch.cat([up(layer("narrow", x)), layer("halved", seen, 2, 1)], 1), 1, 1)
+    x = torch.cat([up(x), seen], 1)
+    for number in range(3):
+        grown = bent(f"dense.{number}.layer.1", normed(f"dense.{number}.layer.0", x))
+        x = torch.cat([x, convolved(f"dense.{number}.layer.2", grown, 1, 1)], 1)
+    return convolved("out", x, 1, 1)
+
+
+def test_the_network_is_what_the_page_says() -> None:
+    model = net()
+    frames, before = asked()
+    with torch.inference_mode():
+        want = written_out(model.state_dict(), frames.float(), before)
+        said = model(frames, before)
+    assert float((said - want).abs().max()) < 1e-4 * float(want.abs().max())
 
 
 @pytest.mark.parametrize("size", [(63, 96), (64, 80)])

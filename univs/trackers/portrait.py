@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.geometry import Geometry
+from univs.masks.geometry import Geometry, short_side
 from univs.models.portrait import PortraitNet
 from univs.results import FrameResult
 from univs.settings import Share
@@ -118,5 +118,6 @@ def mattes(
     for frame in frames:
         if memory is None:
             height, width = frame.shape[:2]
-            memory = PortraitMemory(ready, Geometry.fit(height, width, size or model.streaming["short_side"]))
+            short = short_side(size, model.streaming["short_side"], height, width)
+            memory = PortraitMemory(ready, Geometry.fit(height, width, short))
         yield memory.answer(frame)

@@ -26,7 +26,7 @@ from univs.errors import UserError
 from univs.evaluation.run.runner import RESULTS
 from univs.formats.files import write_json
 from univs.formats.sample import IGNORE
-from univs.masks.geometry import Geometry
+from univs.masks.geometry import Geometry, short_side
 from univs.models.portrait import PortraitNet
 from univs.models.zoo import load
 from univs.settings import Count, Device, ShortSide, Text
@@ -103,7 +103,7 @@ def figures(model: PortraitNet, photo: Photo, size: int | None, seed: int = 0) -
     """IoU with the true mask, and flicker, with the mask that goes back in and without."""
     truth = people(photo)
     height, width = truth.shape
-    geometry = Geometry.fit(height, width, size or model.streaming["short_side"])
+    geometry = Geometry.fit(height, width, short_side(size, model.streaming["short_side"], height, width))
     rng = np.random.default_rng(seed)
     frames = [noisy(photo.image, rng) for _ in range(TIMES)]
     memory = PortraitMemory(model, geometry)
