@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from univs.models import deeplab_features
 from univs.models.deeplab_features import DeepLabFeatures
 
 LIGHT: dict[str, Any] = {
@@ -77,3 +80,56 @@ def test_what_is_refused(light: DeepLabFeatures) -> None:
     with pytest.raises(ValueError, match="which a light backbone has not: 16"):
         light.arrange(8)
     light.arrange(16)
+
+
+def test_rates_follow_the_stride_of_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """12, 24, 36 at stride 8, half of that at 16 (DeepLabv3, section 3.3)."""
+
+    class Bare(nn.Module):
+        def __init__(self, stride: int) -> None:
+            super().__init__()
+            self.stride = stride
+
+        def arrange(self, stride: int) -> None:
+            self.stride = stride
+
+    monkeypatch.setattr(deeplab_features, "Xception65", Bare)
+    changes = {"backbone": "xception65", "output_stride": 8, "low_widths": [4]}
+    features = DeepLabFeatures(**{**LIGHT, **changes})
+    for stride, rates in ((8, [12, 24, 36]), (16, [6, 12, 18])):
+        features.arrange(stride)
+        assert features.backbone.stride == stride
+        for name in ("dilation", "padding"):
+            assert [getattr(branch.depthwise, name) for branch in features.around] == [(rate, rate) for rate in rates]
+    assert features.near.in_channels == 2048 and features.lows[0].in_channels == 256
+
+
+def test_corners_of_all_maps_are_those_of_the_frame(light: DeepLabFeatures) -> None:
+    """What joins at stride 4: the pyramid first, then the finer maps; a ramp stays one, from corner to corner."""
+    features = copy.deepcopy(light)
+    features.refine = nn.ModuleList()
+    ramp = torch.linspace(1, 5, 5)[None, None, :, None] + 10 * torch.linspace(0, 2, 3)
+    lows = [torch.randn(1, channels, *size) for channels, size in ((24, (9, 5)), (40, (5, 3)))]
+    joined = features.decode(lows, ramp.expand(1, 8, 5, 3), (9, 5))
+    want = torch.linspace(1, 5, 9)[:, None] + 10 * torch.linspace(0, 2, 5)
+    torch.testing.assert_close(joined[0, :8], want.expand(8, 9, 5))
+    torch.testing.assert_close(joined[:, 8:12], features.low_norms[0](features.lows[0](lows[0])))
+    coarse = features.low_norms[1](features.lows[1](lows[1]))
+    torch.testing.assert_close(joined[:, 12:, ::2, ::2], coarse)
+
+
+def test_frames_are_filled_up_on_the_right_and_below(light: DeepLabFeatures) -> None:
+    images, whole = torch.randn(1, 3, 45, 50), torch.zeros(1, 3, 48, 64)
+    whole[..., :45, :50] = images
+    for found, want in zip(light.backbone(images), light.backbone.stages(whole), strict=True):
+        assert torch.equal(found, want)
+
+
+def test_dropout_is_for_training_alone() -> None:
+    torch.manual_seed(0)
+    features = DeepLabFeatures(**{**LIGHT, "dropout": 0.5}).requires_grad_(False)
+    high = torch.rand(1, 112, 9, 9)
+    kept = features.eval().pyramid(high)
+    dropped = features.train().pyramid(high)[kept > 0] / kept[kept > 0]
+    assert {round(float(share), 3) for share in dropped} == {0.0, 2.0}
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.2)

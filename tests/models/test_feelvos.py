@@ -79,6 +79,11 @@ def test_what_is_matched(network: FEELVOS) -> None:
         pixel = pixel_rows(embedding)[0]
         each = (pixel - pixel_rows(embedding)[torch.from_numpy(labels.ravel() == number)]).square().sum(1)
         assert float(maps[number, 0, 0, 0]) == pytest.approx(float(normalised(each.min())), abs=1e-4)
+    two = copy.copy(network)
+    two.nearest = 2
+    of_two = two.match(embedding, references, known, labels, masks)
+    assert torch.equal(of_two[:, 1:], maps[:, 1:]) and (of_two[:, 0] >= maps[:, 0]).all()
+    assert (of_two[:, 0] > maps[:, 0]).any(), "so many of the first frame, one of the frame before"
     assert maps[1, 2, 9, 12] == 1 and maps[1, 0, 9, 12] < 1, "out of the window, but not out of the first frame"
 
 
@@ -86,6 +91,7 @@ def test_what_is_matched(network: FEELVOS) -> None:
 def test_the_fast_form_gives_the_same(network: FEELVOS, height: int, width: int) -> None:
     fast = network.ready("float32", False)
     assert fast is network.ready("float32", False) and fast is not network
+    assert not copy.deepcopy(network).train().for_inference().training
     image = network.images(torch.randint(0, 255, (1, 3, height, width), dtype=torch.uint8))
     slow_seen, seen = network.encode(image), fast.encode(image)
     torch.testing.assert_close(seen.features, slow_seen.features, atol=1e-4, rtol=1e-3)

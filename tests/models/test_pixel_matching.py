@@ -40,6 +40,10 @@ def test_distances_are_squared_and_never_negative(maps: tuple[Tensor, Tensor]) -
     torch.testing.assert_close(squared_distances(rows, known_rows(others)), naive(rows, others), atol=1e-5, rtol=1e-5)
     same = squared_distances(100 * rows, known_rows(100 * rows)).diagonal()
     assert (same >= 0).all() and same.max() < 1
+    known, labels = known_rows(100 * rows), np.zeros((HEIGHT, WIDTH), int)
+    for k in (1, 2):
+        assert (global_distances(100 * rows, [known], k) >= 0).all()
+    assert (local_distances(100 * maps[0], known, labels, 1, 3) >= 0).all()
 
 
 def test_normalised_is_equation_1() -> None:

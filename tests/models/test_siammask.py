@@ -94,6 +94,7 @@ def test_the_fast_form_says_the_same(network: SiamMask) -> None:
     ready = network.ready("float32", False)
     assert ready is network.ready("float32", False) and ready is not network
     assert not any(isinstance(module, nn.BatchNorm2d) for module in ready.modules())
+    assert not copy.deepcopy(network).train().for_inference().training
     assert isinstance(network.cls.kernel[1], NormRelu), "the network itself stays as it is"
     template, crop = (network.images(torch.rand(1, 3, side, side) * 255) for side in (127, 255))
     slow = network.search(network.encode_template(template), crop)

@@ -161,6 +161,22 @@ def test_a_mask_of_the_whole_frame_leaves_no_background(network: FEELVOS) -> Non
         assert set(np.unique(session.step(FRAMES[0]).labels)) <= {0, 1}
 
 
+def test_what_is_forgotten_and_what_was_guessed_is_no_reference(network: FEELVOS) -> None:
+    tracker = tracker_of(network)
+    tracker.follow(Frame(0, FRAMES[0]), {1: FIRST, 2: np.ones((HEIGHT, WIDTH), bool)})
+    assert tracker.references.keys() == {2}, "the second mask lies over everything"
+    seen = network.encode(network.images(tracker.geometry.shrink_frame(FRAMES[1])))
+    tracker.remember(1, seen, np.zeros((HEIGHT, WIDTH), np.uint8), {}, None)
+    assert tracker.references.keys() == {2}, "background comes with masks that are given"
+    tracker.follow(Frame(2, FRAMES[2]), {1: FIRST})
+    tracker.remove(1)
+    tracker.follow(Frame(3, FRAMES[3]), {1: SECOND})
+    (cells,) = tracker.references[1]
+    again = tracker_of(network)
+    again.follow(Frame(0, FRAMES[3]), {1: SECOND})
+    assert torch.equal(cells, again.references[1][0])
+
+
 def test_references_are_bounded(network: FEELVOS) -> None:
     tracker = tracker_of(network, reference_frames=2, reference_cells=5)
     lengths = []
@@ -169,12 +185,21 @@ def test_references_are_bounded(network: FEELVOS) -> None:
         lengths.append(sum(len(cells) for cells in tracker.references[1]))
         if index == 0:
             first = tracker.references[1][0]
+            whole = tracker_of(network)
+            whole.follow(Frame(0, FRAMES[0]), {1: FIRST})
+            every = whole.references[1][0]
+            evenly = [round(place * (len(every) - 1) / 4 + 1e-6) for place in range(5)]
+            assert len(every) > 20 and torch.equal(first, every[evenly])
     assert lengths == [5, 5, 10, 10, 10, 10] and tracker.references[1][0] is first
     one = tracker_of(network, reference_frames=1)
     for index in range(2):
         one.follow(Frame(index, FRAMES[index]), {1: FIRST})
     assert len(one.references[1]) == 1
     assert sum(len(cells) for kept in one.references.values() for cells in kept) == 11 * 14
+
+
+def test_by_itself_it_compares_as_the_released_program() -> None:
+    assert EmbeddingSettings() == EmbeddingSettings(reference_frames=4, reference_cells=None, soft_previous=False)
 
 
 def test_frames_may_be_resized(network: FEELVOS) -> None:

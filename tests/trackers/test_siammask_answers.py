@@ -98,6 +98,7 @@ def test_masks_lie_where_they_belong(place: MaskPlace) -> None:
 
 
 def test_masks_that_lie_elsewhere() -> None:
+    assert placed(np.ones((6, 6), np.float32), MaskPlace(-3, -3, 9), (1, 1), -1.0).tolist() == [[1]], "one pixel"
     assert (placed(np.ones((6, 6), np.float32), MaskPlace(500, 0, 20), (5, 7), -1.0) == -1).all()
     assert (placed(np.ones((6, 6), np.float32), MaskPlace(0, -80, 20), (5, 7), 0.0) == 0).all()
 
@@ -149,3 +150,5 @@ def test_targets_of_prompts_and_frames() -> None:
     assert target_of_mask(mask) == Target(5.5, 4, 5, 4)
     assert target_of_mask(mask).corners().tolist() == [[3, 2], [8, 2], [8, 6], [3, 6]]
     assert Target(-3, 500, 4, 900).inside(100, 200) == Target(0, 100, 10, 100)
+    assert Target(500, -3, 900, 4).inside(100, 200) == Target(200, 0, 200, 10)
+    assert Target(3, 3, 9, 9).inside(4, 6) == Target(3, 3, 6, 4), "frames may be smaller than the smallest size"
