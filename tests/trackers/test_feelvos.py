@@ -188,7 +188,7 @@ def test_references_are_bounded(network: FEELVOS) -> None:
             whole = tracker_of(network)
             whole.follow(Frame(0, FRAMES[0]), {1: FIRST})
             every = whole.references[1][0]
-            evenly = [round(place * (len(every) - 1) / 4 + 1e-6) for place in range(5)]
+            evenly = [round(place * (len(every) - 1) / 4) for place in range(5)]
             assert len(every) > 20 and torch.equal(first, every[evenly])
     assert lengths == [5, 5, 10, 10, 10, 10] and tracker.references[1][0] is first
     one = tracker_of(network, reference_frames=1)
