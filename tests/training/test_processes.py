@@ -17,9 +17,9 @@ from torch import Tensor
 from tests.training import forked
 from tests.training.moving_clips import make_clip, moving
 from tests.training.released.conftest import FixedDraws
+from tests.training.toy_run import CPU, Toy, assert_same, batches, losses_of, options, snapshot, trainer
 from tests.training.word_batch import NAMES, Letters
 from tests.training.word_batch import batch as two_images
-from tests.training.toy_run import CPU, Toy, assert_same, batches, losses_of, options, snapshot, trainer
 from univs.data.clip_batches import collate_clips
 from univs.losses import CriterionWeights
 from univs.losses.counting import ALONE, Counting

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
+
+DOTS = 3
+"""Clicks that stand for a stroke: strokes through the whole of an object are clicks on all of its parts."""
+MOST_DOTS = 32
+"""Clicks that stand for all strokes of an object on a frame, at most."""
 
 
 @dataclass
@@ -32,6 +37,32 @@ def is_ambiguous(prompt: ObjectPrompt) -> bool:
     """Whether a part, a thing or a group may be meant: one click or one box says it all (Kirillov et al., 2023)."""
     clicks = sum(len(points.xy) for points in prompt.points)
     return not prompt.scribbles and clicks + len(prompt.boxes) == 1
+
+
+def dots_along(xy: NDArray[np.floating], count: int = DOTS) -> NDArray[np.float64]:
+    """Places at even distances along a stroke P 2, none of them its end; its one place if it has no length: D 2."""
+    lengths = np.concatenate([[0.0], np.hypot(*np.diff(xy, axis=0).T).cumsum()])
+    if lengths[-1] == 0:
+        return np.asarray(xy[:1], float)
+    at = np.linspace(0, lengths[-1], count + 2)[1:-1]
+    return np.stack([np.interp(at, lengths, xy[:, 0]), np.interp(at, lengths, xy[:, 1])], 1)
+
+
+def strokes_as_clicks(prompt: ObjectPrompt, height: int, width: int) -> ObjectPrompt:
+    """The same with clicks along the strokes in their place, in pixels of a frame of that size.
+
+    `DOTS` for each stroke; of all of them at most `MOST_DOTS`, evenly chosen in the order in which they were drawn.
+    """
+    strokes = [stroke for scribble in prompt.scribbles for stroke in scribble.strokes]
+    if not strokes:
+        return prompt
+    last = np.array([width - 1, height - 1])
+    places = np.concatenate([dots_along(np.array(stroke, float)) for stroke in strokes]) * last + 0.5
+    if len(places) > MOST_DOTS:
+        places = places[np.linspace(0, len(places) - 1, MOST_DOTS).round().astype(int)]
+    object_id = prompt.scribbles[0].object_id
+    clicks = Points(object_id, [(x, y) for x, y in places.tolist()], [True] * len(places))
+    return replace(prompt, points=[*prompt.points, clicks], scribbles=[])
 
 
 def by_object(prompts: Sequence[Prompt]) -> dict[int, ObjectPrompt]:

@@ -17,7 +17,7 @@ from univs.evaluation.run.questions import (
     prompted_by,
 )
 from univs.formats import Expression, FrameLabels, Recording, RecordingSet
-from univs.prompts import Box, Mask, Points, Text
+from univs.prompts import Box, Mask, Points, Scribble, Text
 
 DATA = RecordingSet("x", "val", Path(), ())
 LABELS = np.array([[0, 1, 2], [3, 3, 255]], np.uint8)
@@ -68,9 +68,21 @@ def test_a_box_is_tight_and_a_click_deepest_inside() -> None:
     corner = np.zeros((9, 12), bool)
     corner[:3, :3] = True
     assert prompt_of("point", 1, corner) == Points(1, [(1.5, 1.5)]), "the edge of the frame is an edge of the object"
-    for kind in ("box", "point"):
+    for kind in ("box", "point", "scribble"):
         with pytest.raises(UserError, match=f"object 7 cannot be shown by a {kind}"):
             prompt_of(kind, 7, np.zeros((3, 3), bool))  # type: ignore[arg-type]
+
+
+def test_strokes_are_those_of_the_robot_on_the_object_alone() -> None:
+    mask = np.zeros((60, 90), bool)
+    mask[10:20, 10:80], mask[40:55, 20:30] = True, True
+    drawn = prompt_of("scribble", 7, mask)
+    assert isinstance(drawn, Scribble) and drawn.object_id == 7 and len(drawn.strokes) == 2
+    touched = drawn.rasterize(60, 90)
+    assert not (touched & ~mask).any() and touched[10:20, 20:70].any(0).all() and touched[45:50].any()
+    dab = np.zeros((9, 12), bool)
+    dab[4, 11] = True
+    assert np.argwhere(prompt_of("scribble", 1, dab).rasterize(9, 12)).tolist() == [[4, 11]]  # type: ignore[union-attr]
 
 
 def test_other_prompts_ask_the_same(tmp_path: Path) -> None:

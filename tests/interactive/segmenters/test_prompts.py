@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,11 @@ import pytest
 from univs.interactive.drawing import draw_signs
 from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.segmenters import prompts
-from univs.interactive.segmenters.prompts import PromptSegmenter, certain, dots, nearer, places
+from univs.interactive.segmenters.prompts import PromptSegmenter, certain, nearer, places, touched
 from univs.prompts import Box, Points
 from univs.results import FrameResult
 
 FRAME, NOTHING = np.zeros((20, 40, 3), np.uint8), np.zeros((20, 40), np.float32)
-
-
-def test_dots_lie_at_even_distances_within_a_stroke() -> None:
-    assert dots(Stroke(((0, 0), (6, 0), (6, 6)))) == [(3, 0), (6, 0), (6, 3)]
-    assert dots(Stroke(((2, 1), (2, 1)))) == [(2, 1)]
 
 
 def test_clicks_and_dots_of_a_sign() -> None:
@@ -56,7 +52,8 @@ class Told:
     made: list[Told] = []
     reach = 3
 
-    def __init__(self, model: object, **options: Any) -> None:
+    def __init__(self, model: object, size: int, **options: Any) -> None:
+        self.size = size
         Told.made.append(self)
 
     def step(self, frame: np.ndarray, said: list[Any]) -> FrameResult:
@@ -79,7 +76,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Told]:
     return Told.made
 
 
-SEGMENTER = PromptSegmenter(None)  # type: ignore[arg-type]
+SEGMENTER = PromptSegmenter(SimpleNamespace(streaming={}))  # type: ignore[arg-type]
 
 
 def square(x: int, y: int, reach: int = 3) -> np.ndarray:
@@ -131,3 +128,42 @@ def test_a_box_asks_anew(told: list[Told]) -> None:
     current = square(30, 8).astype(np.float32)
     found = SEGMENTER.segment(FRAME, current, Interactions(clicks=(Click(10, 8),), box=(2, 2, 20, 18)))
     assert np.array_equal(found > 0.5, square(10, 8)) and len(told) == 1
+
+
+def test_what_is_touched() -> None:
+    stroke, beside = Stroke(((5, 5), (30, 5))), Stroke(((5, 10), (30, 10)), positive=False)
+    said = Interactions((stroke, beside), (Click(35, 2), Click(50, -3, False)))
+    for positive, drawn, click in ((True, stroke, (2, 35)), (False, beside, (0, 39))):
+        expected = draw_signs([drawn], (20, 40))[0 if positive else 1]
+        expected[click] = True
+        assert np.array_equal(touched(said, positive, (20, 40)), expected)
+
+
+@pytest.mark.parametrize(
+    ("reaches", "sizes", "chosen"),
+    [
+        ({500: 9}, [500], 9),  # all of the stroke is in the mask
+        ({500: 1, 250: 9}, [500, 250], 9),
+        ({500: 2, 250: 1, 125: 3}, [500, 250, 125], 3),  # never all of it: what holds most
+        ({500: 3, 250: 2, 125: 1}, [500, 250, 125], 3),
+    ],
+)
+def test_what_comes_in_scraps_is_looked_at_from_farther_away(
+    told: list[Told], monkeypatch: pytest.MonkeyPatch, reaches: dict[int, int], sizes: list[int], chosen: int
+) -> None:
+    plain = Told.step
+
+    def step(self: Told, frame: np.ndarray, said: list[Any]) -> FrameResult:
+        monkeypatch.setattr(Told, "reach", reaches[self.size])
+        return plain(self, frame, said)
+
+    monkeypatch.setattr(Told, "step", step)
+    segmenter = PromptSegmenter(SimpleNamespace(streaming={"short_side": 480}), 500)  # type: ignore[arg-type]
+    stroke = Stroke(((2, 10), (38, 10)), size=1)
+    found = segmenter.segment(FRAME, NOTHING, Interactions((stroke,))) > 0.5
+    assert [session.size for session in told] == sizes
+    assert np.array_equal(found[12 if chosen > 1 else 11], square_rows(chosen)[12 if chosen > 1 else 11])
+
+
+def square_rows(reach: int) -> np.ndarray:
+    return np.logical_or.reduce([square(x, 10, reach) for x in (11, 20, 29)])

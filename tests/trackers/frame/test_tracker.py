@@ -170,12 +170,29 @@ def test_what_is_new_reads_its_own_prompt_and_what_is_known_the_memory() -> None
 
 def test_strokes_and_clicks_are_rough_entries_too() -> None:
     model, frames = ScriptedModel(), film(1)
-    run(model, frames, {0: [Scribble(1, [[(0.1, 0.28), (0.2, 0.28)]]), Points(2, [(50, 50)])]})
+    run(model, frames, {0: [Scribble(1, [[(0.1, 0.28), (0.2, 0.28)]]), Points(2, [(50, 50)])]}, strokes="drawn")
     dense = model.asked[0].request.dense
     assert dense is not None
     assert dense[0, 0, 0, 4, 2:5].min() == 1 and dense[0, 0, 0].sum() <= 6
     y, x = torch.meshgrid(4 * torch.arange(16) + 2, 4 * torch.arange(24) + 2, indexing="ij")
     assert torch.equal(dense[0, 1, 0] > 0, (y - 50) ** 2 + (x - 50) ** 2 <= 64)
+
+
+def test_a_scribble_is_seen_as_clicks_along_it() -> None:
+    """In place of the strokes, beside what else is said."""
+    stroke, click = Scribble(1, [[(0.1, 0.3), (0.5, 0.3)], [(0.2, 0.5)]]), Points(1, [(50, 50)], [False])
+    height, width = film(1)[0].shape[:2]
+    dots = [(f * (width - 1) + 0.5, 0.3 * (height - 1) + 0.5) for f in (0.2, 0.3, 0.4)]
+    last = (0.2 * (width - 1) + 0.5, 0.5 * (height - 1) + 0.5)
+    asked = []
+    for said in ([stroke, click], [click, Points(1, [*dots, last])]):
+        model = ScriptedModel()
+        run(model, film(1), {0: said})
+        asked.append(model.asked[0].request)
+    one, other = asked
+    assert one.dense is not None and other.dense is not None and torch.equal(one.dense, other.dense)
+    assert one.prompts is not None and other.prompts is not None
+    assert torch.equal(one.prompts.tokens, other.prompts.tokens)
 
 
 def test_who_is_named_first_does_not_matter() -> None:

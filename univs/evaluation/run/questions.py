@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from univs.errors import UserError
 from univs.formats import Recording, RecordingSet
 from univs.formats.class_names import ClassNames
-from univs.prompts import Box, Categories, Mask, Points, Prompt, Text
+from univs.prompts import Box, Categories, Mask, Points, Prompt, Scribble, Text
 from univs.vocabularies import plain_name
 
 Asked = Prompt | Categories
-PromptKind = Literal["mask", "box", "point"]
+PromptKind = Literal["mask", "box", "point", "scribble"]
 """How objects are shown."""
 
 
@@ -73,10 +73,11 @@ SHOWING: tuple[Ask, ...] = (ask_shown, ask_named_and_shown)
 
 
 def prompt_of(kind: PromptKind, object_id: int, mask: NDArray[np.bool_]) -> Prompt:
-    """What shows an object (its mask H W): the mask, its tight box, or one click on the pixel deepest inside.
+    """What shows an object (its mask H W): the mask, its tight box, one click on the pixel deepest inside, or strokes.
 
     Depth is the distance to what is not the object, beyond the edge of the frame too; the first of equals is taken, row
-    by row. Raises UserError for an empty mask.
+    by row. Strokes are those of the DAVIS robot, one through each part of the object; a dab where it is deepest if the
+    robot finds it too small. Raises UserError for an empty mask.
     """
     if kind == "mask":
         return Mask(object_id, mask)
@@ -85,11 +86,26 @@ def prompt_of(kind: PromptKind, object_id: int, mask: NDArray[np.bool_]) -> Prom
         raise UserError(f"object {object_id} cannot be shown by a {kind} on a frame on which it is not seen")
     if kind == "box":
         return Box(object_id, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+    height, width = mask.shape
+    if kind == "scribble":
+        from univs.interactive.robot import robot_scribbles
+
+        drawn = robot_scribbles(mask.astype(np.uint8), np.zeros(mask.shape, np.uint8), [1])
+        paths = [scribble.path * (width, height) for scribble in drawn if scribble.object_id == 1]
+        if paths:
+            return Scribble(object_id, [_fractions(path, height, width) for path in paths])
     from scipy.ndimage import distance_transform_edt
 
     depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    if kind == "scribble":
+        return Scribble(object_id, [_fractions(np.array([[x, y]]), height, width)])
     return Points(object_id, [(int(x) + 0.5, int(y) + 0.5)])
+
+
+def _fractions(xy: NDArray[np.number], height: int, width: int) -> list[tuple[float, float]]:
+    """Pixels P 2, (x, y), as a scribble has them: what its drawing rounds down to them."""
+    return [(x, y) for x, y in np.minimum((xy + 0.5) / (width - 1, height - 1), 1).tolist()]
 
 
 def _shown(recording: Recording, named: bool, prompt: PromptKind) -> Question:

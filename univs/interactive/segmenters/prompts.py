@@ -14,15 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from univs.interactive.drawing import draw_signs
-from univs.interactive.interactions import Interactions, Kind, Stroke
+from univs.interactive.interactions import Interactions, Kind
 from univs.interactive.segmenters.segmenter import Frame, Probabilities
+from univs.masks.geometry import short_side
 from univs.models.univs import UniVS
 from univs.prompts import Box, Points, Prompt
 from univs.streaming.session import Session
+from univs.trackers.object_prompts import dots_along
 
-DOTS = 3
-"""Clicks that stand for a stroke, at even distances along it: strokes through the whole of an object are clicks on all
-of its parts, which a UniVS understands better than a long thin mask."""
+HELD = 0.9
+"""Of what strokes and clicks on a thing touch; a mask that holds less of it is not believed."""
+SMALLEST = 120
+"""Short side, pixels, at which a frame is looked at again at least."""
 LARGEST = 0.5
 """Of the mask; a piece to be taken away that is larger is no piece of it but the object, or what it lies on."""
 
@@ -51,26 +54,54 @@ class PromptSegmenter:
         if said.box is not None or not before.any():
             if said.box is None and not on:
                 return np.zeros((height, width), np.float32)
-            return certain(self._ask(frame, on, beside, said.box), said).astype(np.float32)
+            return certain(self._ask(frame, on, beside, touched(said, True, before.shape), said.box), said).astype(
+                np.float32
+            )
         mask = before.copy()
         if on:
-            mask |= self._ask(frame, on, beside) & nearer(on, beside, before.shape)
+            mask |= self._ask(frame, on, beside, touched(said, True, before.shape)) & nearer(on, beside, before.shape)
         if beside:
-            piece = self._ask(frame, beside, on) & nearer(beside, on, before.shape)
+            piece = self._ask(frame, beside, on, touched(said, False, before.shape)) & nearer(beside, on, before.shape)
             if np.count_nonzero(piece & before) <= LARGEST * np.count_nonzero(before):
                 mask &= ~piece
         return certain(mask, said).astype(np.float32)
 
     def _ask(
-        self, frame: Frame, on: Places, beside: Places, box: tuple[float, float, float, float] | None = None
+        self,
+        frame: Frame,
+        on: Places,
+        beside: Places,
+        within: BoolMask,
+        box: tuple[float, float, float, float] | None = None,
     ) -> BoolMask:
-        """The mask of what lies at some places and not at others, and in a box."""
+        """The mask of what lies at some places and not at others, and in a box.
+
+        A thing that fills the frame is larger than all that the model has learnt, and comes in scraps. So if the mask
+        leaves out what was touched (`within`) the frame is looked at half as large, and again; the answer that holds
+        most of it counts, of equal ones the first.
+        """
         prompts: list[Prompt] = [Box(1, box)] if box is not None else []
         if on or beside:
             prompts.append(Points(1, [*on, *beside], [True] * len(on) + [False] * len(beside)))
-        session = Session(self.model, task="vos", size=self.size, keep_results=False)
-        found: BoolMask = session.step(frame, prompts).labels == 1
-        return found
+        side = short_side(self.size, self.model.streaming.get("short_side", 0), *frame.shape[:2])
+        best, most = np.zeros(frame.shape[:2], bool), -1.0
+        while True:
+            session = Session(self.model, task="vos", size=side, keep_results=False)
+            found: BoolMask = session.step(frame, prompts).labels == 1
+            held = float(found[within].mean()) if within.any() else 1.0
+            if held > most:
+                best, most = found, held
+            if held >= HELD or side // 2 < SMALLEST:
+                return best
+            side //= 2
+
+
+def touched(said: Interactions, positive: bool, size: tuple[int, int]) -> BoolMask:
+    """What strokes and clicks of a sign touch, H W."""
+    marked = draw_signs(said.strokes, size)[0 if positive else 1]
+    for x, y in places(Interactions(clicks=said.clicks), positive, *size):
+        marked[int(y), int(x)] = True
+    return marked
 
 
 def certain(mask: BoolMask, said: Interactions) -> BoolMask:
@@ -89,18 +120,8 @@ def places(said: Interactions, positive: bool, height: int, width: int) -> Place
     found = [(click.x, click.y) for click in said.clicks if click.positive == positive]
     for stroke in said.strokes:
         if stroke.positive == positive:
-            found += dots(stroke)
+            found += [(x, y) for x, y in dots_along(np.array(stroke.xy, float)).tolist()]
     return [(float(min(max(round(x), 0), width - 1)), float(min(max(round(y), 0), height - 1))) for x, y in found]
-
-
-def dots(stroke: Stroke) -> Places:
-    """`DOTS` places at even distances along a stroke, none of them its end; its one place if it has no length."""
-    points = np.array(stroke.xy, float)
-    lengths = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
-    if lengths[-1] == 0:
-        return [stroke.xy[0]]
-    at = np.linspace(0, lengths[-1], DOTS + 2)[1:-1]
-    return [(float(np.interp(d, lengths, points[:, 0])), float(np.interp(d, lengths, points[:, 1]))) for d in at]
 
 
 def nearer(

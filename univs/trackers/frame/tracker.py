@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from univs.settings import Count
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
 from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
-from univs.trackers.object_prompts import ObjectPrompt, is_ambiguous
+from univs.trackers.object_prompts import ObjectPrompt, is_ambiguous, strokes_as_clicks
 from univs.trackers.object_table import ObjectTable
 from univs.trackers.prompt_encoding import encode_prompts, given_masks, rough_maps, united_masks
 from univs.trackers.tracker import Clip, Frame, Question
@@ -42,7 +42,8 @@ class FrameSettings:
     one frame; None: as many as the model was made for. token_frames: of how many of the last frames the tokens of the
     predicted masks are kept. dense_frames: entries of the dense memory, the previous frame apart. dense_interval:
     frames from one entry to the next. confine_prompts: on the frame of a box the object lies in the box; a new object
-    that was clicked at is the connected parts of its mask that hold a click (`prompt_constraints`).
+    that was clicked at is the connected parts of its mask that hold a click (`prompt_constraints`). strokes: whether
+    the model sees scribbles as clicks along them, which it answers far better, or as they are drawn.
     """
 
     self_attention: SelfAttentionKind = "sep"
@@ -51,6 +52,7 @@ class FrameSettings:
     dense_frames: Count = 6
     dense_interval: Count = 5
     confine_prompts: bool = True
+    strokes: Literal["clicks", "drawn"] = "clicks"
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,9 @@ class FrameTracker:
             height, width = (side // MASK_STRIDE for side in self.geometry.padded)
             return Followed((), {}, torch.zeros(1, height, width), {})
         features = frame.features
+        if self.settings.strokes == "clicks":
+            size = self.geometry.height, self.geometry.width
+            prompts = {object_id: strokes_as_clicks(said, *size) for object_id, said in prompts.items()}
         given = united_masks(prompts) if prompts else {}
         shrunk = given_masks(prompts, self.geometry, self._device) if given else {}
         new = {object_id for object_id in prompts if object_id not in self.objects}
