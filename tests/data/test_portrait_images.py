@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from univs.data import portrait_images
 from univs.data.photo import Photo
 from univs.data.photo_pool import PhotoPool
 from univs.data.portrait_images import (
@@ -93,6 +94,99 @@ def test_how_often_the_mask_before_is_what() -> None:
     overlap = (some[0] & some[1]).sum((1, 2)) / (some[0] | some[1]).sum((1, 2))
     assert (overlap > 0.5).mean() > 0.6 and (overlap < 0.3).mean() > 0.02
     assert sum(KINDS.values()) == pytest.approx(1)
+
+
+class Watched(Portraits):
+    """Keeps what was cropped, and whom it put before another photo."""
+
+    def _crop(self, rng: np.random.Generator, nobody: bool) -> tuple[np.ndarray, np.ndarray]:
+        self.crops.append((nobody, *super()._crop(rng, nobody)))
+        return self.crops[-1][1:]
+
+    def _elsewhere(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        self.replaced.append((mask, super()._elsewhere(image, mask, rng)))
+        return self.replaced[-1][1]
+
+    crops: list[tuple[bool, np.ndarray, np.ndarray]]
+    replaced: list[tuple[np.ndarray, np.ndarray]]
+
+
+def test_every_sample_is_made_as_its_kind_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing worn or degraded: which pictures and masks are moved by what, and how often."""
+    made: list[tuple[str, bool, np.ndarray]] = []
+
+    def watched_moved(rng: np.random.Generator, size: int, far: bool) -> np.ndarray:
+        made.append(("moved", far, moved(rng, size, far)))
+        return made[-1][2]
+
+    def watched_bent(rng: np.random.Generator, size: int) -> np.ndarray:
+        made.append(("bent", False, bent(rng, size)))
+        return made[-1][2]
+
+    monkeypatch.setattr(portrait_images, "moved", watched_moved)
+    monkeypatch.setattr(portrait_images, "bent", watched_bent)
+    monkeypatch.setattr(portrait_images, "degrade", lambda images, rng: images)
+    monkeypatch.setattr(portrait_images, "worn", lambda mask, rng: np.rint(mask * 255).astype(np.uint8))
+    somebody, unknown, animal = photo({1: "person"}), photo({1: "person"}, seed=2), photo({2: "dog"}, seed=1)
+    somebody.labels[:4, :4] = animal.labels[:4, :4] = 0
+    samples = Watched(PhotoPool([(Photos([somebody, unknown, animal]), 1.0)]), size=32, seed=7)
+    kinds, far, ways, nobody, before_others, whole = [], [], [], 0, 0, 0
+    for index in range(500):
+        made.clear()
+        samples.crops, samples.replaced = [], []
+        sample = samples[index]
+        alone, image, mask = samples.crops[0]
+        nobody += alone
+        assert not (alone and (mask == 1).any()), "a photo that shows nobody"
+        if (mask == 1).any() and not (mask == 255).any():
+            whole, before_others = whole + 1, before_others + len(samples.replaced)
+        else:
+            assert not samples.replaced, "who is partly unknown stays where he is"
+        if samples.replaced:
+            image = samples.replaced[0][1]
+        true = (mask == 1).astype(np.float32)
+        before = sample.before
+        kinds.append(made[0][0] if made else "other" if len(samples.crops) > 1 else "empty")
+        still = np.array_equal(sample.image, image) and np.array_equal(sample.mask, mask)
+        if kinds[-1] == "empty":
+            assert still and not before.any()
+        elif kinds[-1] == "other":
+            assert still and not samples.crops[1][0]
+            assert np.array_equal(before, 255 * (samples.crops[1][2] == 1))
+        else:
+            places = made[0][2]
+            carried = np.array_equal(before, np.rint(warped(true, places) * 255)) and still
+            gone_on = np.array_equal(before, 255 * true) and np.array_equal(sample.image, warped(image, places))
+            gone_on &= np.array_equal(sample.mask, warped(mask, places, exact=True))
+            assert carried or (kinds[-1] == "bent" and gone_on), index
+            (far if kinds[-1] == "moved" else ways).append(made[0][1] if kinds[-1] == "moved" else carried)
+    shares = {kind: kinds.count(kind) / 500 for kind in ("empty", "moved", "bent", "other")}
+    assert shares == pytest.approx({"empty": 0.25, "moved": 0.45, "bent": 0.25, "other": 0.05}, abs=0.07)
+    assert 0.02 < shares["other"] < 0.09 and np.mean(far) == pytest.approx(1 / 3, abs=0.1)
+    assert np.mean(ways) == pytest.approx(0.5, abs=0.15) and nobody / 500 == pytest.approx(0.08, abs=0.04)
+    assert before_others / whole == pytest.approx(0.2, abs=0.07)
+
+
+@pytest.mark.parametrize(
+    ("far", "turn", "scales", "shift"), [(False, 10, (0.95, 1.05), 0.05), (True, 30, (0.7, 1.4), 0.25)]
+)
+def test_bounds_of_movements(far: bool, turn: float, scales: tuple[float, float], shift: float) -> None:
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(300):
+        places = moved(rng, 32, far)
+        right, below = places[16, 20] / 4 - places[16, 16] / 4, places[20, 16] / 4 - places[16, 16] / 4
+        scale = float(np.hypot(*right))
+        slant = float(right @ below) / scale**2
+        assert right[0] * below[1] - right[1] * below[0] == pytest.approx(scale**2, rel=1e-3)
+        angles = np.rad2deg((np.arctan2(right[1], right[0]), np.arctan(slant)))
+        found.append((*angles, np.log(scale), *(places[16, 16] / 32 - 0.5)))
+    lows, highs = np.min(found, 0), np.max(found, 0)
+    want_low = np.array([-turn, -5, np.log(scales[0]), -shift, -shift])
+    want_high = np.array([turn, 5, np.log(scales[1]), shift, shift])
+    assert (lows >= want_low - 1e-3).all() and (highs <= want_high + 1e-3).all()
+    assert ((highs - lows) > 0.93 * (want_high - want_low)).all(), "all of the range is drawn from"
+    assert abs(np.corrcoef(np.array(found)[:, 3:].T)[0, 1]) < 0.3, "both directions by themselves"
 
 
 def test_small_movements_are_small() -> None:

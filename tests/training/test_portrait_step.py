@@ -96,6 +96,33 @@ def test_the_mask_before_is_given_or_its_own() -> None:
     assert torch.allclose(first[0], torch.tensor(0.2), atol=1e-5), "the mask before moves along"
 
 
+def test_the_frame_before_is_turned_shifted_and_scaled_a_little() -> None:
+    """Frames whose colours are their places: what is asked for them tells where its pixels come from."""
+    torch.manual_seed(4)
+    count, size = 200, 32
+    down, across = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    frames = torch.stack([across, down, 0 * down]).expand(count, -1, -1, -1)
+    logits = torch.zeros(count, 1, size, size, requires_grad=True)
+    network, masks = Says(logits), torch.zeros(count, size, size, dtype=torch.uint8)
+    batch = {"frames": frames, "masks": masks, "before": torch.zeros(count, 1, size, size, dtype=torch.uint8)}
+    PortraitStep(network, PortraitLosses(), 1.0)(batch, 1.0)
+    (moved, _), (_, own) = network.asked
+    assert not own.requires_grad, "no gradient goes through what the net said before"
+    right = (moved[:, :2, 16, 19] - moved[:, :2, 16, 12]) / 7
+    below = (moved[:, :2, 19, 16] - moved[:, :2, 12, 16]) / 7
+    turn, scale = torch.atan2(right[:, 1], right[:, 0]), right.norm(dim=1)
+    assert torch.allclose(below, torch.stack([-right[:, 1], right[:, 0]], 1), atol=1e-4), "nothing is sheared"
+    shift = moved[:, :2, 15:17, 15:17].mean((2, 3)) - 15.5
+    for found, largest in ((turn, 0.1), (scale - 1, 0.06), (shift / size, 0.06)):
+        assert 0.9 * largest < float(found.max()) <= largest + 1e-4
+        assert -largest - 1e-4 <= float(found.min()) < -0.9 * largest
+
+
+def test_losses_weigh_what_the_stage_says() -> None:
+    assert PortraitLosses() == PortraitLosses(cross_entropy=1.0, dice=1.0, edge=0.1)
+    assert PortraitLosses(**settings()["stage"]["losses"]) == PortraitLosses()
+
+
 def test_edges_and_slopes_of_a_step() -> None:
     step = torch.zeros(1, 32, 32)
     step[..., 16:] = 1
