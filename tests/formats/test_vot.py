@@ -71,7 +71,8 @@ def test_lines_of_regions() -> None:
     assert region is not None and np.array_equal(region, box(1.5, 2))
     quad = region_of_line("1,2\t3,4,5,6,7,8", "here")
     assert quad is not None and quad.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
-    assert region_of_line("NaN,NaN,NaN,NaN", "here") is None
+    assert region_of_line("NaN,NaN,NaN,NaN", "here") is None and region_of_line("1,nan,3,4", "here") is None
+    assert line_of_region(np.array([[1.23456, 2], [3, 4.00004]])) == "1.2346,2.0000,3.0000,4.0000"
     again = region_of_line(line_of_region(quad), "here")
     assert again is not None and np.array_equal(again, quad)
     for line, words in (("1,2,3", "3 numbers; a box has 4"), ("1,b,3,4", "is no region"), ("1,2,inf,4", "not finite")):
@@ -91,6 +92,20 @@ def test_the_protocol_begins_anew_five_frames_after_a_failure() -> None:
         assert begins == (lines[-1] == "1")
     region = line_of_region(box(12, 11))
     assert lines == ["0", "1", region, region, "2", "0", "0", "0", "0", "0", "1", region, region, "2", "0"]
+
+
+def test_a_touch_is_no_failure() -> None:
+    true = box(10, 10)
+    protocol = ResetProtocol([true] * 4)
+    answers = (None, box(19.5, 17.5), box(20, 10), None)  # half a pixel in either direction; side by side
+    assert [protocol.take(index, one, SIZE)[:4] for index, one in enumerate(answers)] == ["1", "19.5", "2", "0"]
+
+
+def test_a_small_mask_is_an_answer_too() -> None:
+    labels = np.zeros(SIZE, np.uint8)
+    labels[5:9, 10:16] = 1
+    found = predicted_region(FrameResult(0, labels, (1,)))
+    assert found is not None and (found.min(0).tolist(), found.max(0).tolist()) == ([10, 5], [15, 8])
 
 
 def test_nobody_begins_where_nothing_of_the_object_lies_in_the_frame() -> None:
