@@ -49,6 +49,14 @@ def test_figures(folders: tuple[Path, Path]) -> None:
     assert again.summary["EAO"] == pytest.approx(float(np.mean([11 / (n - 1) for n in range(46, 292)])))
 
 
+@pytest.mark.parametrize(
+    ("interval", "lengths"), [("vot2016", (108, 371)), ("vot2018", (100, 356)), ("vot2019", (46, 291))]
+)
+def test_typical_lengths_of_the_challenges(folders: tuple[Path, Path], interval: str, lengths: tuple[int, int]) -> None:
+    figures = score(*folders, interval=interval).figures
+    assert (figures["low"], figures["high"]) == lengths
+
+
 def test_several_runs_count_alike(folders: tuple[Path, Path]) -> None:
     gt, pred = folders
     for name in ("ant", "ball"):
