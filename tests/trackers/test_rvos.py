@@ -24,7 +24,16 @@ from univs.models.weights_path import model_for
 from univs.prompts import Box, Mask
 from univs.streaming import Session, segment
 from univs.trackers import rvos
-from univs.trackers.rvos import SlotStates, confidence, matched_ids, most_probable, shrunk, slot_ranks
+from univs.trackers.rvos import (
+    FoundSettings,
+    ShownSettings,
+    SlotStates,
+    confidence,
+    matched_ids,
+    most_probable,
+    shrunk,
+    slot_ranks,
+)
 from univs.trackers.slot_merging import assigned, misfit, nearest
 
 HEIGHT, WIDTH, COUNT = 45, 62, 5
@@ -264,6 +273,19 @@ def test_scores_and_ranks_of_slots() -> None:
     probabilities = torch.tensor([[[0.9, 0.7, 0.1, 0.5]], [[0.2, 0.2, 0.2, 0.2]]])
     assert confidence(probabilities, 0.5) == pytest.approx([0.8, 0])
     assert slot_ranks(probabilities, 0.5) == pytest.approx([0.4, 0])
+
+
+def test_what_is_taken_if_nothing_is_said() -> None:
+    assert ShownSettings() == ShownSettings(slots=10, threshold=0.5, merging="matched")
+    assert FoundSettings() == FoundSettings(slots=10, threshold=0.5, least_rank=0.001)
+
+
+def test_of_equally_probable_slots_the_first_counts_and_the_threshold_itself_is_nobodys() -> None:
+    probabilities = torch.tensor([[[0.7, 0.5, 0.6]], [[0.7, 0.5, 0.8]]])
+    found = most_probable(probabilities, {4: 0, 2: 1}, 0.5, Geometry.fit(1, 3))
+    assert found.tolist() == [[4, 0, 2]]
+    assert confidence(probabilities, 0.5) == pytest.approx([0.65, 0.75])
+    assert slot_ranks(probabilities, 0.5) == pytest.approx([1.3 / 3, 0.5])
 
 
 def test_rows_of_the_official_assignment() -> None:
