@@ -34,7 +34,7 @@ from univs.trackers.rvos import (
     shrunk,
     slot_ranks,
 )
-from univs.trackers.slot_merging import assigned, misfit, nearest
+from univs.trackers.slot_merging import assigned, misfit, nearest, painted, slot_costs
 
 HEIGHT, WIDTH, COUNT = 45, 62, 5
 FRAMES = np.random.default_rng(0).integers(0, 255, (COUNT, HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -189,6 +189,35 @@ def test_an_object_that_is_painted_as_the_slot_of_a_removed_one_goes_on(
     part.remove(2)
     monkeypatch.undo()
     assert np.array_equal(part.step(FRAMES[4], [Mask(2, SECOND)]).labels == 2, SECOND)
+
+
+def test_who_is_assigned_among_whom_and_what_it_cost_is_kept(network: RVOS, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[int], set[int], int]] = []
+    costs: list[dict[int, float]] = []
+
+    def watched_costs(ids: list[int], new: Mapping[int, Any], slots: list[Any], known: Mapping[int, int]) -> Any:
+        asked.append((list(ids), set(new), len(slots)))
+        return slot_costs(ids, new, slots, known)
+
+    def watched_painted(masks: Any, known: Mapping[int, float], *more: Any) -> Any:
+        costs.append(dict(known))
+        return painted(masks, known, *more)
+
+    monkeypatch.setattr(rvos, "slot_costs", watched_costs)
+    monkeypatch.setattr(rvos, "painted", watched_painted)
+    monkeypatch.setattr(rvos, "assigned", lambda costs: [2, 0, 1, 3, 4][: len(costs)])
+    expecting, plain = Session(network, "vos", size=0), Session(network, "vos", size=0)
+    expecting.expect([1, 3, 5])
+    for session in (expecting, plain):
+        session.step(FRAMES[0], [Mask(1, FIRST), Mask(3, SECOND)])
+    assert asked == [([1, 2, 3, 4, 5], {1, 3}, 5), ([1, 2, 3], {1, 3}, 3)]
+    result = plain.step(FRAMES[1])
+    tracker: Any = plain._loop and plain._loop.tracker
+    inside = confidence(tracker.states.masks[0], 0.5)
+    assert result.scores == {1: inside[2], 3: inside[1]}, "of the slots that they are painted from"
+    plain.step(FRAMES[2], [Mask(2, box(30, 44, 2, 20))])
+    assert asked[-1] == ([1, 2, 3], {2}, 3)
+    assert all(costs[-1][n] == costs[1][n] > 0 for n in (1, 3)) and costs[-1].keys() == {1, 2, 3}
 
 
 def test_more_objects_than_slots_get_more_slots(network: RVOS) -> None:
