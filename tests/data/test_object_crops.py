@@ -11,9 +11,11 @@ import pytest
 pytest.importorskip("cv2")
 
 from tests.training.moving_clips import make_clip, moving  # noqa: E402
+from univs.data import object_crops  # noqa: E402
 from univs.data.clips import TrainingClip  # noqa: E402
 from univs.data.object_crops import ObjectCrops, PairDraws, box_of, collate_pairs, drawn_square, seen  # noqa: E402
 from univs.models.siammask_anchors import Anchors  # noqa: E402
+from univs.models.siammask_crops import channel_mean, context_side, square  # noqa: E402
 
 STILL = PairDraws(shift=0, scale=0, template_shift=0, template_scale=0, negatives=0, surrounded=0)
 
@@ -122,3 +124,68 @@ def test_batches() -> None:
     )
     assert np.array_equal(batch["searches"][1, 2].numpy(), data[1].search[..., 2])
     assert np.array_equal(batch["masks"][1].numpy(), data[1].mask)
+
+
+def test_crops_are_those_of_both_frames() -> None:
+    """One shows the object, the other is searched, either way round; each around where the object is there."""
+    data, shown = crops_of(Clips()), []
+    for index in range(8):
+        pair, clip = data[index], data.clips[index]
+        cut = []
+        for image, labels in zip(clip.frames, clip.labels, strict=True):
+            left, top, right, bottom = box_of(labels == 1)
+            place, side = ((left + right) / 2, (top + bottom) / 2), context_side(right - left, bottom - top)
+            around = channel_mean(image)
+            cut.append(
+                (
+                    square(image, place, round(side), 127, around),
+                    square(image, place, round(side * 255 / 127), 255, around),
+                )
+            )
+        shown.append(int(np.array_equal(pair.template, cut[1][0])))
+        assert np.array_equal(pair.template, cut[shown[-1]][0])
+        assert np.array_equal(pair.search, cut[1 - shown[-1]][1])
+    assert set(shown) == {0, 1}
+
+
+def test_how_crops_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shifts count in pixels of their crop; the grid is that of a crop of 255."""
+    asked: list[tuple[float, ...]] = []
+
+    def spied(box: Any, side: float, pixel: float, shift: float, scale: float, rng: Any) -> Any:
+        asked.append((side / pixel, shift, scale))
+        return drawn_square(box, side, pixel, shift, scale, rng)
+
+    monkeypatch.setattr(object_crops, "drawn_square", spied)
+    data = crops_of(Clips(), PairDraws(50, 0.1, 3, 0.04, negatives=0))
+    assert data[0].search.shape == (255, 255, 3)
+    assert asked == [pytest.approx((127, 3, 0.04)), pytest.approx((255, 50, 0.1))]
+    assert data.grid.shape == (4, 5, 25, 25) and data.grid[:2, 0, 12, 12].tolist() == [127, 127]
+    assert PairDraws() == PairDraws(64, 0.18, 4, 0.05, 0.2, 0.5)
+
+
+def test_squares_move_either_way_and_along_both_sides() -> None:
+    draws = np.random.default_rng(1)
+    places = np.array([drawn_square((10, 20, 30, 60), 50, 1.0, 9, 0.1, draws)[0] for _ in range(300)]) - (20, 40)
+    assert (places.min(0) < -8).all() and (places.max(0) > 8).all() and np.abs(places.mean(0)).max() < 1
+    assert abs(np.corrcoef(places.T)[0, 1]) < 0.3
+
+
+def test_what_is_drawn_depends_on_the_seed_and_negatives_are_of_other_clips() -> None:
+    class Asked(Clips):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked: list[int] = []
+
+        def __getitem__(self, index: int) -> TrainingClip:
+            self.asked.append(index)
+            return super().__getitem__(index)
+
+    first, second = Clips(), Clips()
+    second.settings.seed = 4
+    pairs = [crops_of(clips, PairDraws(negatives=0))[2] for clips in (first, second)]
+    assert not np.array_equal(pairs[0].search, pairs[1].search)
+    clips = Asked()
+    for index in range(4):
+        assert crops_of(clips, PairDraws(0, 0, 0, 0, negatives=1, surrounded=0))[index].search.any()
+    assert clips.asked[::2] == [0, 1, 2, 3] and len(set(clips.asked[1::2])) > 2
