@@ -72,6 +72,26 @@ def test_a_batch_is_its_clips_written_out(given: dict[str, Any], previous: Previ
         assert float(step(given, 1.0)["soft_iou"]) == pytest.approx(0.7 * sum(want), rel=1e-4)
 
 
+@pytest.mark.parametrize("sees_masks", [True, False])
+def test_gradients_go_back_through_the_hidden_states_of_the_clip(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, sees_masks: bool
+) -> None:
+    model, before, after = network(sees_masks).eval(), [], []
+    decode = model.decode
+
+    def watched(skips: Any, masks: Any, hidden: Any, slots: int) -> Any:
+        before.append(hidden)
+        logits, states = decode(skips, masks, hidden, slots)
+        after.append(states.hidden)
+        return logits, states
+
+    monkeypatch.setattr(model, "decode", watched)
+    RecurrentStep(model, RecurrentLosses()).frame_losses(given)
+    assert before[0] is None
+    for t in (1, 2):
+        assert all(one is other and one.requires_grad for one, other in zip(before[t], after[t - 1], strict=True))
+
+
 def test_every_part_is_trained_and_norms_take_the_statistics_of_the_batch(given: dict[str, Any]) -> None:
     model = network().train()
     losses = RecurrentStep(model, RecurrentLosses(1.0, 0.5))(given, 1.0)
