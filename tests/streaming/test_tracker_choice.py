@@ -23,7 +23,13 @@ from univs.trackers.frame.tracker import FrameSettings, FrameTracker
 from univs.trackers.tracker import Clips, found
 
 OTHERS = FrameSettings(
-    self_attention="sep-blocked", token_width=5, token_frames=3, dense_frames=4, dense_interval=2, confine_prompts=False
+    self_attention="sep-blocked",
+    token_width=5,
+    token_frames=3,
+    dense_frames=4,
+    dense_interval=2,
+    confine_prompts=False,
+    strokes="drawn",
 )
 """Each field different from its default."""
 
