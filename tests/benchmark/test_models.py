@@ -8,11 +8,14 @@ import torch
 from univs.benchmark import models
 from univs.benchmark.models import SIZES, Measured, main, multiply_adds, pointwise_flop, prompts, run
 from univs.errors import UserError
+from univs.models.portrait import PortraitNet
 from univs.models.zoo import build_network, numbers_of
+from univs.prompts import Mask
 
 
 def test_the_portrait_net_has_as_many_as_its_layers() -> None:
     model = build_network(numbers_of("portrait")).eval().requires_grad_(False)
+    assert isinstance(model, PortraitNet)
     counted = 0.0
 
     def count(layer: torch.nn.Conv2d, given: object, out: torch.Tensor) -> None:
@@ -24,7 +27,7 @@ def test_the_portrait_net_has_as_many_as_its_layers() -> None:
         if isinstance(layer, torch.nn.Conv2d):
             layer.register_forward_hook(count)
     with torch.inference_mode():
-        model(torch.zeros(1, 3, 160, 288), torch.zeros(1, 1, 160, 288))  # type: ignore[operator]
+        model(torch.zeros(1, 3, 160, 288), torch.zeros(1, 1, 160, 288))
     fresh = build_network(numbers_of("portrait")).eval().requires_grad_(False)
     assert multiply_adds(fresh, "portrait", 1) == counted == pytest.approx(153e6, rel=0.01)
 
@@ -57,7 +60,7 @@ def test_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 def test_what_is_shown() -> None:
     assert prompts("portrait", 2) == prompts("rvos_zero_shot", 1) == {}
-    assert [mask.object_id for mask in prompts("stm", 2)[0]] == [1, 2]  # type: ignore[union-attr]
+    assert [prompt.object_id for prompt in prompts("stm", 2)[0] if isinstance(prompt, Mask)] == [1, 2]
 
 
 @pytest.mark.parametrize("given", [["nothing"], ["--frames", "2"], ["--objects", "0"], ["--threads", "0"]])

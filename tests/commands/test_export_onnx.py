@@ -13,6 +13,7 @@ from univs.cli import main
 from univs.commands import export_onnx
 from univs.errors import UserError
 from univs.models.own_files import save
+from univs.models.portrait import PortraitNet
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,12 @@ def test_it_says_the_same_over_a_video(weights: Path, tmp_path: Path, capsys: py
         "before": ("tensor(float)", [1, 1, 64, 96]),
     }
     model, rng = load(weights), np.random.default_rng(0)
+    assert isinstance(model, PortraitNet)
     mine, theirs = torch.zeros(1, 1, 64, 96), np.zeros((1, 1, 64, 96), np.float32)
     for _ in range(3):
         frame = rng.integers(0, 256, (1, 3, 64, 96), dtype=np.uint8)
         with torch.inference_mode():
-            mine = model(torch.from_numpy(frame), mine).sigmoid()  # type: ignore[operator]
+            mine = model(torch.from_numpy(frame), mine).sigmoid()
         (theirs,) = session.run(["people"], {"frame": frame, "before": theirs})
         assert np.abs(theirs - mine.numpy()).max() < 1e-4
     assert float(mine.std()) > 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,10 @@ def fusion(golden_tensors: Callable[[str], dict[str, Tensor]]) -> FusionNetwork:
     return network
 
 
+def noted(told: list[tuple[int, int]], done: int, total: int) -> None:
+    told.append((done, total))
+
+
 @pytest.mark.files("session_*")
 def test_rounds(golden: Any, space_time: Callable[[str], SpaceTimeMemory], fusion: FusionNetwork) -> None:
     rounds = sorted(int(match[1]) for name in golden if (match := re.fullmatch(r"r(\d+)_frame", name)))
@@ -78,7 +83,7 @@ def test_rounds(golden: Any, space_time: Callable[[str], SpaceTimeMemory], fusio
                     rtol=0,
                 )
             told: list[tuple[int, int]] = []
-            assert session.propagate(progress=lambda *said, told=told: told.append(said))  # type: ignore[misc]
+            assert session.propagate(progress=partial(noted, told))
             total = int(golden[f"r{number}_total_cb"][0])
             assert told == [(done, total) for done in range(1, total + 1)]
             assert len(session.interacted) == int(golden[f"r{number}_certain_mem_T"])

@@ -72,10 +72,10 @@ def test_mivos(golden: Any, space_time: Networks) -> None:
         golden.check_features(name, features)
     golden.check_features("q_k16", seen.query.key)
     golden.check_features("q_v16", seen.query.value)
-    read = sorted({match[1] for name in golden if (match := re.match(r"(read_T\d+_\w+?)__shape", name))})
-    assert read
-    for name in read:
-        frames, kind = re.fullmatch(r"read_T(\d+)_(?:top)?(\d+|full_softmax)", name).groups()  # type: ignore[union-attr]
+    stored = (re.match(r"(read_T(\d+)_(?:top)?(\d+|full_softmax))__shape", name) for name in golden)
+    read = sorted({match.groups() for match in stored if match})
+    assert len(read) == len([name for name in golden if re.match(r"read_T.*__shape", name)])
+    for name, frames, kind in read:
         readouts = seen.read(network, int(frames), int(kind) if kind.isdigit() else None)
         golden.check_features(name, readouts)
         if kind.isdigit():

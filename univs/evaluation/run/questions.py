@@ -86,26 +86,35 @@ def prompt_of(kind: PromptKind, object_id: int, mask: NDArray[np.bool_]) -> Prom
         raise UserError(f"object {object_id} cannot be shown by a {kind} on a frame on which it is not seen")
     if kind == "box":
         return Box(object_id, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
-    height, width = mask.shape
     if kind == "scribble":
-        from univs.interactive.robot import robot_scribbles
+        return Scribble(object_id, [_fractions(path, mask.shape) for path in _strokes(mask)])
+    x, y = _deepest(mask)
+    return Points(object_id, [(x + 0.5, y + 0.5)])
 
-        drawn = robot_scribbles(mask.astype(np.uint8), np.zeros(mask.shape, np.uint8), [1])
-        paths = [scribble.path * (width, height) for scribble in drawn if scribble.object_id == 1]
-        if paths:
-            return Scribble(object_id, [_fractions(path, height, width) for path in paths])
+
+def _deepest(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """The pixel (x, y) that is deepest inside."""
     from scipy.ndimage import distance_transform_edt
 
     depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    if kind == "scribble":
-        return Scribble(object_id, [_fractions(np.array([[x, y]]), height, width)])
-    return Points(object_id, [(int(x) + 0.5, int(y) + 0.5)])
+    return int(x), int(y)
 
 
-def _fractions(xy: NDArray[np.number], height: int, width: int) -> list[tuple[float, float]]:
-    """Pixels P 2, (x, y), as a scribble has them: what its drawing rounds down to them."""
-    return [(x, y) for x, y in np.minimum((xy + 0.5) / (width - 1, height - 1), 1).tolist()]
+def _strokes(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """The robot's strokes on an object, P 2 pixels (x, y) each; a dab if it finds none."""
+    from univs.interactive.curves import bezier
+    from univs.interactive.robot import SAMPLES, skeleton_paths
+
+    drawn = [bezier(path.astype(float), SAMPLES) for path in skeleton_paths(mask)]
+    return drawn or [np.array([_deepest(mask)], float)]
+
+
+def _fractions(xy: NDArray[np.float64], size: tuple[int, ...]) -> list[tuple[float, float]]:
+    """Pixels P 2, (x, y), of a frame of (height, width), as a scribble has them: its drawing rounds down to them."""
+    height, width = size
+    last = max(width - 1, 1), max(height - 1, 1)
+    return [(x, y) for x, y in np.minimum((xy + 0.5) / last, 1).tolist()]
 
 
 def _shown(recording: Recording, named: bool, prompt: PromptKind) -> Question:

@@ -54,37 +54,33 @@ class PromptSegmenter:
         if said.box is not None or not before.any():
             if said.box is None and not on:
                 return np.zeros((height, width), np.float32)
-            return certain(self._ask(frame, on, beside, touched(said, True, before.shape), said.box), said).astype(
-                np.float32
-            )
+            return certain(self._ask(frame, said, True, said.box), said).astype(np.float32)
         mask = before.copy()
         if on:
-            mask |= self._ask(frame, on, beside, touched(said, True, before.shape)) & nearer(on, beside, before.shape)
+            mask |= self._ask(frame, said, True) & nearer(on, beside, before.shape)
         if beside:
-            piece = self._ask(frame, beside, on, touched(said, False, before.shape)) & nearer(beside, on, before.shape)
+            piece = self._ask(frame, said, False) & nearer(beside, on, before.shape)
             if np.count_nonzero(piece & before) <= LARGEST * np.count_nonzero(before):
                 mask &= ~piece
         return certain(mask, said).astype(np.float32)
 
     def _ask(
-        self,
-        frame: Frame,
-        on: Places,
-        beside: Places,
-        within: BoolMask,
-        box: tuple[float, float, float, float] | None = None,
+        self, frame: Frame, said: Interactions, positive: bool, box: tuple[float, float, float, float] | None = None
     ) -> BoolMask:
-        """The mask of what lies at some places and not at others, and in a box.
+        """The mask, H W, of what was said to be the object, or not to be it, and in a box.
 
         A thing that fills the frame is larger than all that the model has learnt, and comes in scraps. So if the mask
-        leaves out what was touched (`within`) the frame is looked at half as large, and again; the answer that holds
+        leaves out what was touched the frame is looked at half as large, and again; the answer that holds
         most of it counts, of equal ones the first.
         """
+        size = frame.shape[:2]
+        on, beside = places(said, positive, *size), places(said, not positive, *size)
         prompts: list[Prompt] = [Box(1, box)] if box is not None else []
         if on or beside:
             prompts.append(Points(1, [*on, *beside], [True] * len(on) + [False] * len(beside)))
-        side = short_side(self.size, self.model.streaming.get("short_side", 0), *frame.shape[:2])
-        best, most = np.zeros(frame.shape[:2], bool), -1.0
+        within = touched(said, positive, size)
+        side = short_side(self.size, self.model.streaming.get("short_side", 0), *size)
+        best, most = np.zeros(size, bool), -1.0
         while True:
             session = Session(self.model, task="vos", size=side, keep_results=False)
             found: BoolMask = session.step(frame, prompts).labels == 1
