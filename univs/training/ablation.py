@@ -53,13 +53,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class Ablation:
-    """A table. train: overrides of every stage of every row. `{root}` in an override stands for the data folder."""
+    """A table. `{root}` in an override stands for the data folder.
+
+    train: overrides of every stage of every row. first: stages that are trained once, whose weights all rows and seeds
+    start from.
+    """
 
     title: Text
     train: Overrides
     seeds: Annotated[Sequence[Seed], NotEmpty()]
     measures: Annotated[Sequence[Mapping[str, Any]], NotEmpty()]
     rows: Annotated[Sequence[Mapping[str, Any]], NotEmpty()]
+    first: Sequence[Overrides] = ()
 
 
 def read_ablation(path: Path) -> tuple[Ablation, list[Measure], list[Row]]:
@@ -86,7 +91,9 @@ def run_command(arguments: Sequence[str]) -> None:
 
 
 def run_ablation(file: Path, root: Path, out: Path, more: Sequence[str] = (), command: Command = run_command) -> str:
-    """Train and measure every row with every seed, and the table in Markdown, also in OUT/table.md after each row.
+    """Train and measure every row with every seed, and the table in Markdown, also in OUT/table.md after each run.
+
+    The seeds come one after the other, so that a table that is stopped early has all its rows.
 
     Args:
         file: the YAML file of the table (`Ablation`).
@@ -96,25 +103,27 @@ def run_ablation(file: Path, root: Path, out: Path, more: Sequence[str] = (), co
         command: runs univs.
     """
     table, measures, rows = read_ablation(file)
-    figures: dict[str, list[list[float]]] = {}
+    given = [*table.train, *more]
+    start = train_row(Row("first", table.first), given, root, out / "first", command) if table.first else None
+    figures: dict[str, list[list[float]]] = {row.name: [] for row in rows}
     text = ""
-    for row in rows:
-        figures[row.name] = []
-        for seed in table.seeds:
+    for seed in table.seeds:
+        for row in rows:
             folder = out / slug(row.name) / str(seed)
-            weights = train_row(row, [*table.train, *more, f"seed={seed}"], root, folder, command)
-            found = [measured(measure, row, weights, root, folder, command) for measure in measures]
-            figures[row.name].append(found)
-        text = markdown(table, measures, figures)
-        with atomic_path(out / "table.md") as part:
-            part.write_text(text, encoding="utf-8")
+            weights = train_row(row, [*given, f"seed={seed}"], root, folder, command, start)
+            figures[row.name].append([measured(measure, row, weights, root, folder, command) for measure in measures])
+            text = markdown(table, measures, {name: runs for name, runs in figures.items() if runs})
+            with atomic_path(out / "table.md") as part:
+                part.write_text(text, encoding="utf-8")
     return text
 
 
-def train_row(row: Row, overrides: Sequence[str], root: Path, folder: Path, command: Command) -> Path:
-    """The weights after the last stage of a row."""
+def train_row(
+    row: Row, overrides: Sequence[str], root: Path, folder: Path, command: Command, start: Path | None = None
+) -> Path:
+    """The weights after the last stage of a row; start: those before the first one, None: as the overrides say."""
     given = [text.replace("{root}", str(root)) for text in overrides]
-    weights: Path | None = None
+    weights = start
     for number, stage in enumerate(row.stages, 1):
         own = [text.replace("{root}", str(root)) for text in stage]
         run = [*given, *own, f"out={folder / f'stage{number}'}"]
