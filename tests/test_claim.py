@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from univs.claim import MARK, claim_folder
+from univs.claim import MARK, check_file, claim_folder
 from univs.errors import UserError
 
 HOLD = (
@@ -79,3 +79,19 @@ def test_what_is_no_folder_or_cannot_be_written(tmp_path: Path) -> None:
         (tmp_path / "closed").mkdir(mode=0o500)
         with pytest.raises(UserError, match="Permission denied"), claim_folder(tmp_path / "closed"):
             pass
+
+
+def test_files_that_cannot_be_written_are_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("whole")
+    for name, message in (
+        (tmp_path, r"is a folder, and a file is to be written; choose another out="),
+        (tmp_path / "file" / "a.mp4", r"a.mp4 cannot be written: .*file is not a folder; choose another out="),
+        (tmp_path / "none" / "a.mp4", r"a.mp4 cannot be written: there is no folder .*none; choose another out="),
+        (Path("/proc/a.mp4"), r"^/proc/a.mp4: cannot write to the folder /proc: No such .*; choose another out="),
+    ):
+        if name.parent != Path("/proc") or name.parent.is_dir():
+            with pytest.raises(UserError, match=message):
+                check_file(name, "out=")
+    check_file(tmp_path / "file")
+    check_file(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "whole"

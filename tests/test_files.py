@@ -30,3 +30,18 @@ def test_what_systems_leave_behind_is_no_folder_of_a_video(tmp_path: Path) -> No
     (tmp_path / "file").touch()
     assert folders_in(tmp_path) == ["a", "b"]
     assert all(map(is_stray, ("._00001.png", ".DS_Store", "Thumbs.db", "desktop.ini"))) and not is_stray("00001.png")
+
+
+def test_errors_name_the_file_and_not_its_hidden_beginnings(tmp_path: Path) -> None:
+    for final in (tmp_path / "none" / "a.txt", tmp_path / "folder"):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        with pytest.raises(OSError) as caught, atomic_path(final) as temporary:
+            assert final.parent != tmp_path, "a folder in the way is found before the work"
+            temporary.write_text("new")
+        assert caught.value.filename == str(final)
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a.txt"):
+        (tmp_path / "other.txt").read_text()
+    assert caught.value.filename == str(tmp_path / "other.txt"), "errors of other files keep their names"
+    with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a.txt"):
+        pass  # nothing was written: there is nothing that could take the name
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a.txt"), None)

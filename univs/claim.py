@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,24 @@ def claim_folder(folder: Path, option: str = "--out") -> Iterator[Claim]:
         for path in new:
             if not any(path.iterdir()):
                 path.rmdir()
+
+
+def check_file(path: Path, option: str = "--out") -> None:
+    """Tries that a file can be written, and leaves what is there. option: how the user chooses another one.
+
+    Raises UserError where a folder has its name, and where the folder that it would lie in is missing or closed.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, and a file is to be written; choose another {option}")
+    if not folder.is_dir():
+        fault = f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}"
+        raise UserError(f"{path} cannot be written: {fault}; choose another {option}")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{path}: cannot write to the folder {folder}: {reason}; choose another {option}") from None
 
 
 def _open_mark(folder: Path, option: str) -> tuple[int, bool]:

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.table import Table
 
 from univs.claim import claim_folder
-from univs.commands.earlier_results import holds_results, remove_earlier
+from univs.commands.earlier_results import holds_results, refuse_obstacles, remove_earlier
 from univs.commands.segment import Summary, segment_to_folder
 from univs.data.synth.demo import demo_clip
 from univs.evaluation.metrics.davis import boundary_f, jaccard
@@ -34,9 +34,11 @@ SYNTH_FRAMES = (0, 6, 12, 18, 26, 39)
 def run_demo(folder: Path) -> None:
     """Write overlay videos, masks and a contact sheet of both clips to a folder and print the figures.
 
-    Raises UserError if the folder cannot be written to.
+    Raises UserError if the folder cannot be written to, or as `refuse_obstacles` does.
     """
     with claim_folder(folder) as claim:
+        for place in (folder, folder / "synth", folder / "rabbit"):
+            refuse_obstacles(place)
         model = load_univs("tiny")
         console = plain_console()
         if claim.unfinished or holds_results(folder / "synth"):

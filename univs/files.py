@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,15 +27,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A hidden temporary path in the folder of `path` that takes its name once the block ends without an error.
 
     The temporary name keeps the suffix (writers choose a format by it). After an error it is removed; a killed
-    process may leave the hidden file behind, but never anything under the final name. Raises OSError as `open` does.
+    process may leave the hidden file behind, but never anything under the final name. Raises OSError as `open` does,
+    of the final name, and before the block if a folder has that name.
     """
     final = Path(path)
     temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
     try:
         yield temporary
         os.replace(temporary, final)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            raise OSError(error.errno, error.strerror, str(final)) from error  # a hidden name tells a person nothing
         raise
 
 

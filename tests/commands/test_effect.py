@@ -222,6 +222,7 @@ def test_backgrounds_of_all_kinds(shot: Path) -> None:
         (["--effect", "blur", "--out", "x.avi"], "videos are written as .mp4"),
         (["--effect", "blur", "--out", "FRAMES"], "holds numbered PNGs already"),
         (["--effect", "blur", "--out", "missing/x.mp4"], "there is no folder"),
+        (["--effect", "blur", "--out", "/proc/x.mp4"], "/proc"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

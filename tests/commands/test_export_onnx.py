@@ -83,6 +83,7 @@ def test_weights_are_not_written_over_and_folders_must_be_there(
         (weights, "is no name of an ONNX file; give one such as net.onnx"),
         (tmp_path / "a.onnx", "is no name of an ONNX file"),
         (tmp_path / "none" / "b.onnx", "there is no folder"),
+        (weights / "b.onnx", "is not a folder; choose another FILE.onnx"),
     ):
         assert main(["export", str(weights), str(out)]) == 2
         assert message in capsys.readouterr().err

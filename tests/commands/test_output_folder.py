@@ -9,6 +9,7 @@ import pytest
 from univs.commands.earlier_results import refuse_own_input
 from univs.commands.output_folder import OutputFolder
 from univs.commands.sheet_frames import SheetFrames
+from univs.demo import run_demo
 from univs.errors import UserError
 from univs.results import FrameResult
 
@@ -96,6 +97,25 @@ def test_masks_of_another_origin_are_not_deleted_but_named(tmp_path: Path, capsy
     assert "masks/00005.png" in files(tmp_path) and "overlay.mp4" in files(tmp_path)
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "masks (2 files)" in line and "overlay.mp4" in line
+
+
+@pytest.mark.parametrize("name", ["overlay.mp4", "contact_sheet.png", "results.json", "masks", "semantic", "panoptic"])
+def test_what_is_in_the_way_is_found_before_the_first_frame(tmp_path: Path, name: str) -> None:
+    obstacle = tmp_path / name
+    if obstacle.suffix:
+        obstacle.mkdir()
+    else:
+        obstacle.write_text("")
+    with pytest.raises(UserError, match=rf"{name} is a f.*, and a run .* name another --out"):
+        OutputFolder(tmp_path, 25, "")
+    with pytest.raises(UserError, match=rf"{name} is a f"):
+        run_demo(tmp_path)
+    demo = tmp_path.with_name(f"{tmp_path.name}_demo")
+    for part in ("synth", "rabbit"):
+        (demo / part).mkdir(parents=True)
+        obstacle = obstacle.rename(demo / part / name)
+        with pytest.raises(UserError, match=rf"{part}/{name} is a f"):
+            run_demo(demo)
 
 
 def test_before_the_first_frame_the_earlier_run_stays_whole(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_the_limit(photo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["data.root=.", "--out", "a.tar"], "--out a.tar does not end in .zip; expected a file such as pack.zip"),
         (["data.root=.", "--out", "folder.zip"], "--out folder.zip is a folder"),
         (["data.root=.", "--out", "other.zip"], "--out other.zip is there and no pack"),
+        (["data.root=.", "--out", "other.zip/a.zip"], "--out other.zip/a.zip: the folder other.zip cannot be made"),
+        (["data.root=.", "--out", "/proc/a.zip"], "/proc"),
         (["data.root=.", "--out", ""], "is empty"),
         (["data.root=.", "--out", "a.zip", "--longest", "8"], "'8' is no number of pixels from 16 to 16383"),
         (["data.root=.", "--out", "a.zip", "--quality", "0"], "'0' is no quality from 1 to 100"),

@@ -103,6 +103,15 @@ def test_a_run_of_boxes_from_settings_to_weights(photos: Path, tmp_path: Path, c
     assert start(caught, overrides(photos, tmp_path / "three"))["step"].supervisor.known == "masks"
 
 
+def test_a_folder_in_the_way_of_the_weights_is_found_before_the_training(
+    photos: Path, tmp_path: Path, caught: dict[str, Any]
+) -> None:
+    (tmp_path / "tiny.safetensors").mkdir()
+    with pytest.raises(UserError, match=r"tiny.safetensors is a folder, .*; choose another out="):
+        run.main(overrides(photos, tmp_path))
+    assert not caught
+
+
 def test_the_long_stage_trains_all_but_the_image_encoder(
     photos: Path, tmp_path: Path, caught: dict[str, Any], small_model: UniVS
 ) -> None:

@@ -76,6 +76,26 @@ def test_odd_edges_are_repeated(tmp_path: Path) -> None:
     assert np.abs(read[:, -1] - 200).max() < 4 and np.abs(read[-1] - 200).max() < 4
 
 
+def test_errors_of_the_system_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "a.mp4"
+    with pytest.raises(FileNotFoundError) as caught, VideoWriter(path, fps=25) as writer:
+        writer.write(card(0))
+    assert caught.value.filename == str(path)
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0)
+    for count in (1, 200):  # what does not fit is noticed as the video ends, and before
+        path = tmp_path / f"{count}.mp4"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as caught, VideoWriter(path, fps=25, crf=0) as writer:
+                for _ in range(count):
+                    writer.write(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert caught.value.filename == str(path) and list(tmp_path.iterdir()) == []
+
+
 def test_nothing_appears_before_the_video_is_whole_or_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     with pytest.raises(RuntimeError), VideoWriter(path, fps=25) as writer:

@@ -12,8 +12,10 @@ from pathlib import Path
 from univs.errors import UserError
 
 FRAME = r"\d{5,}\.png"
+WHOLE = ("overlay.mp4", "contact_sheet.png", "results.json")
+"""Files that a run writes when it ends."""
 FILES = {
-    ".": r"overlay\.mp4|contact_sheet\.png|results\.json",
+    ".": "|".join(map(re.escape, WHOLE)),
     "masks": FRAME,
     "semantic": rf"{FRAME}|categories\.json",
     "panoptic": rf"{FRAME}|panoptic\.json|annotations\.part",
@@ -33,6 +35,16 @@ def earlier_files(folder: Path) -> Iterator[Path]:
         if place.is_dir():
             known = re.compile(f"{names}|{TEMPORARY}")
             yield from (path for path in sorted(place.iterdir()) if known.fullmatch(path.name) and path.is_file())
+
+
+def refuse_obstacles(folder: Path) -> None:
+    """Raises UserError if a folder has the name of a file that a run writes there, or a file that of a folder."""
+    for path in (folder / name for name in WHOLE):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, and a run writes a file there; name another --out")
+    for path in (folder / place for place in FILES):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file, and a run needs a folder there; name another --out")
 
 
 def holds_results(folder: Path) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.claim import claim_folder
+from univs.claim import check_file, claim_folder
 from univs.commands.argument_types import a_path
 from univs.commands.backgrounds import Background
 from univs.commands.subject_masks import SubjectMasks
@@ -180,10 +180,8 @@ def check_out(out: Path, effect: str, as_video: bool) -> None:
     """Raise UserError for a file that cannot hold what the effect makes, or is no video."""
     if as_video and effect == "cut-out":
         raise UserError(f"--out {out}: an .mp4 has no alpha; name a folder, which gets PNGs")
-    if as_video and out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file")
-    if as_video and not out.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}")
+    if as_video:
+        check_file(out)
     if out.is_dir() and any(path.stem.isdigit() for path in out.glob("*.png")):
         raise UserError(f"--out {out} holds numbered PNGs already; name another folder, or remove them")
     if not as_video and (out.suffix or out.is_file()) and not out.is_dir():

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from univs.claim import check_file
 from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.files import atomic_path
@@ -50,11 +51,10 @@ def run_export(arguments: argparse.Namespace) -> None:
 
 
 def check_out(out: Path) -> None:
-    """Raise UserError for what is no .onnx file, such as the weights themselves, or has no folder to lie in."""
+    """Raise UserError for what is no .onnx file, such as the weights themselves, or cannot be written."""
     if out.suffix.lower() != ".onnx" or out.is_dir():
         raise UserError(f"{out} is no name of an ONNX file; give one such as {out.stem or 'portrait'}.onnx")
-    if not out.parent.is_dir():
-        raise UserError(f"{out}: there is no folder {out.parent}")
+    check_file(out, "FILE.onnx")
 
 
 def export_portrait(model: PortraitNet, path: Path, height: int, width: int) -> None:

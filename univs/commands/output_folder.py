@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from univs.commands.earlier_results import holds_results, left_in, remove_earlier
+from univs.commands.earlier_results import holds_results, left_in, refuse_obstacles, remove_earlier
 from univs.commands.label_files import LabelFiles, label_files
 from univs.commands.sheet_frames import SheetFrames
 from univs.errors import UserError
@@ -31,7 +31,7 @@ class OutputFolder:
     after any other error they do not appear. With the first frame, what an earlier run wrote into the folder goes; if
     no run of ours seems to have been there, files of such names stay, and a line on stderr names them.
     kind: of the labels (`Task.labels`). unfinished: whether an earlier run was killed there (`Claim.unfinished`).
-    Raises OSError if the folder cannot be made or written to.
+    Raises OSError if the folder cannot be made or written to, UserError as `refuse_obstacles` does.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class OutputFolder:
         kind: str = "masks",
         unfinished: bool = False,
     ) -> None:
+        refuse_obstacles(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._kind, self._unfinished = folder, kind, unfinished
         self._labels: LabelFiles | None = None  # made with the first frame

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from univs.claim import check_file
 from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.terminal import plain_console, progress_bar
@@ -99,7 +100,10 @@ def pack_with_progress(
 
 
 def check_out(path: Path) -> None:
-    """Makes the folder of a pack. UserError for a name that is not FILE.zip, and where another file has it."""
+    """Makes the folder of a pack.
+
+    UserError for a name that is not FILE.zip, where another file has it, and where no file can be written.
+    """
     from univs.data.pack.archive import Archive
     from univs.data.pack.contents import INDEX, read_index
 
@@ -111,7 +115,13 @@ def check_out(path: Path) -> None:
             read_index(Archive(path).read(INDEX), str(path))
         except UserError as error:
             raise UserError(f"--out {path} is there and no pack; name another file, or remove it") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--out {path}: the folder {path.parent} cannot be made ({error.strerror}); name another file"
+        ) from None
+    check_file(path)
 
 
 def a_side(text: str) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from univs.claim import claim_folder
+from univs.claim import check_file, claim_folder
 from univs.configuration import compose
 from univs.data.clip_batches import collate_clips
 from univs.data.clips import PromptDraws, TrainingClips, build_clips
@@ -74,9 +74,16 @@ def main(overrides: Sequence[str]) -> None:
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     writes = rank == 0 and not settings["dry_run"]
     with claim_folder(Path(settings["out"]), "out=") if writes else nullcontext():
+        if writes:
+            check_file(weights_of(settings), "out=")  # now, and not when all is learnt
         train(settings, device, rank, world)
     if world > 1:
         torch.distributed.destroy_process_group()
+
+
+def weights_of(settings: Mapping[str, Any]) -> Path:
+    """The file that a run writes when it ends."""
+    return Path(settings["out"]) / f"{settings['model']['name']}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -204,9 +211,9 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         raise UserError(_what_takes_less(stage, device)) from error
     if rank == 0:
         model.load_state_dict(trainer.average.values)
-        path = folder / f"{settings['model']['name']}.safetensors"
-        save(model, path, settings["model"])
-        print(f"averaged weights after {trainer.step_number} steps: {path}")
+        weights = weights_of(settings)
+        save(model, weights, settings["model"])
+        print(f"averaged weights after {trainer.step_number} steps: {weights}")
 
 
 def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], fps: float, crf: int = 20, preset: str = "veryfast") -> None:
-        """crf: constant rate factor of x264, 0 (lossless) to 51. Raises OSError if the folder cannot be written to."""
+        """crf: constant rate factor of x264, 0 (lossless) to 51."""
         self._path = Path(path)
         self._fps = Fraction(fps).limit_denominator(1001)
         self._options = {"crf": str(crf), "preset": preset}
@@ -46,7 +47,7 @@ class VideoWriter:
         return self
 
     def write(self, frame: Frame) -> None:
-        """Add one frame. Raises ValueError if its size differs from the first one's."""
+        """Add one frame. Raises ValueError if its size differs from the first one's, OSError with the file's name."""
         import av
 
         height, width = fitting_size(*frame.shape[:2])
@@ -55,16 +56,17 @@ class VideoWriter:
         padded = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._container is None:
             temporary = self._stack.enter_context(atomic_path(self._path))
-            self._container = self._stack.enter_context(
-                av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
-            )
+            with of_file(self._path):
+                opened = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
+            self._container = self._stack.enter_context(opened)
             self._stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
             self._stream.height, self._stream.width = padded.shape[:2]
             self._stream.pix_fmt = "yuv420p"
         if padded.shape[:2] != (self._stream.height, self._stream.width):
             raise ValueError(f"a frame of {width}x{height} in a video of {self._stream.width}x{self._stream.height}")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
-        self._container.mux(self._stream.encode(picture))
+        with of_file(self._path):
+            self._container.mux(self._stream.encode(picture))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,8 +74,17 @@ class VideoWriter:
         if error is not None:
             self._stack.__exit__(kind, error, trace)
         elif self._container is not None:
-            with self._stack:
+            with of_file(self._path), self._stack:
                 self._container.mux(self._stream.encode(None))
+
+
+@contextmanager
+def of_file(path: Path) -> Iterator[None]:
+    """Errors of the system within, which FFmpeg gives no name, say which file they are of."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def fitting_size(height: int, width: int) -> tuple[int, int]:
