@@ -21,11 +21,13 @@ from univs.commands.synth import add_arguments as add_synth_arguments
 from univs.errors import UserError, lacks_memory
 from univs.settings import UnusedSetting
 from univs.terminal import prepare_streams
+from univs.waiting import sleep_while_waiting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 2 for bad input, 130 for Ctrl-C."""
     prepare_streams()
+    sleep_while_waiting()
     with warnings.catch_warnings():
         warnings.showwarning = _say(warnings.showwarning)
         return _run(argv)
