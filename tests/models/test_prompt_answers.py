@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 
 from tests.models.test_mask_decoder import random_prompts, same
 from univs.models import DecodeRequest, ImageFeatures, UniVS, build_model
-from univs.models.prompt_answers import PromptAnswers
+from univs.models.prompt_answers import PromptAnswers, looks_of
 
 
 @pytest.fixture
@@ -129,3 +130,53 @@ def test_what_cannot_be_answered(small_model: UniVS, answering: UniVS, random_fe
         answering.decode_answers(random_features, replace(asked(), learnable_masks=False))
     with pytest.raises(ValueError, match="at least 1"):
         PromptAnswers(8, 4, 0)
+
+
+def test_the_look_of_a_mask_in_numbers() -> None:
+    logits = torch.full((10, 20), -3.0)
+    logits[2:6, 0:5] = 2.0  # 20 cells, 4 of them on the left rim
+    logits[2, 0:5] = 0.5
+    logits[9, 19] = -0.5  # a corner that is almost in it
+    sure, little, more, area, square, rim = looks_of(logits).tolist()
+    assert sure == pytest.approx(
+        (15 * torch.tensor(2.0).sigmoid().item() + 5 * torch.tensor(0.5).sigmoid().item()) / 20
+    )
+    assert little == pytest.approx(15 / 21) and more == 0.0
+    assert area == pytest.approx(math.log(0.1 + 1e-3) / math.log(1e-3)) and square == pytest.approx(area**2)
+    assert rim == pytest.approx(4 / 56)
+    whole, empty = looks_of(torch.full((2, 8, 8), 4.0) * torch.tensor([1.0, -1.0])[:, None, None])
+    assert whole[1:3].tolist() == [1, 1] and whole[5] == 1 and whole[3].abs() < 1e-3
+    assert empty[[0, 5]].tolist() == [0, 0] and empty[3] == pytest.approx(1)
+    assert looks_of(torch.randn(2, 3, 4, 8, 8)).shape == (2, 3, 4, 6)
+
+
+def test_each_quality_is_judged_by_the_look_of_its_own_mask(
+    small_config: dict[str, Any], random_features: ImageFeatures
+) -> None:
+    torch.manual_seed(0)
+    model = build_model({**small_config, "prompt_answers": {"extra": 2, "seen_masks": True}}).eval()
+    head, request = model.prompt_answers, asked()
+    assert head is not None and head.quality_looks is not None
+    _, before = model.decode_answers(random_features, request)
+    torch.testing.assert_close(before.quality, torch.tensor([1.0, 0, 0]).expand(4, 3, 3))  # untrained, it says nothing
+    trained(model)
+    torch.nn.init.zeros_(head.quality_hidden.weight)
+    torch.nn.init.zeros_(head.quality_hidden.bias)
+    _, answers = model.decode_answers(random_features, request)
+    for n in range(3):
+        for a in range(3):
+            judged = head.quality(F.relu(head.quality_looks(looks_of(answers.mask_logits[:, n, a]))))
+            torch.testing.assert_close(answers.quality[:, n, a], judged[:, a], atol=1e-4, rtol=0)
+    assert answers.quality.std() > 0.05
+
+
+def test_judging_masks_does_not_change_them(small_config: dict[str, Any], random_features: ImageFeatures) -> None:
+    torch.manual_seed(0)
+    model = build_model({**small_config, "prompt_answers": {"extra": 2, "seen_masks": True}}).eval()
+    trained(model)
+    _, answers = model.decode_answers(random_features, asked())
+    answers.quality.sum().backward()
+    head = model.prompt_answers
+    assert head is not None and head.quality_looks is not None and head.quality_looks.weight.grad is not None
+    assert head.quality_looks.weight.grad.abs().max() > 0
+    assert all(p.grad is None for change in head.mask_change for p in change.parameters())

@@ -10,6 +10,7 @@ C channels, Cm mask-feature channels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,13 @@ from torch import Tensor, nn
 
 from univs.models.features import DecodeRequest, Prediction, PromptQueries
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder, MaskEmbedding
+
+STEADY = 1.0, 2.5
+"""Logits by which the edge of a mask is moved, to see how much of it stays."""
+SMALLEST = 1e-3
+"""Share of the map below which areas do not differ."""
+LOOKS = 6
+"""Numbers that `looks_of` sees."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,10 @@ class PromptAnswers(nn.Module):
     Args:
         dim, mask_dim: C and Cm.
         extra: answers beside the ordinary one, A - 1.
+        seen_masks: whether the quality is judged by the look of the mask, too (`looks_of`), not by its row alone.
     """
 
-    def __init__(self, dim: int, mask_dim: int, extra: int) -> None:
+    def __init__(self, dim: int, mask_dim: int, extra: int, seen_masks: bool = False) -> None:
         super().__init__()
         if extra < 1:
             raise ValueError(f"extra answers must be at least 1, got {extra}; leave prompt_answers out for none")
@@ -50,6 +59,9 @@ class PromptAnswers(nn.Module):
             nn.init.zeros_(change.last.weight)
             nn.init.zeros_(change.last.bias)
         self.quality_hidden = nn.Linear(dim, dim)
+        self.quality_looks = nn.Linear(LOOKS, dim, bias=False) if seen_masks else None
+        if self.quality_looks is not None:  # a file without it is judged as before
+            nn.init.zeros_(self.quality_looks.weight)
         self.quality = nn.Linear(dim, 1 + extra)
         nn.init.zeros_(self.quality.weight)  # until it has learnt to judge, the ordinary answer is the likeliest
         with torch.no_grad():
@@ -140,9 +152,33 @@ class PromptAnswers(nn.Module):
         if dense is not None:
             masks = masks + torch.einsum("banc,bnchw->bnahw", changed, dense[:, chosen])
         every = torch.cat([embeddings[:, None, chosen], further], 1)  # B A n C
-        judged = self.quality(F.relu(self.quality_hidden(every)))
+        logits = torch.cat([ordinary[:, chosen, None], masks], 2)
+        hidden = self.quality_hidden(every)
+        if self.quality_looks is not None:
+            hidden = hidden + self.quality_looks(looks_of(logits.detach()).to(hidden.dtype)).transpose(1, 2)
+        judged = self.quality(F.relu(hidden))
         quality = torch.diagonal(judged, dim1=1, dim2=3)  # each answer by its own column: B n A
-        return PromptedMasks(torch.cat([ordinary[:, chosen, None], masks], 2), quality)
+        return PromptedMasks(logits, quality)
+
+
+def looks_of(logits: Tensor) -> Tensor:
+    """What can be seen of masks without knowing the truth, by which good ones are told from bad ones.
+
+    Args:
+        logits: ... h w.
+    Returns:
+        ... `LOOKS`, of 0 to 1: the mean probability inside; how much of the mask stays when its edge is moved inwards
+        rather than outwards, a little and more (the stability of SAM's masks); the logarithm of the area, 0 for the
+        whole map, and its square; the share of the rim of the map that is in the mask.
+    """
+    logits = logits.float()
+    inside = logits > 0
+    count = inside.sum((-2, -1))
+    sure = (logits.sigmoid() * inside).sum((-2, -1)) / count.clamp_min(1)
+    stable = [(logits > by).sum((-2, -1)) / (logits > -by).sum((-2, -1)).clamp_min(1) for by in STEADY]
+    area = torch.log(inside.float().mean((-2, -1)) + SMALLEST) / math.log(SMALLEST)
+    rim = torch.cat([inside[..., 0, :], inside[..., -1, :], inside[..., 1:-1, 0], inside[..., 1:-1, -1]], -1)
+    return torch.stack([sure, *stable, area, area.square(), rim.float().mean(-1)], -1)
 
 
 def first_rows(prediction: Prediction, count: int) -> Prediction:
