@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from univs.data.synth.vocabulary import vocabulary
-from univs.evaluation.run.synth_exam import exam
+from univs.evaluation.run.synth_exam import SHOWING, exam
 from univs.evaluation.run.synth_world import summarize
 from univs.formats.sample import VideoSample
+from univs.prompts import Box, Points
 from univs.results import FrameResult
 
 
@@ -22,6 +23,16 @@ def test_an_object_is_shown_where_it_first_covers_a_thousandth() -> None:
     prompts = exam("vos", sample).prompts
     assert list(prompts) == [1] and [prompt.object_id for prompt in prompts[1]] == [1]
     assert np.array_equal(prompts[1][0].mask, labels[1] == 1)
+
+
+def test_objects_can_be_shown_by_boxes_and_clicks() -> None:
+    labels = np.zeros((2, 40, 50), np.uint8)
+    labels[:, 5:20, 10:31] = 1
+    sample = VideoSample(np.zeros((2, 40, 50, 3), np.uint8), labels, {1: "dog"}, name="a", panoptic=labels)
+    for task in SHOWING:
+        assert exam(task, sample, "box").prompts == {0: [Box(1, (10, 5, 31, 20))]}
+        ((click,),) = exam(task, sample, "point").prompts.values()
+        assert isinstance(click, Points) and len(click.xy) == 1 and labels[0, int(click.xy[0][1]), int(click.xy[0][0])]
 
 
 def test_parts_are_of_seen_and_unseen_things_and_stuff() -> None:

@@ -18,7 +18,7 @@ from univs import cli
 from univs.configuration import compose
 from univs.data.synth import SynthVS
 from univs.errors import UserError
-from univs.evaluation.run import running
+from univs.evaluation.run import running, synth_world
 from univs.evaluation.run.benchmark_run import Job, Outcome, answer
 from univs.evaluation.run.command import main
 from univs.evaluation.run.report import report
@@ -27,7 +27,7 @@ from univs.evaluation.run.synth_exam import EXAMS, exam
 from univs.evaluation.run.synth_world import evaluate, job_of
 from univs.formats.sample import VideoSample
 from univs.models import own_files, zoo
-from univs.prompts import Categories, Mask, Text
+from univs.prompts import Box, Categories, Mask, Text
 from univs.results import FrameResult
 
 TASKS = ("vos", "pvos", "refvos", "vis", "vss", "vps")
@@ -136,6 +136,19 @@ def test_objects_and_expressions_are_counted_one_by_one(tmp_path: Path) -> None:
     assert len(sample.expressions) <= len(said) <= 2 * len(sample.expressions)
 
 
+def test_answers_to_other_prompts_have_files_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Job] = []
+    monkeypatch.setattr(synth_world, "run_benchmark", lambda job, *_: made.append(job))
+    monkeypatch.chdir(tmp_path)
+    for prompt in ("mask", "box"):
+        evaluate("synth", "vos", 1, 0, {"num_frames": 2}, prompt=prompt)  # type: ignore[arg-type]
+    masks, boxes = made
+    assert (masks.folder.name, boxes.folder.name) == ("vos", "vos_box") and masks.made_from != boxes.made_from
+    (recording,) = boxes.recordings
+    question = boxes.benchmark.ask(recording, boxes.data)
+    assert all(isinstance(said, Box) for start in question.starts for said in question.says(start))
+
+
 def test_a_silent_model_scores_nothing(tmp_path: Path) -> None:
     class Silent(Oracle):
         def answer(self, index: int) -> FrameResult:
@@ -213,6 +226,8 @@ def test_settings_are_checked_before_anything_is_loaded(tmp_path: Path) -> None:
         (["+data.fps=3"], "unknown setting data.fps"),
         (["+data.photos=/nowhere"], "photo"),
         (["weights=/nowhere"], "/nowhere"),
+        (["task=vis", "prompt=box"], "task vis shows no objects"),
+        (["prompt=line"], "prompt must be"),
     ):
         with pytest.raises(UserError, match=message) as caught:
             main(["dataset=synth", f"out={tmp_path}", *overrides])

@@ -13,12 +13,13 @@ from univs.errors import UserError
 from univs.evaluation.metrics.segments import FollowedObjects, Overlaps, matched_tracks, panoptic_quality
 from univs.evaluation.metrics.tallies import Tally
 from univs.evaluation.run.figure_writer import Scorer
+from univs.evaluation.run.questions import PromptKind, prompt_of
 from univs.formats.sample import VideoSample
-from univs.prompts import Categories, Mask, Prompt, Text
+from univs.prompts import Categories, Prompt, Text
 from univs.results import FrameResult
 
 Asked = Prompt | Text | Categories
-LEAST = 0.001  # share of a frame that a segment must cover to be shown by its mask
+LEAST = 0.001  # share of a frame that a segment must cover to be shown
 _EXPRESSION_STREAM = 7_003
 
 
@@ -30,7 +31,7 @@ class Exam(Scorer, Protocol):
 
 
 class ObjectExam:
-    """Objects are shown by their masks where they first appear, or named by an expression from the start."""
+    """Objects are shown where they first appear, or named by an expression from the start."""
 
     def __init__(self, truth: np.ndarray, prompts: Mapping[int, Sequence[Asked]], scoring: FollowedObjects) -> None:
         """truth: T H W ids of segments."""
@@ -74,24 +75,24 @@ class ClassExam:
         return self._measure(self._overlaps, self._names, self._true_names)
 
 
-def _shown(sample: VideoSample, truth: np.ndarray, names: Mapping[int, str]) -> ObjectExam:
+def _shown(sample: VideoSample, truth: np.ndarray, names: Mapping[int, str], prompt: PromptKind) -> ObjectExam:
     prompts: dict[int, list[Asked]] = {}
     keys, first = {}, {}
     for number in names:
         share = (truth == number).mean((1, 2))
         if share.max() >= LEAST:
             start = int(np.argmax(share >= LEAST))
-            prompts.setdefault(start, []).append(Mask(number, truth[start] == number))
+            prompts.setdefault(start, []).append(prompt_of(prompt, number, truth[start] == number))
             keys[number], first[number] = f"{sample.name}/{number} {names[number]}", start + 1
     return ObjectExam(truth, prompts, FollowedObjects(keys, first))
 
 
-def _vos(sample: VideoSample) -> Exam:
-    return _shown(sample, sample.labels, sample.categories)
+def _vos(sample: VideoSample, prompt: PromptKind = "mask") -> Exam:
+    return _shown(sample, sample.labels, sample.categories, prompt)
 
 
-def _pvos(sample: VideoSample) -> Exam:
-    return _shown(sample, _panoptic(sample), {**sample.categories, **sample.stuff})
+def _pvos(sample: VideoSample, prompt: PromptKind = "mask") -> Exam:
+    return _shown(sample, _panoptic(sample), {**sample.categories, **sample.stuff}, prompt)
 
 
 def _refvos(sample: VideoSample) -> Exam:
@@ -132,7 +133,7 @@ def _panoptic(sample: VideoSample) -> np.ndarray:
     return sample.panoptic
 
 
-EXAMS: dict[str, tuple[Callable[[VideoSample], Exam], str]] = {  # task -> its exam, and what the mean is over
+EXAMS: dict[str, tuple[Callable[..., Exam], str]] = {  # task -> its exam, and what the mean is over
     "vos": (_vos, "objects"),
     "pvos": (_pvos, "segments"),
     "refvos": (_refvos, "expressions"),
@@ -142,8 +143,17 @@ EXAMS: dict[str, tuple[Callable[[VideoSample], Exam], str]] = {  # task -> its e
 }
 
 
-def exam(task: str, sample: VideoSample) -> Exam:
-    """The exam of a task on a complete clip of SynthVS. Raises UserError for an unknown task."""
+SHOWING = "vos", "pvos"
+"""Tasks whose exams take a kind of prompt."""
+
+
+def exam(task: str, sample: VideoSample, prompt: PromptKind = "mask") -> Exam:
+    """The exam of a task on a complete clip of SynthVS. Raises UserError for an unknown task.
+
+    prompt: how objects are shown, by a task of `SHOWING`.
+    """
     if task not in EXAMS:
         raise UserError(f"unknown task {task}: choose one of {', '.join(EXAMS)}")
+    if task in SHOWING:
+        return EXAMS[task][0](sample, prompt)
     return EXAMS[task][0](sample)

@@ -18,10 +18,10 @@ from univs.evaluation.metrics.tallies import Tally, mean, total
 from univs.evaluation.run.benchmark import Benchmark, Figure, Measure
 from univs.evaluation.run.benchmark_run import Job, Outcome
 from univs.evaluation.run.figure_writer import FigureWriter
-from univs.evaluation.run.questions import Question
+from univs.evaluation.run.questions import PromptKind, Question
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.runner import RESULTS, run_benchmark
-from univs.evaluation.run.synth_exam import EXAMS, exam
+from univs.evaluation.run.synth_exam import EXAMS, SHOWING, exam
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
 from univs.formats.sample import VideoSample
@@ -40,12 +40,13 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     device: Device = "auto",
     out: Text | Path | None = None,
+    prompt: PromptKind = "mask",
 ) -> Outcome | None:
     """Scores a task on the first `videos` clips of SynthVS at a seed; `data` are further arguments of `SynthVS`.
 
-    Settings are those of configs/dataset/synth.yaml; `size` is the short side (pixels) at which the model sees a frame.
-    Prints a table and writes it to `out`/summary.json. None in all processes of torchrun but the first. Raises
-    UserError for unknown tasks, settings and weights.
+    Settings are those of configs/dataset/synth.yaml; `size` is the short side (pixels) at which the model sees a frame,
+    `prompt` how tasks that show objects show them. Prints a table and writes it to `out`/summary.json. None in all
+    processes of torchrun but the first. Raises UserError for unknown tasks, settings and weights.
     """
     if task not in EXAMS:
         raise UserError(f"unknown task {task}: choose one of {', '.join(EXAMS)}")
@@ -53,21 +54,24 @@ def evaluate(
     if data.get("photos"):
         raise UserError("dataset synth: what a photo shows is not known, so data.photos cannot be scored")
     clips = SynthVS(seed=seed, length=videos, **data)
-    job = job_of(clips, task, Path(out) if out else RESULTS / dataset / task, {"seed": seed, "data": dict(data)})
+    if prompt != "mask" and task not in SHOWING:
+        raise UserError(f"task {task} shows no objects, so prompt={prompt} cannot be; leave prompt as it is")
+    folder = Path(out) if out else RESULTS / dataset / (task if prompt == "mask" else f"{task}_{prompt}")
+    job = job_of(clips, task, folder, {"seed": seed, "data": dict(data), "prompt": prompt}, prompt)
     return run_benchmark(job, weights, device, size, options)
 
 
-def job_of(clips: SynthVS, task: str, folder: Path, made_from: Mapping[str, Any]) -> Job:
-    """All clips, asked as the exam of the task asks. made_from: what the clips depend on."""
+def job_of(clips: SynthVS, task: str, folder: Path, made_from: Mapping[str, Any], prompt: PromptKind = "mask") -> Job:
+    """All clips, asked as the exam of the task asks. made_from: what the clips and the prompts depend on."""
     drawn = DrawnClips(clips)
     recordings = [drawn.recording(number) for number in range(len(clips))]
 
     def ask(recording: Recording, data: RecordingSet) -> Question:
-        prompts = exam(task, drawn.sample(recording)).prompts
+        prompts = exam(task, drawn.sample(recording), prompt).prompts
         return Question(tuple(sorted(prompts)), prompts.__getitem__)
 
     def writer(predictions: Path, data: RecordingSet) -> AnswerWriter:
-        return FigureWriter(folder / "sequences", lambda recording: exam(task, drawn.sample(recording)))
+        return FigureWriter(folder / "sequences", lambda recording: exam(task, drawn.sample(recording), prompt))
 
     return Job(
         Benchmark("synth", task, ask, writer, KeyFigures(task), (Figure(task, "score", 1),)),
