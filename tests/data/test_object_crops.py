@@ -14,8 +14,17 @@ from tests.training.moving_clips import make_clip, moving  # noqa: E402
 from univs.data import object_crops  # noqa: E402
 from univs.data.clips import TrainingClip  # noqa: E402
 from univs.data.object_crops import ObjectCrops, PairDraws, box_of, collate_pairs, drawn_square, seen  # noqa: E402
+from univs.losses.siammask_targets import anchor_deltas  # noqa: E402
 from univs.models.siammask_anchors import Anchors  # noqa: E402
-from univs.models.siammask_crops import channel_mean, context_side, square  # noqa: E402
+from univs.models.siammask_crops import (  # noqa: E402
+    SEARCH,
+    TEMPLATE,
+    channel_mean,
+    context_side,
+    corner,
+    resized,
+    square,
+)
 
 STILL = PairDraws(shift=0, scale=0, template_shift=0, template_scale=0, negatives=0, surrounded=0)
 
@@ -38,8 +47,31 @@ class Clips:
         return make_clip(labels, self.targets, seed=index)
 
 
+class Asked(Clips):
+    """Keeps which clips were asked for."""
+
+    def __init__(self, targets: tuple[int, ...] = (1,)) -> None:
+        super().__init__(targets)
+        self.asked: list[int] = []
+
+    def __getitem__(self, index: int) -> TrainingClip:
+        self.asked.append(index)
+        return super().__getitem__(index)
+
+
 def crops_of(clips: Any, draws: PairDraws = STILL) -> ObjectCrops:
     return ObjectCrops(clips, Anchors(), draws)
+
+
+def still_crops(image: np.ndarray, labels: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Template and square around an object, neither moved nor scaled."""
+    left, top, right, bottom = box_of(labels == number)
+    place, side = ((left + right) / 2, (top + bottom) / 2), context_side(right - left, bottom - top)
+    around = channel_mean(image)
+    return (
+        square(image, place, round(side), TEMPLATE, around),
+        square(image, place, round(side * 255 / 127), SEARCH, around),
+    )
 
 
 def test_the_object_is_in_the_middle_of_both_crops() -> None:
@@ -123,7 +155,10 @@ def test_batches() -> None:
         25,
     )
     assert np.array_equal(batch["searches"][1, 2].numpy(), data[1].search[..., 2])
+    assert np.array_equal(batch["templates"][0, 0].numpy(), data[0].template[..., 0])
     assert np.array_equal(batch["masks"][1].numpy(), data[1].mask)
+    for name in ("labels", "deltas", "weights"):
+        assert np.array_equal(batch[name][1].numpy(), getattr(data[1].targets, name))
 
 
 def test_crops_are_those_of_both_frames() -> None:
@@ -131,17 +166,7 @@ def test_crops_are_those_of_both_frames() -> None:
     data, shown = crops_of(Clips()), []
     for index in range(8):
         pair, clip = data[index], data.clips[index]
-        cut = []
-        for image, labels in zip(clip.frames, clip.labels, strict=True):
-            left, top, right, bottom = box_of(labels == 1)
-            place, side = ((left + right) / 2, (top + bottom) / 2), context_side(right - left, bottom - top)
-            around = channel_mean(image)
-            cut.append(
-                (
-                    square(image, place, round(side), 127, around),
-                    square(image, place, round(side * 255 / 127), 255, around),
-                )
-            )
+        cut = [still_crops(image, labels, 1) for image, labels in zip(clip.frames, clip.labels, strict=True)]
         shown.append(int(np.array_equal(pair.template, cut[1][0])))
         assert np.array_equal(pair.template, cut[shown[-1]][0])
         assert np.array_equal(pair.search, cut[1 - shown[-1]][1])
@@ -171,21 +196,78 @@ def test_squares_move_either_way_and_along_both_sides() -> None:
     assert abs(np.corrcoef(places.T)[0, 1]) < 0.3
 
 
-def test_what_is_drawn_depends_on_the_seed_and_negatives_are_of_other_clips() -> None:
-    class Asked(Clips):
-        def __init__(self) -> None:
-            super().__init__()
-            self.asked: list[int] = []
-
-        def __getitem__(self, index: int) -> TrainingClip:
-            self.asked.append(index)
-            return super().__getitem__(index)
-
+def test_what_is_drawn_depends_on_the_seed() -> None:
     first, second = Clips(), Clips()
     second.settings.seed = 4
     pairs = [crops_of(clips, PairDraws(negatives=0))[2] for clips in (first, second)]
     assert not np.array_equal(pairs[0].search, pairs[1].search)
+
+
+def test_every_target_is_shown_and_negatives_are_around_those_of_other_clips() -> None:
+    clips, shown, around = Asked((1, 2)), [], []
+    data = crops_of(clips, PairDraws(0, 0, 0, 0, negatives=1, surrounded=0))
+    for index in range(8):
+        pair, (own, other) = data[index], clips.asked[-2:]
+        assert own == index
+        of_own = {
+            number: [still_crops(*frame, number)[0] for frame in zip(clips[own].frames, clips[own].labels, strict=True)]
+            for number in (1, 2)
+        }
+        shown += [number for number, cuts in of_own.items() if any(np.array_equal(pair.template, cut) for cut in cuts)]
+        first, labels = clips[other].frames[0], clips[other].labels[0]
+        around += [n for n in (1, 2) if np.array_equal(pair.search, still_crops(first, labels, n)[1])]
+        clips.asked.append(other)
+    assert len(shown) == len(around) == 8 and set(shown) == set(around) == {1, 2}
+    assert len({*clips.asked}) > 10, "other clips"
+
+
+@pytest.mark.parametrize("negatives", [0, 1])
+def test_masks_and_boxes_are_those_of_the_square(negatives: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was drawn; other objects are as the ground is."""
+    drawn: list[tuple[tuple[float, float], int]] = []
+    monkeypatch.setattr(object_crops, "drawn_square", lambda *of: drawn.append(drawn_square(*of)) or drawn[-1])
+    data = crops_of(Clips(), PairDraws(40, 0.2, negatives=negatives))
+    meaning = np.full(256, -1)
+    meaning[255], meaning[1] = 0, -1 if negatives else 1
+    kinds, times = set(), []
+    for index in range(6):
+        pair, (place, side) = data[index], drawn[-1]
+        columns, rows = (
+            first + 300 + ((np.arange(255) + 0.5) * side / 255).astype(int) for first in corner(place, side)
+        )
+        maps = data.clips[0].labels
+        wanted = [meaning[np.pad(labels, 300)[np.ix_(rows, columns)]] for labels in maps]
+        times.append([np.array_equal(pair.mask, want) for want in wanted].index(True))
+        kinds |= set(np.unique(pair.mask))
+        if not negatives:
+            down, across = np.nonzero(maps[times[-1]] == 1)
+            corners = across.min(), down.min(), across.max() + 1, down.max() + 1
+            box = np.array([(at - place[axis % 2]) * 255 / side + 127 for axis, at in enumerate(corners)])
+            assert np.allclose(pair.targets.deltas, anchor_deltas(data.grid, box), atol=1e-5)
+    assert (kinds, set(times)) == (({-1, 0}, {0}) if negatives else ({-1, 0, 1}, {0, 1}))
+
+
+def test_surroundings_are_of_a_clip_and_come_as_often_as_they_should() -> None:
     clips = Asked()
-    for index in range(4):
-        assert crops_of(clips, PairDraws(0, 0, 0, 0, negatives=1, surrounded=0))[index].search.any()
-    assert clips.asked[::2] == [0, 1, 2, 3] and len(set(clips.asked[1::2])) > 2
+    data, plain = crops_of(clips, PairDraws(0, 0, 0, 0, negatives=0, surrounded=0.5)), crops_of(Clips())
+    count = 0
+    for index in range(24):
+        clips.asked.clear()
+        pair, without = data[index], plain[index]
+        if len(clips.asked) == 1:
+            assert np.array_equal(pair.search, without.search)
+            continue
+        count += 1
+        changed = (pair.search != without.search).any(-1)
+        other = resized(Clips()[clips.asked[1]].frames[0], SEARCH, SEARCH)
+        assert changed.any() and np.array_equal(pair.search[changed], other[changed])
+    assert 6 <= count <= 18
+
+
+def test_an_object_is_seen_by_64_pixels() -> None:
+    labels = np.zeros((2, 20, 20), np.uint8)
+    labels[0, :8, :8] = labels[1, :9, :7] = 3
+    clip = SimpleNamespace(labels=labels)
+    assert seen(clip, 0, 3) and not seen(clip, 1, 3)  # type: ignore[arg-type]
+    assert box_of(labels[1] == 3) == (0, 0, 7, 9)
+    assert drawn_square((4, 4, 5, 5), 0.3, 1, 0, 0, np.random.default_rng(0)) == ((4.5, 4.5), 2), "never less"

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from univs.losses.siammask_targets import (
-    MOST_POSITIVE,
-    SAMPLES,
     anchor_deltas,
     anchor_overlaps,
     anchor_targets,
@@ -51,12 +49,27 @@ def test_who_counts() -> None:
     made = anchor_targets(GRID, box, np.random.default_rng(1))
     assert (overlaps[made.labels == 1] > 0.6).all() and (overlaps[made.labels == 0] < 0.3).all()
     positive = int((made.labels == 1).sum())
-    assert 0 < positive <= MOST_POSITIVE and (made.labels >= 0).sum() == SAMPLES
+    assert 0 < positive <= 16 and (made.labels >= 0).sum() == 64
     assert made.weights.sum() == pytest.approx(1, rel=1e-4) and ((made.weights > 0) == (made.labels == 1)).all()
     wide = centre_grid(Anchors(stride=1, scales=(64.0,), digits=3), 40, 40)
-    assert (anchor_targets(wide, np.array([8.0, 8, 72, 72]), np.random.default_rng(0)).labels == 1).sum() <= 16
-    other = anchor_targets(GRID, box, np.random.default_rng(2))
-    assert (other.labels != made.labels).any(), "who counts is drawn"
+    assert (anchor_targets(wide, np.array([8.0, 8, 72, 72]), np.random.default_rng(0)).labels == 1).sum() == 16
+
+
+def test_every_anchor_has_its_turn() -> None:
+    """Over many draws: all that overlap by more than 0.6 hold the object, all by less than 0.3 do not."""
+    box = np.array([8.0, 8, 72, 66])
+    overlaps, held = anchor_overlaps(GRID, box), np.zeros((2, *GRID.shape[1:]), bool)
+    for seed in range(150):
+        labels = anchor_targets(GRID, box, np.random.default_rng(seed)).labels
+        held |= labels == np.array([0, 1]).reshape(2, 1, 1, 1)
+        assert [(labels == kind).sum() for kind in (0, 1)] == [64 - (overlaps > 0.6).sum(), (overlaps > 0.6).sum()]
+    assert np.array_equal(held, [overlaps < 0.3, overlaps > 0.6])
+    assert ((overlaps > 0.2) & (overlaps < 0.3)).any() and ((overlaps > 0.5) & (overlaps < 0.6)).any()
+    nobody, near = np.zeros(GRID.shape[1:], bool), np.zeros(GRID.shape[1:], bool)
+    near[:, 1:8, 1:8] = True
+    for seed in range(150):
+        nobody |= targets_of_a_pair(GRID, np.random.default_rng(seed)).labels == 0
+    assert np.array_equal(nobody, near), "of a crop around something else those at most 3 cells from the middle"
 
 
 def test_around_something_else_nobody_holds_it() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.models.resnet import NormRelu
@@ -68,6 +69,51 @@ def test_objects_do_not_see_each_other(network: SiamMask) -> None:
             torch.testing.assert_close(network.coarse(answer, own), coarse[mine], atol=1e-4, rtol=1e-3)
 
 
+def normed(convolution: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+    """A convolution without padding and its stored batch norm, written out."""
+    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    x = F.conv2d(x, convolution.weight) - norm.running_mean.view(-1, 1, 1)
+    return x * scale.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+
+
+@pytest.mark.parametrize(("side", "kept", "count"), [(143, 9, 3), (255, 31, 25)])
+def test_an_answer_is_its_branches_written_out(side: int, kept: int, count: int) -> None:
+    torch.manual_seed(1)
+    network = made_network(coarse_masks=True)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+    crops = [network.images(torch.rand(1, 3, size, size) * 255) for size in (127, side)]
+    answer = network.search(network.encode_template(crops[0]), crops[1])
+    found = []
+    for crop, cells in zip(crops, (7, kept), strict=True):
+        whole = normed(network.neck[0], network.neck[1], network.trunk(crop)[-1])
+        first = (whole.shape[-1] - cells) // 2
+        assert first == (0 if cells == 31 else 4), "narrow maps lose their border"
+        found.append(whole[..., first : first + cells, first : first + cells])
+    answers = []
+    for branch in (network.cls, network.loc, network.mask):
+        kernel = normed(branch.kernel[0], branch.kernel[1], found[0]).relu()
+        x = F.conv2d(normed(branch.crop[0], branch.crop[1], found[1]).relu(), kernel[0][:, None], groups=16)
+        answers.append(x)
+        x = normed(branch.head[0], branch.head[1], x).relu()
+        answers.append(F.conv2d(x, branch.head[2].weight, branch.head[2].bias)[0])
+    assert answer.scores.shape == (1, 2, 5, count, count) and answer.correlation is not None
+    close = {"atol": 1e-4, "rtol": 1e-3}
+    for anchor in range(5):
+        torch.testing.assert_close(answer.scores[0, :, anchor], answers[1][anchor::5], **close)
+        torch.testing.assert_close(answer.boxes[0, :, anchor], answers[3][anchor::5], **close)
+    torch.testing.assert_close(answer.correlation, answers[4], **close)
+    chosen, refinement = torch.tensor([[0, 0, count - 1], [0, 1, 2]]), network.refinement
+    want = answers[5][:, chosen[:, 1], chosen[:, 2]].T.view(2, 63, 63)
+    torch.testing.assert_close(network.coarse(answer, chosen), want, **close)
+    assert refinement is not None
+    seeds = answers[4][0][:, chosen[:, 1], chosen[:, 2]].T
+    torch.testing.assert_close(network.masks(answer, chosen), refinement(seeds, answer.maps, chosen, count), **close)
+
+
 def test_coarse_masks_are_the_head_at_the_cell(network: SiamMask) -> None:
     answer = network.search(
         network.encode_template(network.images(torch.rand(1, 3, 127, 127) * 255)),
@@ -87,6 +133,7 @@ def test_templates_are_cut_and_joined(network: SiamMask) -> None:
     assert joined.mask is not None and template.mask is not None and torch.equal(joined.mask, template.mask)
     blind = network.encode_template(images, masks=False)
     assert blind.mask is None and Template.joined([blind, blind]).mask is None
+    assert Template.joined([template, blind]).mask is None
     assert network.search(blind, network.images(torch.rand(3, 3, 255, 255))).correlation is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from univs.models.siammask_refinement import Refinement, windows
 
@@ -29,6 +30,14 @@ def test_all_windows_together_are_centred_on_the_map() -> None:
     assert torch.equal(windows(maps, torch.tensor([[0, 12, 12]]), 25, 15, 1)[0], maps[0, :, 8:23, 8:23])
 
 
+def twice(convolutions: nn.Module, x: Tensor) -> Tensor:
+    """Two convolutions, each with what is negative left out."""
+    first, second = (module for module in convolutions.children() if isinstance(module, nn.Conv2d))
+    for one in (first, second):
+        x = F.conv2d(x, one.weight, one.bias, padding=1).clamp_min(0)
+    return x
+
+
 def test_merges_go_from_coarse_to_fine() -> None:
     torch.manual_seed(0)
     made = Refinement(6, (5, 7, 9), middle=(3, 4, 5), widths=(2, 3, 4)).requires_grad_(False)
@@ -43,6 +52,8 @@ def test_merges_go_from_coarse_to_fine() -> None:
             ((maps[2], 4, 15, 1, 31), (maps[1], 8, 31, 2, 61), (maps[0], 16, 61, 4, 127))
         ):
             around = F.pad(seen[[row]], (pad,) * 4)[..., y * step : y * step + side, x0 * step : x0 * step + side]
-            x = F.interpolate(made.running[place](x) + made.beside[place](around), (size, size), mode="nearest")
+            x = F.interpolate(
+                twice(made.running[place], x) + twice(made.beside[place], around), (size, size), mode="nearest"
+            )
             x = made.after[place](x)
         torch.testing.assert_close(got[number], x[0, 0], atol=1e-5, rtol=1e-4)

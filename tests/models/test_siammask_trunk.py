@@ -51,9 +51,9 @@ def middle(weights: Tensor) -> float:
 
 
 def test_the_light_trunk_takes_timms_weights() -> None:
-    """Dilation keeps names and shapes; up to stride 8 nothing changes."""
+    """Dilation keeps names and shapes; up to stride 8 nothing changes, and behind it every second cell is as it was."""
     torch.manual_seed(0)
-    whole = timm.create_model(LITE, pretrained=False, features_only=True, out_indices=(0, 1, 2)).eval()
+    whole = timm.create_model(LITE, pretrained=False, features_only=True, out_indices=(0, 1, 2, 3)).eval()
     trunk = SiameseLite(LITE)
     given = {name: value for name, value in whole.state_dict().items() if name in trunk.body.state_dict()}
     ours = trunk.body.state_dict()
@@ -63,9 +63,21 @@ def test_the_light_trunk_takes_timms_weights() -> None:
     image = torch.randn(1, 3, 255, 255)
     with torch.no_grad():
         theirs = whole(nn.functional.pad(image, (0, 1, 0, 1)))
-        _, fine, coarse, _ = trunk(image)
+        _, fine, coarse, deepest = trunk(image)
     torch.testing.assert_close(fine, theirs[1][..., :-1, :-1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(coarse, theirs[2][..., :-1, :-1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(deepest[..., 1::2, 1::2], theirs[3][..., :-1, :-1], atol=1e-4, rtol=1e-4)
+
+
+def test_the_last_stage_of_the_resnet_looks_far() -> None:
+    """Five dilated convolutions behind an ordinary one, whose shortcut is 3 x 3 too."""
+    stage = means(make_siamese_trunk("resnet50")).stages[2]
+    maps = torch.rand(1, 512, 31, 31, requires_grad=True)
+    (moved,) = torch.autograd.grad(stage(maps)[0, :, 15, 15].sum(), maps)
+    assert [seen.nonzero().flatten()[[0, -1]].tolist() for seen in (moved[0, 0].any(0), moved[0, 0].any(1))] == [
+        [4, 26]
+    ] * 2
+    assert next(stage[0].downsample.parameters()).shape == (1024, 512, 3, 3)
 
 
 def test_norms_stay_still_and_names_are_checked() -> None:

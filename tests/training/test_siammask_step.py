@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.data.test_object_crops import STILL, Clips, crops_of
 from tests.models.test_siammask import numbers
 from univs.configuration import compose
-from univs.data.object_crops import box_of, collate_pairs
+from univs.data.object_crops import PairDraws, box_of, collate_pairs
 from univs.errors import UserError
 from univs.losses.siammask import anchor_box_loss, anchor_score_loss, cell_mask_loss, cell_masks, positive_cells
 from univs.losses.siammask_targets import anchor_deltas, anchor_overlaps
@@ -29,7 +29,14 @@ from univs.trackers.siammask_answers import Target, target_of_mask
 from univs.trackers.tracker import Frame, Question
 from univs.training import run, siammask_step
 from univs.training.recomputation import encoder_blocks
-from univs.training.siammask_step import SiamMaskLosses, SiamMaskStep, build_siammask
+from univs.training.siammask_step import (
+    FRAMES,
+    SiamMaskLosses,
+    SiamMaskStep,
+    build_siammask,
+    crop_pairs,
+    start_trunk,
+)
 from univs.training.stages import check_run
 from univs.training.trainer import BACKBONES
 
@@ -77,6 +84,44 @@ def test_losses_that_a_model_has_no_use_for(batch: dict[str, Tensor]) -> None:
     assert float(losses["refined_mask"].detach()) == 0 and losses["score"] > 0
     sum(losses.values()).backward()  # type: ignore[union-attr]
     assert SiamMaskStep(narrow(), SiamMaskLosses(refined_mask=0), 3)(batch, 1.0).keys() == {"score", "box"}
+
+
+def test_cells_are_drawn_anew_in_every_step(batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[tuple[int, ...]]] = []
+
+    def spied(masks: Tensor, cells: Tensor, count: int) -> Tensor:
+        asked.append([tuple(cell) for cell in cells.tolist()])
+        return cell_masks(masks, cells, count)
+
+    monkeypatch.setattr(siammask_step, "cell_masks", spied)
+    model, every = narrow().eval(), {tuple(cell) for cell in positive_cells(batch["labels"]).tolist()}
+    with torch.no_grad():
+        for most in [3] * 4 + [len(every)]:
+            SiamMaskStep(model, SiamMaskLosses(), most)(batch, 1.0)
+    assert all(len(set(cells)) == 3 == len(cells) and set(cells) < every for cells in asked[:4])
+    assert len({frozenset(cells) for cells in asked[:4]}) > 1
+    assert len(asked) == 5 and len(asked[4]) == len(every) and set(asked[4]) == every
+
+
+def test_the_stage_says_what_is_drawn_and_what_it_weighs() -> None:
+    ships = given()["stage"]
+    assert SiamMaskLosses(**ships["losses"]) == SiamMaskLosses() == SiamMaskLosses(1.0, 1.2, 36.0, 36.0)
+    more = ("stage.pairs.shift=7", "stage.cells=5", "stage.losses.box=2")
+    step, data, _ = crop_pairs(narrow(), Clips(), given(*more)["stage"])  # type: ignore[arg-type]
+    assert (step.cells, step.weights) == (5, SiamMaskLosses(box=2.0))
+    assert data.draws == PairDraws(7.0, **{name: value for name, value in ships["pairs"].items() if name != "shift"})
+    assert FRAMES == len(Clips()[0].frames)
+
+
+def test_weights_that_fit_a_trunk_in_part_are_refused() -> None:
+    model = narrow()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whole = {name: value + 1 for name, value in model.trunk.body.state_dict().items()}
+    first = "conv_stem.weight"
+    for given in ({name: value for name, value in whole.items() if name != first}, {**whole, first: torch.zeros(1)}):
+        with pytest.raises(UserError, match="have weights for trunk"):
+            start_trunk(model, given)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_tiny_case_is_learnt_by_heart(batch: dict[str, Tensor]) -> None:
