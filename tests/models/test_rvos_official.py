@@ -81,6 +81,7 @@ def test_weights_that_do_not_fit_are_refused_and_nothing_changes(
 def test_tensors_of_others_are_of_none_of_them() -> None:
     assert official_rvos({"backbone.conv1.weight": torch.zeros(1)}) is None
     assert official_rvos({"clstm_list.0.Gates.weight": torch.empty(0)}) == "rvos"  # of a header, without shapes
+    assert official_rvos({"sk5.weight": torch.zeros(1)}) == "rvos", "an encoder alone, which is refused by that name"
 
 
 def test_a_folder_of_two_files_is_read_as_one(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from univs.configuration import compose
 from univs.errors import UserError
@@ -73,16 +75,50 @@ def test_initial_weights(tmp_path: Path) -> None:
     save(first, tmp_path / "first.safetensors", settings["model"], half=False)
     second = build_rvos({**settings, "init": str(tmp_path / "first.safetensors")})
     assert all(torch.equal(second.state_dict()[name], value) for name, value in first.state_dict().items())
+    (tmp_path / "released").mkdir()
+    for name in ("encoder.pt", "decoder.pt"):
+        torch.save(
+            {"sk5.weight": torch.zeros(1), "clstm_list.0.Gates.weight": torch.zeros(1)}, tmp_path / "released" / name
+        )
+    with pytest.raises(UserError, match="official weights do not fit"):  # both files of the folder were read
+        build_rvos({**settings, "init": str(tmp_path / "released")})
+
+
+def plain_resnet(trunk: torch.nn.Module) -> dict[str, Tensor]:
+    """Tensors of a trunk as torchvision has them, with other numbers; old files do not count steps."""
     plain = {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
-    for name, value in first.trunk.state_dict().items():
+    for name, value in trunk.state_dict().items():
         parts = name.split(".")
         if parts[0] == "stages":
             parts[:2] = [f"layer{int(parts[1]) + 1}"]
-        plain[".".join(parts)] = value
-    torch.save(plain, tmp_path / "resnet.pth")
-    third = build_rvos({**settings, "init": str(tmp_path / "resnet.pth")})
-    assert all(torch.equal(third.trunk.state_dict()[name], value) for name, value in first.trunk.state_dict().items())
-    assert not torch.equal(third.skips[0][0].weight, first.skips[0][0].weight)  # type: ignore[index]
+        if parts[-1] != "num_batches_tracked":
+            plain[".".join(parts)] = value + torch.rand_like(value)
+    return plain
+
+
+def test_weights_of_a_resnet_alone_are_those_of_the_trunk(tmp_path: Path) -> None:
+    settings, path = {**given(), "init": str(tmp_path / "resnet.pth")}, tmp_path / "resnet.pth"
+    first = build_rvos({**settings, "init": None})
+    plain = plain_resnet(first.trunk)
+    torch.save(plain, path)
+    started = build_rvos(settings)
+    assert plain_resnet(started.trunk).keys() == plain.keys()
+    for name, value in started.trunk.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            official = re.sub(r"^stages\.(\d)", lambda found: f"layer{int(found[1]) + 1}", name)
+            assert torch.equal(value, plain[official]), name
+    assert not torch.equal(started.skips[0][0].weight, first.skips[0][0].weight)  # type: ignore[index]
+    changes: tuple[tuple[str, Tensor], ...] = (
+        ("layer1.1.conv1.weight", torch.zeros(64, 256, 1, 1)),  # a deeper one has all that is asked for, and more
+        ("layer4.0.conv2.weight", torch.zeros(512, 256, 3, 3)),
+    )
+    for name, value in changes:
+        torch.save({**plain, name: value}, path)
+        ours = re.sub(r"^layer(\d)", lambda found: f"stages.{int(found[1]) - 1}", name)
+        with pytest.raises(
+            UserError, match=f"is a ResNet of another depth: {ours} does not fit; RVOS has a ResNet-101"
+        ):
+            build_rvos(settings)
 
 
 def test_the_resnet_has_a_rate_of_its_own_and_its_blocks_can_be_computed_twice() -> None:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from tests.training.moving_clips import make_clip, moving
 from univs.data.clip_batches import collate_clips
+from univs.losses.counting import Counting
 from univs.models.rvos import RVOS
+from univs.models.rvos_decoder import SlotStates
 from univs.models.zoo import build_network, numbers_of
 from univs.training.recurrent_step import Previous, RecurrentLosses, RecurrentStep
 
@@ -137,3 +139,71 @@ def test_a_clip_is_learnt_by_heart(sees_masks: bool) -> None:
         optimizer.step()
         values.append(float(total.detach()))
     assert values[-1] < 0.5 * values[0]
+
+
+class Told(RVOS):
+    """Says what it was told to, B N S S log-odds for each frame, and keeps the masks that it sees."""
+
+    def __init__(self, said: Tensor, sees_masks: bool) -> None:
+        torch.nn.Module.__init__(self)
+        self.said, self.sees_masks, self.seen = list(said), sees_masks, list[Tensor | None]()
+
+    def images(self, frames: Tensor) -> Tensor:
+        return frames
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        return [images]
+
+    def decode(self, skips: Any, masks: Tensor | None, before: Any, slots: int = 10) -> tuple[Tensor, SlotStates]:
+        self.seen.append(masks)
+        return self.said[len(self.seen) - 1][:, :slots], SlotStates((), ())
+
+
+class TwoAlike(Counting):
+    """As if another process had as many objects, and half of its losses were ours."""
+
+    def total(self, count: Tensor) -> Tensor:
+        return 2 * count
+
+
+def columns(width: int, first: int, last: int) -> Tensor:
+    """Log-odds of 12 rows that are sure of some columns."""
+    return torch.full((12, width), -50.0).index_fill(1, torch.arange(first, last), 50.0)
+
+
+def test_slots_keep_the_objects_that_they_find_on_the_known_pixels_of_the_first_frame() -> None:
+    """One slot says object 1 and all that is unknown, the other some of both: by all pixels they would be exchanged."""
+    labels = torch.zeros(1, 2, 12, 32, dtype=torch.uint8)
+    labels[:, :, :, 0:4], labels[:, :, :, 4:8] = 1, 2
+    labels[:, 0, :, 12:] = 255
+    batch = {"frames": torch.zeros(1, 2, 3, 12, 32), "labels": labels, "targets": torch.tensor([[1, 2]])}
+    first = columns(32, 0, 4).maximum(columns(32, 12, 32)), columns(32, 1, 6)
+    later = columns(32, 0, 4), columns(32, 4, 8)
+    for swapped in (False, True):
+        said = torch.stack([torch.stack(slots[::-1] if swapped else slots)[None] for slots in (first, later)])
+        found = RecurrentStep(Told(said, False), RecurrentLosses(1.0, 0.25)).frame_losses(batch)
+        assert float(found[0]["soft_iou"]) == pytest.approx((0 + 1 - 2 / 7) / 2, abs=1e-5)
+        assert float(found[1]["soft_iou"]) == pytest.approx(0, abs=1e-5)
+    exchanged = torch.stack([torch.stack(slots)[None] for slots in (first, later[::-1])])
+    found = RecurrentStep(Told(exchanged, False), RecurrentLosses(), counting=TwoAlike()).frame_losses(batch)
+    assert float(found[1]["soft_iou"]) == pytest.approx(0.5, abs=1e-5), "slots that exchange their objects are wrong"
+    assert float(found[0]["soft_iou"]) == pytest.approx((1 - 2 / 7) / 4, abs=1e-5), "of the objects of both"
+
+
+def test_cross_entropy_counts_known_pixels_and_what_is_seen_is_all_that_was_said() -> None:
+    labels = torch.zeros(1, 2, 12, 32, dtype=torch.uint8)
+    labels[..., :8], labels[..., 12:] = 1, 255
+    batch = {"frames": torch.zeros(1, 2, 3, 12, 32), "labels": labels, "targets": torch.tensor([[1]])}
+    said = torch.linspace(-3, 3, 32).expand(2, 1, 1, 12, 32)
+    model = Told(said, True)
+    for counting, share in ((Counting(), 1), (TwoAlike(), 2)):
+        model.seen.clear()
+        step = RecurrentStep(model, RecurrentLosses(0.5, 0.25), counting=counting)
+        found = step.frame_losses(batch)[1]
+        p = said[1, 0, 0, 0].double().sigmoid()
+        each = torch.cat([-0.75 * p[:8].log(), -0.25 * (1 - p[8:12]).log()])
+        assert float(found["balanced_cross_entropy"]) == pytest.approx(0.25 * float(each.sum()) / 32 / share, rel=1e-4)
+        assert model.seen[1] is not None and torch.equal(model.seen[1], said[0].sigmoid()), (
+            "where labels say nothing too"
+        )
+    assert set(RecurrentStep(Told(said, True), RecurrentLosses()).frame_losses(batch)[0]) == {"soft_iou"}
