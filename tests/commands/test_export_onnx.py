@@ -55,7 +55,10 @@ def test_it_says_the_same_over_a_video(weights: Path, tmp_path: Path, capsys: py
     ("more", "message"),
     [
         (["--height", "100"], "multiples of 32"),
-        (["--width", "0"], "multiples of 32"),
+        (["--width", "0"], "multiples of 32 up to 8192"),
+        (["--width", "-32"], "multiples of 32"),
+        (["--width", "100"], "multiples of 32"),
+        (["--height", "32000000000000", "--width", "32"], "multiples of 32"),
         (["--width", "x"], "invalid int"),
     ],
 )

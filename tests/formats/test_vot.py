@@ -73,6 +73,8 @@ def test_lines_of_regions() -> None:
     assert quad is not None and quad.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
     assert region_of_line("NaN,NaN,NaN,NaN", "here") is None and region_of_line("1,nan,3,4", "here") is None
     assert line_of_region(np.array([[1.23456, 2], [3, 4.00004]])) == "1.2346,2.0000,3.0000,4.0000"
+    five = region_of_line("1,2,3,4,5,6,7,8,9,10", "here")
+    assert five is not None and five.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
     again = region_of_line(line_of_region(quad), "here")
     assert again is not None and np.array_equal(again, quad)
     for line, words in (("1,2,3", "3 numbers; a box has 4"), ("1,b,3,4", "is no region"), ("1,2,inf,4", "not finite")):
@@ -137,17 +139,20 @@ def test_what_an_answer_says_of_the_object() -> None:
 
 
 def test_answers_are_files_of_the_challenge(tmp_path: Path) -> None:
-    write_sequence(tmp_path / "vot" / "ball", ["10,10,10,8"] * 4)
+    write_sequence(tmp_path / "vot" / "ball", ["42,10,10,8"] * 4)  # beyond the height, in the frame
     data = read(tmp_path / "vot")
     (recording,) = data.recordings
     writer = RegionFiles(tmp_path / "pred")
     assert not writer.has(recording)
+    (tmp_path / "pred" / "baseline" / "ball").mkdir(parents=True)
+    (tmp_path / "pred" / "baseline" / "ball" / "ball_001.txt").write_text("1\n0\n")
+    assert not writer.has(recording), "of other frames"
     with writer.writing(recording) as take:
-        for index, x in enumerate((10, 11, 12, 45)):
+        for index, x in enumerate((42, 43, 44, 5)):
             corners = tuple(map(tuple, box(x, 10)))
             take(FrameResult(index, np.ones(SIZE, np.uint8), (1,), rotated_boxes={1: corners}))
     lines = (tmp_path / "pred" / "baseline" / "ball" / "ball_001.txt").read_text().splitlines()
-    assert lines == ["1", line_of_region(box(11, 10)), line_of_region(box(12, 10)), "2"] and writer.has(recording)
+    assert lines == ["1", line_of_region(box(43, 10)), line_of_region(box(44, 10)), "2"] and writer.has(recording)
     folder = truth(data, data.recordings, tmp_path / "truth")
     assert [each.name for each in read(folder).recordings] == ["ball"]
     assert len(read_regions(folder / "ball" / "groundtruth.txt")) == 4

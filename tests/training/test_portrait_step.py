@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from tests.models.test_portrait import net
 from univs.configuration import compose
+from univs.data.portrait_images import Portraits, collate_portraits
 from univs.errors import UserError
+from univs.models.own_files import save
 from univs.models.portrait import PortraitNet
 from univs.training.portrait_step import BAND, PortraitLosses, PortraitStep, near_edges, portraits, slopes
 from univs.training.stages import check_run
@@ -79,6 +82,15 @@ def test_unknown_pixels_do_not_count() -> None:
     changed[0, 0, :2] += 5  # the slopes of the third row see the second
     before, after = (PortraitStep(Says(said), PortraitLosses(), 0.0)(batch, 1.0) for said in (logits, changed))
     assert all(float(before[name]) == float(after[name]) for name in before)
+
+
+def test_of_nothing_known_nothing_is_learnt() -> None:
+    batch, logits = sample(), torch.randn(2, 1, 32, 32).requires_grad_()
+    batch["masks"][:] = 255
+    found = PortraitStep(Says(logits), PortraitLosses(), 0.0)(batch, 1.0)
+    torch.stack(list(found.values())).sum().backward()
+    assert found.keys() == {"cross_entropy", "dice", "edge"} and float(found["cross_entropy"].detach()) == 0
+    assert float(found["edge"].detach()) == 0 and logits.grad is not None and not logits.grad.any()
 
 
 def test_the_mask_before_is_given_or_its_own() -> None:
@@ -163,6 +175,20 @@ def settings(*more: str) -> dict[str, Any]:
 def test_what_is_refused(more: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         portraits(settings(*more), torch.device("cpu"), 1)
+
+
+def test_settings_reach_network_step_and_data(photos: Path, tmp_path: Path) -> None:
+    started = net()
+    save(started, tmp_path / "net.safetensors", started.config, half=False)
+    more = [
+        f"data.sources=[{{kind: photos, root: {photos}, weight: 1}}]", f"init={tmp_path / 'net.safetensors'}", "seed=7",
+        "stage.size=96", "stage.own_masks=0.3", "stage.losses.edge=0.7", "stage.losses.dice=0.2",
+    ]  # fmt: skip
+    network, step, data, collate = portraits(settings(*more), torch.device("cpu"), 1)
+    assert isinstance(data, Portraits) and (data.size, data.seed) == (96, 7) and collate is collate_portraits
+    assert isinstance(step, PortraitStep) and step.network is network and step.own_masks == 0.3
+    assert step.weights == PortraitLosses(cross_entropy=1.0, dice=0.2, edge=0.7)
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in started.state_dict().items())
 
 
 def test_its_settings_are_checked() -> None:

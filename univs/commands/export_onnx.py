@@ -13,6 +13,7 @@ from univs.claim import check_file
 from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.files import atomic_path
+from univs.settings import LARGEST_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,8 +70,10 @@ def export_portrait(model: PortraitNet, path: Path, height: int, width: int) -> 
 
     from univs.models.portrait import MULTIPLE
 
-    if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
-        raise UserError(f"--height {height} --width {width}: the portrait net takes multiples of {MULTIPLE}")
+    if any(side % MULTIPLE or not MULTIPLE <= side <= LARGEST_SIDE for side in (height, width)):
+        raise UserError(
+            f"--height {height} --width {width}: the portrait net takes multiples of {MULTIPLE} up to {LARGEST_SIDE}"
+        )
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"ONNX needs {' and '.join(missing)}: pip install univs[export]")

@@ -61,6 +61,8 @@ def test_several_runs_count_alike(folders: tuple[Path, Path]) -> None:
     gt, pred = folders
     for name in ("ant", "ball"):
         answers(pred, name, ["1", *[line_of_region(box(10, 10))] * (LENGTH - 1)], run=2)
+    for name in ("ant_time.txt", "ant_1.txt", "ants_001.txt"):  # toolkits leave such beside them
+        (pred / "baseline" / "ant" / name).write_text("0.1")
     scores = score(gt, pred)
     assert scores.rows["ball"]["failures"] == 0.5 and scores.summary["failures"] == 0.5
     assert scores.rows["ant"]["A"] == pytest.approx((1 / 3 + 1) / 2)
@@ -73,6 +75,20 @@ def test_who_answers_that_the_object_is_nowhere_meets_nothing_of_it(folders: tup
     scores = score(gt, pred)
     assert scores.rows["ant"] == {"A": pytest.approx(4 / 14), "failures": 0}
     assert scores.summary["EAO"] == pytest.approx((13 / 23 + 11 / 23) / 2)
+
+
+def test_frames_of_which_nothing_is_known_do_not_count(folders: tuple[Path, Path]) -> None:
+    """Nor does what is answered there: half of the box, or that it is nowhere."""
+    gt, pred = folders
+    (gt / "ant" / "groundtruth.txt").write_text(
+        "\n".join(["10,10,10,8"] * 14 + ["nan,nan,nan,nan"] * 4 + ["10,10,10,8"] * 6)
+    )
+    half, whole = line_of_region(box(15, 10)), line_of_region(box(10, 10))
+    answers(pred, "ant", ["1", *[half] * 13, *[whole] * 2, *["nan,nan,nan,nan"] * 2, *[whole] * 6])
+    scores = score(gt, pred)
+    assert scores.rows["ant"] == {"A": pytest.approx((4 / 3 + 6) / 10), "failures": 0}
+    # 19 frames are known behind the first, too few to tell what 23 would be: the failure of the other alone does
+    assert scores.summary["EAO"] == pytest.approx(11 / 23)
 
 
 def test_by_the_command(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,3 +119,15 @@ def test_typical_lengths_hold_half_of_what_is_likely() -> None:
     assert typical_lengths([70]) == typical_lengths([70, 70]) == (70, 70)
     low, high = typical_lengths([10, 12, 300])
     assert 2 <= low <= high
+
+
+@pytest.mark.parametrize("lengths", [[2, 2, 3, 9], [2, 3, 4, 5, 30], [5, 40, 41], [2, 2, 2, 2, 3]])
+def test_typical_lengths_near_the_shortest_written_out(lengths: list[int]) -> None:
+    """Bells of Scott's width over the lengths of 2 frames and more, from their top to half of what lies there."""
+    width = len(lengths) ** -0.2 * float(np.std(lengths, ddof=1))
+    likely = {n: sum(math.exp(-(((n - own) / width) ** 2) / 2) for own in lengths) for n in range(2, 2 * max(lengths))}
+    inside = [max(likely, key=lambda n: likely[n])]
+    while sum(likely[n] for n in inside) < 0.5 * sum(likely.values()):
+        beside = [n for n in (min(inside) - 1, max(inside) + 1) if n in likely]
+        inside.append(max(beside, key=lambda n: likely[n]))
+    assert typical_lengths(lengths) == (min(inside), max(inside))

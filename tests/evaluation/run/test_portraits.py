@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from tests.models.test_portrait import net
 from univs.data.photo import Photo
 from univs.errors import UserError
 from univs.evaluation.run import command
-from univs.evaluation.run.portraits import SETTLED, TIMES, figures, flicker, held_out, noisy, overlap
+from univs.evaluation.run.portraits import SETTLED, TIMES, evaluate, figures, flicker, held_out, noisy, overlap
 from univs.masks.geometry import Geometry
 from univs.models.own_files import save
+from univs.models.portrait import PortraitNet
+from univs.models.zoo import load
 from univs.trackers.portrait import PortraitMemory
 
 
@@ -52,6 +55,16 @@ def test_what_is_set_aside_is_shown(root: Path) -> None:
     assert len(list(held_out(people(root), 1))) == 2
 
 
+def test_videos_are_refused(tmp_path: Path) -> None:
+    for folder, suffix, kind in (("JPEGImages", "jpg", "RGB"), ("Annotations", "png", "L")):
+        (tmp_path / folder / "us").mkdir(parents=True)
+        Image.new(kind, (60, 40), 1).save(tmp_path / folder / "us" / f"00000.{suffix}")
+    aside = [f"{tmp_path.name}/us"]
+    source = {"kind": "videos", "root": str(tmp_path), "exclude": aside, "weight": 1, "gaps": [1, 1]}
+    with pytest.raises(UserError, match="holds videos; portraits are measured on photos alone"):
+        list(held_out({"root": str(tmp_path), "sources": [source], "set_aside": aside}))
+
+
 def test_overlap_and_flicker_by_hand() -> None:
     truth = np.array([[1, 1, 0, 255]], np.uint8)
     assert overlap(np.array([[True, False, True, True]]), truth) == pytest.approx(1 / 3)
@@ -76,8 +89,13 @@ def test_figures_of_a_photo() -> None:
     assert found["flicker"] == pytest.approx(flicker(kept[SETTLED:])) and found["IoU"] == overlap(
         kept[-1] > 0.5, labels
     )
-    alone = PortraitMemory(model, Geometry.fit(40, 60)).answer(frames[-1])
-    assert found["IoU alone"] == overlap(alone > 0.5, labels) and found["flicker alone"] != found["flicker"]
+    alone = [PortraitMemory(model, Geometry.fit(40, 60)).answer(frame) for frame in frames]
+    assert found["IoU alone"] == overlap(alone[-1] > 0.5, labels)
+    assert (
+        found["flicker alone"] == pytest.approx(flicker(alone[SETTLED:])) and found["flicker alone"] != found["flicker"]
+    )
+    bright = noisy(np.full((20, 20, 3), 254, np.uint8), grain)
+    assert bright.min() > 200, "what is brighter than white is white"
 
 
 def test_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,9 +125,41 @@ def test_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         command.main([*common, f"people.sources=[{us}]", "people.set_aside=[us/9.png]"])
 
 
-def test_weights_are_given_back_as_they_were(tmp_path: Path) -> None:
-    from univs.models.zoo import load
+def test_settings_of_the_command_reach_the_figures(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two photos of one source and one of the other, small; no out= is given."""
+    weights = tmp_path / "net.safetensors"
+    save(model := net(), weights, model.config)
+    aside = ["us/0.png", "us/1.png", "us/2.png", "them/1.png"]
+    sources = [{"kind": "photos", "root": str(root / name), "exclude": aside, "weight": 1} for name in ("us", "them")]
+    monkeypatch.chdir(tmp_path)
+    given: Any = {"root": str(root), "sources": sources, "set_aside": aside}
+    summary = evaluate("portraits", {"root": str(root)}, given, str(weights), photos=2, size=32, device="cpu")
+    network = load(weights)
+    assert isinstance(network, PortraitNet)
+    ready = network.ready("float32", False)
+    rows = [figures(ready, photo, 32) for _, photo in held_out(given, 2)]
+    assert len(rows) == 3 and len({row["flicker alone"] for row in rows}) == 3
+    for name in ("IoU", "IoU alone", "flicker", "flicker alone"):
+        values = [row[name] for row in rows]
+        assert summary["us"][name] == pytest.approx(np.mean(values[:2]), rel=1e-4)
+        assert summary["all"][name] == pytest.approx(np.mean(values), rel=1e-4)
+    kept = json.loads((tmp_path / "results" / "portraits" / "summary.json").read_text())
+    assert kept == {**summary, "weights": str(weights), "size": 32}
+    lines = {
+        words[0]: words[1:]
+        for line in capsys.readouterr().out.splitlines()
+        if (words := re.split(r"[\s│]+", line.strip("│ ")))
+    }
+    for name, count in (("us", 2), ("them", 1), ("all", 3)):
+        row = summary[name]
+        shown = [f"{100 * row[figure]:.1f}" for figure in ("IoU", "IoU alone")]
+        shown += [f"{100 * row[figure]:.2f}" for figure in ("flicker", "flicker alone")]
+        assert lines.get(name) == [str(count), *shown]
 
+
+def test_weights_are_given_back_as_they_were(tmp_path: Path) -> None:
     model = net()
     save(model, tmp_path / "net.safetensors", model.config)
     again = load(tmp_path / "net.safetensors")

@@ -12,9 +12,11 @@ import pytest
 
 from tests.formats.test_vot import SIZE, box, write_sequence
 from tests.models.test_siammask import made_network
-from univs import cli
+from univs import cli, streaming
 from univs.errors import UserError
-from univs.evaluation.run.vot_sets import RestartedSession, ask_region, box_prompt, is_upright
+from univs.evaluation.metrics.score_printing import plain
+from univs.evaluation.metrics.vot import score
+from univs.evaluation.run.vot_sets import RestartedSession, ask_region, box_prompt, is_upright, restarted_sessions
 from univs.formats.vot import read
 from univs.models.own_files import save
 from univs.prompts import Box
@@ -59,7 +61,37 @@ def test_sessions_follow_each_other(tmp_path: Path) -> None:
     followed = [bool(result.object_ids) for result in results]
     assert followed == [True] * 4 + [False] * 4 + [True] * 4 + [False] * 4
     assert Drifting.made == [[Box(1, (10, 10, 20, 18)), "closed"], [Box(1, (18, 10, 28, 18)), "closed"]]
-    assert session.flush() == [] and not results[5].labels.any()
+    assert session.flush() == [] and not results[5].labels.any() and results[5].labels.shape == SIZE
+
+
+def test_a_session_goes_on_over_frames_of_which_nothing_is_known(tmp_path: Path) -> None:
+    class Silent(Drifting):
+        """On the third frame it says nothing."""
+
+        def step(self, frame: np.ndarray, said: Sequence[Any]) -> FrameResult:
+            result = super().step(frame, said)
+            return FrameResult(2, np.zeros(SIZE, np.uint8), ()) if self.came == 3 else result
+
+    write_sequence(tmp_path / "ball", ["45,10,10,8", "45,10,10,8", "nan,nan,nan,nan", "nan,nan,nan,nan"])
+    data = read(tmp_path)
+    truth = [box(45, 10), box(45, 10), None, None]
+    Drifting.made.clear()
+    session = RestartedSession(Silent, ask_region(data.recordings[0], data), truth)  # type: ignore[arg-type]
+    answered = [session.push(data.recordings[0].frame(index))[0] for index in range(4)]
+    assert [bool(result.object_ids) for result in answered] == [True, True, False, True]
+    assert Drifting.made == [[Box(1, (45, 10, 55, 18))]]
+    session.flush()
+    assert Drifting.made[0][-1] == "closed"
+
+
+def test_sessions_are_made_as_asked_and_wrong_options_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, made = made_network(), []
+    with pytest.raises(UserError, match="top_k"):
+        restarted_sessions(network, "vos", None, {"way": "vot", "top_k": 3})
+    monkeypatch.setattr(streaming, "Session", lambda *given, **options: made.append((given, options)) or Drifting())
+    for size in (None, 200):
+        restarted_sessions(network, "vos", size, {"way": "vot"})
+    assert made == [((network, "vos"), {"size": size, "keep_results": False, "way": "vot"}) for size in (0, 200)]
 
 
 def test_boxes_of_regions() -> None:
@@ -71,8 +103,9 @@ def test_boxes_of_regions() -> None:
     )
     assert box_prompt(np.array([[1.0, 1], [9, 1], [9, 5], [4, 9], [1, 5]]), SIZE, "x").xyxy == (1, 1, 9, 9)
     assert box_prompt(box(-4, 36), SIZE, "x").xyxy == (0, 36, 6, 40), "what lies outside is cut off"
-    with pytest.raises(UserError, match="x: nothing of the true region lies in the frame"):
-        box_prompt(box(100, 0), SIZE, "x")
+    for outside in (box(100, 0), box(60, 5), box(5, 40), box(10, 10, 0, 5), box(10, 10, 0, 0)):
+        with pytest.raises(UserError, match="x: nothing of the true region lies in the frame"):
+            box_prompt(outside, SIZE, "x")
     assert is_upright(box(1, 1)) and not is_upright(turned)
 
 
@@ -99,6 +132,9 @@ def test_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "EAO" in capsys.readouterr().out
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["videos"] == 2 and set(summary["rows"]) == {"ant", "ball"} and summary["settings"]["task"] == "vos"
+    folders = tmp_path / "vot", tmp_path / "out" / "predictions"
+    challenge, own = (plain(score(*folders, interval=interval).summary)["EAO"] for interval in ("vot2018", "lengths"))
+    assert summary["summary"]["EAO"] == challenge != own
     lines = (tmp_path / "out" / "predictions" / "baseline" / "ball" / "ball_001.txt").read_text().splitlines()
     assert lines[0] == "1" and len(lines) == 5
     assert cli.main(["evaluate", *settings, "sequences=[ant]", "+options.top_k=3"]) == 2

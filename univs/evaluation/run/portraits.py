@@ -87,12 +87,17 @@ def evaluate(
 
 
 def held_out(data: PeopleData, most: int | None = None) -> Iterator[tuple[str, Photo]]:
-    """The photos that are set aside, each with the name of its folder; of sources that leave out what is."""
+    """The photos that are set aside, each with the name of its folder; of sources that leave out what is.
+
+    Raises UserError for missing data, and for videos.
+    """
     names = set(data["set_aside"])
     for settings in data["sources"]:
         if list(settings.get("exclude") or ()) != list(data["set_aside"]):
             continue
-        for _, source, _ in open_sources([{**settings, "exclude": None}], READERS):
+        for _, source, name in open_sources([{**settings, "exclude": None}], READERS):
+            if isinstance(source, Sequence):
+                raise UserError(f"the source {name} holds videos; portraits are measured on photos alone")
             photos = (source[index] for index in range(len(source)))
             aside = (photo for photo in photos if photo.name in names)
             for photo in islice(aside, most):
