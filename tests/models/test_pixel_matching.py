@@ -42,7 +42,7 @@ def test_distances_are_squared_and_never_negative(maps: tuple[Tensor, Tensor]) -
     assert (same >= 0).all() and same.max() < 1
     known, labels = known_rows(100 * rows), np.zeros((HEIGHT, WIDTH), int)
     for k in (1, 2):
-        assert (global_distances(100 * rows, [known], k) >= 0).all()
+        assert (global_distances(100 * rows, [known.repeat(k, 1)], k) >= 0).all(), "each is k times there"
     assert (local_distances(100 * maps[0], known, labels, 1, 3) >= 0).all()
 
 

@@ -10,20 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.models.test_feelvos import numbers
+from tests.models import test_feelvos
 from tests.training.moving_clips import make_clip, moving
 from univs.data.clip_batches import collate_clips
-from univs.losses import hardest_cross_entropy
+from univs.losses import hardest_cross_entropy, triplet_loss
 from univs.masks.aligned_corners import nearest_places
 from univs.models.feelvos import FEELVOS
 from univs.models.zoo import build_feelvos
+from univs.training import embedding_step
 from univs.training.embedding_step import Choice, EmbeddingLosses, EmbeddingStep
 
 
 @pytest.fixture
 def network() -> FEELVOS:
     torch.manual_seed(0)
-    return build_feelvos(numbers())
+    return build_feelvos(test_feelvos.numbers())
 
 
 @pytest.fixture
@@ -32,6 +33,24 @@ def given() -> dict[str, Any]:
     first, second = moving(4), moving(4)
     first[1, :, 52:], second[2, 16:48, :24] = 255, 255
     return collate_clips([make_clip(first, (2, 1), "mask"), make_clip(second, (2,), "mask", seed=1)])
+
+
+@pytest.fixture
+def telling(network: FEELVOS) -> FEELVOS:
+    """Of which every map moves the answers: embeddings lie apart, and the head listens."""
+    with torch.no_grad():
+        network.embedding.pointwise.weight *= 400
+        first = network.head.layers[0]
+        first.depthwise.weight[-3:] = torch.rand(3, 1, 3, 3)
+        first.pointwise.weight[:, -3:] = 2 * torch.randn_like(first.pointwise.weight[:, -3:])
+        network.head.predict.weight.normal_()
+    return network
+
+
+@pytest.fixture
+def coloured(given: dict[str, Any]) -> dict[str, Any]:
+    """The same labels on frames of which no pixel is like another."""
+    return {**given, "frames": torch.randint(0, 256, given["frames"].shape, dtype=torch.uint8)}
 
 
 def distance(pixel: Tensor, known: Tensor) -> Tensor:
@@ -71,21 +90,23 @@ def one_clip(network: FEELVOS, batch: dict[str, Any], b: int, places: list[int],
 
 
 @pytest.mark.parametrize(("answered", "kept"), [(1, 1.0), (2, 0.3)])
-def test_a_batch_is_its_clips_written_out(network: FEELVOS, given: dict[str, Any], answered: int, kept: float) -> None:
-    assert network.window == 4
-    batch = {**given, **{name: given[name][:, : answered + 2] for name in ("frames", "labels")}}
-    found = EmbeddingStep(network.train(), EmbeddingLosses(0.7), Choice(answered, None))(batch, kept)
+def test_a_batch_is_its_clips_written_out(
+    telling: FEELVOS, coloured: dict[str, Any], answered: int, kept: float
+) -> None:
+    assert telling.window == 4
+    batch = {**coloured, **{name: coloured[name][:, : answered + 2] for name in ("frames", "labels")}}
+    found = EmbeddingStep(telling.train(), EmbeddingLosses(0.7), Choice(answered, None))(batch, kept)
     with torch.no_grad():
-        want = [one_clip(network, batch, b, list(range(answered + 2)), kept) for b in range(2)]
+        want = [one_clip(telling, batch, b, list(range(answered + 2)), kept) for b in range(2)]
     assert found.keys() == {"cross_entropy"}
     assert float(found["cross_entropy"].detach()) == pytest.approx(0.7 * sum(want) / 2, rel=1e-3)
 
 
-def test_the_frame_before_is_drawn(network: FEELVOS, given: dict[str, Any]) -> None:
+def test_the_frame_before_is_drawn(telling: FEELVOS, coloured: dict[str, Any]) -> None:
     with torch.no_grad():
-        want = {round(one_clip(network, given, 0, [0, p, p + 1], 1.0), 4) for p in (1, 2)}
-        one = {**given, **{name: given[name][:1] for name in ("frames", "labels", "targets")}}
-        step = EmbeddingStep(network, EmbeddingLosses(), Choice(1, None))
+        want = {round(one_clip(telling, coloured, 0, [0, p, p + 1], 1.0), 4) for p in (1, 2)}
+        one = {**coloured, **{name: coloured[name][:1] for name in ("frames", "labels", "targets")}}
+        step = EmbeddingStep(telling, EmbeddingLosses(), Choice(1, None))
         found = {round(float(step(one, 1.0)["cross_entropy"]), 4) for _ in range(12)}
     assert len(want) == 2 and all(min(abs(a - b) for b in found) < 2e-4 for a in want) and len(found) == 2
 
@@ -97,6 +118,45 @@ def test_references_are_thinned_at_random_object_by_object(network: FEELVOS) -> 
     assert [len(cells) for cells in draws[0]] == [5, 0, 4]
     firsts = {tuple((draw[0][:, 0] / 2).round().int().tolist()) for draw in draws}
     assert len(firsts) > 1 and all(len(set(one)) == 5 and max(one) < 24 for one in firsts)
+
+
+def test_the_triplet_loss_is_of_what_is_known(network: FEELVOS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 256 cells of the reference, drawn anew, against all cells of every other frame."""
+    torch.manual_seed(3)
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(embedding_step, "triplet_loss", lambda *of: asked.append(of) or triplet_loss(*of))
+    step = EmbeddingStep(network, EmbeddingLosses(0.0, 1.0), Choice())
+    embedding, labels = torch.rand(3, 5, 20, 20), torch.randint(0, 3, (3, 20, 20))
+    labels[labels == 2] = 255
+    loss = [float(step.triplet(embedding, labels)) for _ in range(2)]
+    rows, numbers = embedding.flatten(2).transpose(1, 2), labels.flatten(1)
+    for anchors, classes, others, other_classes, weight in asked:
+        same = (rows[0][:, None] == anchors).all(-1)  # 400 256
+        assert same.any(0).all() and same.any(1).sum() == 256 == len(anchors) and weight == 1
+        assert torch.equal(classes, numbers[0][same.long().argmax(0)]) and not (classes == 255).any()
+        assert torch.equal(others, rows[1:][numbers[1:] != 255])
+        assert torch.equal(other_classes, numbers[1:][numbers[1:] != 255])
+    assert not torch.equal(asked[0][0], asked[1][0]) and loss == [float(triplet_loss(*of)) for of in asked]
+    for place in (slice(0, 1), slice(1, 3)):
+        unknown = labels.clone()
+        unknown[place] = 255
+        assert float(step.triplet(embedding, unknown)) == 0
+
+
+def test_losses_are_weighted_and_means_of_the_clips(network: FEELVOS, given: dict[str, Any]) -> None:
+    """The second clip's, of one target, and the first one's; nothing is drawn where all cells are taken."""
+    batch = {**given, **{name: given[name][:, :3] for name in ("frames", "labels")}}
+    parts = [
+        {name: value[[b]] for name, value in batch.items() if name in ("frames", "labels", "targets")} for b in (0, 1)
+    ]
+    one, other = EmbeddingLosses(1.0, 1.0), EmbeddingLosses(0.5, 3.0)
+    with torch.no_grad():
+        both = EmbeddingStep(network, other, Choice(1, None))(batch, 0.5)
+        alone = [EmbeddingStep(network, one, Choice(1, None))(part, 0.5) for part in parts]
+    for name, weight in (("cross_entropy", 0.5), ("triplet", 3.0)):
+        want = weight * (float(alone[0][name]) + float(alone[1][name])) / 2
+        assert float(both[name]) == pytest.approx(want, rel=1e-3) and want > 0
+    assert EmbeddingLosses() == EmbeddingLosses(1.0, 0.0) and Choice() == Choice(1, 1024)
 
 
 def test_every_part_is_trained_and_norms_are_still(network: FEELVOS, given: dict[str, Any]) -> None:
