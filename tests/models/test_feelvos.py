@@ -14,6 +14,7 @@ from univs.errors import UserError
 from univs.models.feelvos import FEELVOS, DynamicHead, Embedding
 from univs.models.own_files import save
 from univs.models.pixel_matching import known_rows, normalised, pixel_rows
+from univs.models.wide_depthwise import WideDepthwise
 from univs.models.zoo import build_feelvos, build_network, numbers_of
 
 
@@ -36,14 +37,14 @@ def network() -> FEELVOS:
 
 def test_the_head_sees_features_and_maps_side_by_side() -> None:
     torch.manual_seed(1)
-    head = DynamicHead(10, width=8, kernel=5, dilations=[1, 2, 1]).requires_grad_(False)
+    head = DynamicHead(10, width=8, kernel=5, dilations=[2, 1, 3]).requires_grad_(False)
     for value in head.parameters():
         torch.nn.init.normal_(value, std=0.3)
     features, maps = torch.rand(1, 10, 9, 11), torch.rand(6, 3, 9, 11)
     together = head(features, maps)
     for number in range(6):
         x = torch.cat([features, maps[number : number + 1]], 1)
-        for layer, dilation in zip(head.layers, (1, 2, 1), strict=True):
+        for layer, dilation in zip(head.layers, (2, 1, 3), strict=True):
             deep = layer.depthwise
             x = F.conv2d(x, deep.weight, deep.bias, padding=2 * dilation, dilation=dilation, groups=x.shape[1]).relu()
             x = F.conv2d(x, layer.pointwise.weight, layer.pointwise.bias).relu()
@@ -60,6 +61,21 @@ def test_the_embedding_starts_as_the_features() -> None:
     both = torch.stack([embedding.flatten(), features[:, :10].flatten()]).detach()
     assert torch.corrcoef(both)[0, 1] > 0.6
     assert abs(float(embedding.detach().mean()) / 0.5 - 0.5) < 0.3
+
+
+def test_first_weights() -> None:
+    """Those of the head keep the variance through ReLUs; those of the embedding are the identity but for little."""
+    torch.manual_seed(3)
+    for layer in DynamicHead(125, width=128, kernel=7, dilations=[1, 1]).requires_grad_(False).layers:
+        assert not layer.depthwise.bias.any() and not layer.pointwise.bias.any()
+        assert float(layer.depthwise.weight.std()) == pytest.approx((2 / 49) ** 0.5, rel=0.05)
+        assert float(layer.pointwise.weight.std()) == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+    first = Embedding(40, dim=30, identity=2.0).requires_grad_(False)
+    assert not first.depthwise.bias.any() and not first.pointwise.bias.any()
+    first.depthwise.weight[:, 0, 1, 1] -= 1
+    first.pointwise.weight.view(30, 40).diagonal().sub_(2)
+    assert 0.05 < first.depthwise.weight.abs().max() <= 0.06 + 1e-6
+    assert 0.11 < first.pointwise.weight.abs().max() <= 0.12 + 1e-6
 
 
 def test_what_is_matched(network: FEELVOS) -> None:
@@ -92,6 +108,7 @@ def test_the_fast_form_gives_the_same(network: FEELVOS, height: int, width: int)
     fast = network.ready("float32", False)
     assert fast is network.ready("float32", False) and fast is not network
     assert not copy.deepcopy(network).train().for_inference().training
+    assert all(isinstance(branch.depthwise, WideDepthwise) for branch in fast.features.around)
     image = network.images(torch.randint(0, 255, (1, 3, height, width), dtype=torch.uint8))
     slow_seen, seen = network.encode(image), fast.encode(image)
     torch.testing.assert_close(seen.features, slow_seen.features, atol=1e-4, rtol=1e-3)
