@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,23 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_it_says_the_same_over_a_video(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runtime = pytest.importorskip("onnxruntime")
+def test_it_says_the_same_over_a_video(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     from univs.models.zoo import load
 
-    out = tmp_path / "made" / "net.onnx"
+    out = tmp_path / "made" / "net.ONNX"
     out.parent.mkdir()
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    for level, logger in enumerate(loggers, 1):
+        monkeypatch.setattr(logger, "level", level)
     assert main(["export", str(weights), str(out), "--height", "64", "--width", "96"]) == 0
     assert "people 1 1 64 96" in capsys.readouterr().out
-    assert [path.name for path in out.parent.iterdir()] == ["net.onnx"], "one file, whole"
+    assert [path.name for path in out.parent.iterdir()] == ["net.ONNX"], "one file, whole"
+    assert [logger.level for logger in loggers] == [1, 2, 3], "as noisy as before"
+    assert [(one.domain, one.version) for one in onnx.load(out).opset_import] == [("", 18)]
     session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     assert {one.name: (one.type, one.shape) for one in session.get_inputs()} == {
         "frame": ("tensor(uint8)", [1, 3, 64, 96]),
