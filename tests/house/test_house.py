@@ -25,6 +25,7 @@ FLOORS = (
         "overrides",
         "settings",
         "terminal",
+        "waiting",
     },
     {"prompts", "results", "vocabularies"},
     {"video", "masks"},
