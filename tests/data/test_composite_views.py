@@ -158,6 +158,16 @@ def test_static_scenes_look_near_the_middle_of_their_object(monkeypatch: pytest.
     assert 0.005 <= min(bending) < 0.007 and 0.048 < max(bending) <= 0.05
 
 
+def test_static_scenes_can_show_all_of_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = pool()
+    calls = asked_of(monkeypatch, "moving_view", lambda rng: static_scene(given, rng, 3, SIZE, 0.3))
+    whole = np.array([call[5] == 140 for call in calls])
+    assert 0.25 < whole.mean() < 0.35 and len({call[5] for call in calls}) > 300
+    monkeypatch.undo()
+    bright = [(static_scene(given, np.random.default_rng(seed), 1, SIZE, 1.0).labels == 7).mean() for seed in range(40)]
+    assert np.median(bright) == pytest.approx(50 * 50 / (140 * 100), rel=0.3)
+
+
 def test_composite_scenes_look_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     given = pool()
     calls = asked_of(monkeypatch, "moving_view", lambda rng: composite_scene(given, rng, 3, SIZE))

@@ -149,6 +149,7 @@ class ClipSettings:
     max_objects: int = 2  # targets
     least_share: float = 0.003  # of frame 0, for a target
     composite_share: float = 0.65  # of the photo clips; the others are one warped photo
+    whole_share: float = 0.0  # of those, so many show all of the photo
     prompts: PromptDraws = PromptDraws()
     seed: int = 0
     length: int = 1_000_000
@@ -283,7 +284,7 @@ class TrainingClips(Dataset[TrainingClip]):
         if kind == "photo" and self.photos is not None:
             if rng.random() < self.settings.composite_share:
                 return composite_scene(self.photos, rng, frames, size), "composite"
-            return static_scene(self.photos, rng, frames, size), "static"
+            return static_scene(self.photos, rng, frames, size, self.settings.whole_share), "static"
         if kind == "video":
             chosen = draw(rng, {source: source.weight for source in self.videos})
             labelled = chosen.sequences[int(rng.integers(len(chosen.sequences)))]

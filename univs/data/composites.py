@@ -40,14 +40,19 @@ class Actor:
     shutter: float  # share of the way to the next frame seen as motion blur
 
 
-def static_scene(pool: PhotoPool, rng: np.random.Generator, frames: int, size: int) -> Scene:
-    """One photo under a smooth path and a smooth bending field, looking at one of its objects."""
+def static_scene(pool: PhotoPool, rng: np.random.Generator, frames: int, size: int, whole: float = 0.0) -> Scene:
+    """One photo under a smooth path and a smooth bending field, looking at one of its objects.
+
+    whole: share of the scenes that show all of the photo instead, as large as a person has it who asks about it.
+    """
     photo = pool.draw_labelled(rng)
     ids, areas = object_areas(photo.labels, LEAST_OBJECT)
     chosen = int(rng.choice(ids, p=np.sqrt(areas) / np.sqrt(areas).sum()))
     ys, xs = np.nonzero(photo.labels == chosen)
     extent = max(np.ptp(xs), np.ptp(ys)) * np.exp(rng.uniform(np.log(1.0), np.log(3.0)))
     focus = (float(xs.mean() + rng.normal(0, 0.1) * extent), float(ys.mean() + rng.normal(0, 0.1) * extent))
+    if whole and rng.random() < whole:  # `moving_view` does not look beyond the photo
+        extent = max(photo.labels.shape)
     bending = rng.uniform(0.005, 0.05)
     scene = moving_view(photo, rng, frames, size, focus, float(extent), bending, liveliness=1.3)
     scene.favoured.append(chosen)

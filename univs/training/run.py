@@ -310,6 +310,7 @@ def read_clips(
         extra=extra,
         frames=stage["frames"],
         composite_share=stage["composites"],
+        whole_share=stage.get("whole", 0.0),
         size=size if isinstance(size, int) else tuple(size),
         together=stage["batch_size"] * world,
         prompts=PromptDraws(**stage.get("prompts", {})),

@@ -84,6 +84,7 @@ class ClipStage(AnyStage):
     size: Crops
     frames: Count
     composites: Share
+    whole: Share
     frozen_backbone: FrozenParts
     trained: TrainedParts | None
     prompts: PromptDraws
