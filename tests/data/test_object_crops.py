@@ -74,6 +74,11 @@ def still_crops(image: np.ndarray, labels: np.ndarray, number: int) -> tuple[np.
     )
 
 
+def pixels_of(place: tuple[float, float], side: int) -> list[np.ndarray]:
+    """Columns and rows of the frame that a square of 255 shows."""
+    return [first + ((np.arange(255) + 0.5) * side / 255).astype(int) for first in corner(place, side)]
+
+
 def test_the_object_is_in_the_middle_of_both_crops() -> None:
     data = crops_of(Clips())
     for index in range(4):
@@ -132,7 +137,7 @@ def test_a_pair_depends_on_its_index_alone() -> None:
     first, second = data[7], data[8]
     assert np.array_equal(first.search, again[7].search) and np.array_equal(first.mask, again[7].mask)
     assert not np.array_equal(first.search, second.search)
-    assert len(data) == 50 and data.shares == {"video": 1.0}
+    assert len(data) == 50 and data.shares == {"video": 1.0} and data.counts == ()
 
 
 def test_squares_are_drawn_around_boxes() -> None:
@@ -232,9 +237,7 @@ def test_masks_and_boxes_are_those_of_the_square(negatives: int, monkeypatch: py
     kinds, times = set(), []
     for index in range(6):
         pair, (place, side) = data[index], drawn[-1]
-        columns, rows = (
-            first + 300 + ((np.arange(255) + 0.5) * side / 255).astype(int) for first in corner(place, side)
-        )
+        columns, rows = (300 + places for places in pixels_of(place, side))
         maps = data.clips[0].labels
         wanted = [meaning[np.pad(labels, 300)[np.ix_(rows, columns)]] for labels in maps]
         times.append([np.array_equal(pair.mask, want) for want in wanted].index(True))
@@ -247,21 +250,23 @@ def test_masks_and_boxes_are_those_of_the_square(negatives: int, monkeypatch: py
     assert (kinds, set(times)) == (({-1, 0}, {0}) if negatives else ({-1, 0, 1}, {0, 1}))
 
 
-def test_surroundings_are_of_a_clip_and_come_as_often_as_they_should() -> None:
-    clips = Asked()
+def test_surroundings_are_of_a_clip_and_come_as_often_as_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[tuple[float, float], int]] = []
+    monkeypatch.setattr(object_crops, "drawn_square", lambda *of: drawn.append(drawn_square(*of)) or drawn[-1])
+    clips, others = Asked(), []
     data, plain = crops_of(clips, PairDraws(0, 0, 0, 0, negatives=0, surrounded=0.5)), crops_of(Clips())
-    count = 0
     for index in range(24):
+        without = plain[index].search
         clips.asked.clear()
-        pair, without = data[index], plain[index]
+        found = data[index].search
         if len(clips.asked) == 1:
-            assert np.array_equal(pair.search, without.search)
+            assert np.array_equal(found, without)
             continue
-        count += 1
-        changed = (pair.search != without.search).any(-1)
-        other = resized(Clips()[clips.asked[1]].frames[0], SEARCH, SEARCH)
-        assert changed.any() and np.array_equal(pair.search[changed], other[changed])
-    assert 6 <= count <= 18
+        others.append(clips.asked[1])
+        columns, rows = ((places >= 0) & (places < 64) for places in pixels_of(*drawn[-1]))
+        around = resized(Clips()[others[-1]].frames[0], SEARCH, SEARCH)
+        assert np.array_equal(found, np.where((rows[:, None] & columns)[..., None], without, around))
+    assert 6 <= len(others) <= 18 and len(set(others)) > 4
 
 
 def test_an_object_is_seen_by_64_pixels() -> None:

@@ -84,6 +84,8 @@ def test_losses_that_a_model_has_no_use_for(batch: dict[str, Tensor]) -> None:
     assert float(losses["refined_mask"].detach()) == 0 and losses["score"] > 0
     sum(losses.values()).backward()  # type: ignore[union-attr]
     assert SiamMaskStep(narrow(), SiamMaskLosses(refined_mask=0), 3)(batch, 1.0).keys() == {"score", "box"}
+    base = narrow(coarse_masks=True, refinement=None)
+    assert SiamMaskStep(base, SiamMaskLosses(), 3)(batch, 1.0).keys() == {"score", "box", "coarse_mask"}
 
 
 def test_cells_are_drawn_anew_in_every_step(batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
