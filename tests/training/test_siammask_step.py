@@ -130,7 +130,7 @@ def test_a_tiny_case_is_learnt_by_heart(batch: dict[str, Tensor]) -> None:
     model = narrow().train()
     step, optimizer = SiamMaskStep(model, SiamMaskLosses(), 6), torch.optim.Adam(model.parameters(), 3e-3)
     first = None
-    for _ in range(24):
+    for _ in range(16):
         losses = step(batch, 1.0)
         total = torch.stack(list(losses.values())).sum()
         first = first or {name: float(value.detach()) for name, value in losses.items()}
