@@ -232,10 +232,11 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 
 
 def test_synthetic_worlds_are_a_source_where_they_are_drawn(photos: Path, tmp_path: Path) -> None:
-    more = ("data.probabilities={photo: 0, video: 0, synth: 1}", "data.synth.num_frames=3")
+    more = ("data.probabilities={photo: 0, video: 0, synth: 1}", "data.synth.num_frames=3", "stage.whole=0.4")
     given = compose("train", overrides(photos, tmp_path, *more))
     clips = run.read_clips(given["data"], given["stage"], 5, 3)
     assert clips.settings.composite_share == given["stage"]["composites"] == 0.65
+    assert clips.settings.whole_share == 0.4
     assert clips.settings.together == 3 * given["stage"]["batch_size"]
     assert set(clips.extra) == {"synth"} and clips[0].kind == "synth" and len(clips.extra["synth"][0].frames) == 3
     assert clips.settings.seed == 5 and clips.settings.frames == 2 and clips.settings.size == 32
