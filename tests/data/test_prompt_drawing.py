@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from univs.data.clips import ClipSettings, PromptDraws, prompt_clip
 from univs.data.prompt_drawing import KINDS, depth_of, draw_box, draw_kind, draw_points, draw_prompts, draw_scribble
 
 
@@ -60,6 +61,17 @@ def test_boxes_are_drawn_with_care_or_without() -> None:
     assert draw_box(rng, mask).dtype == np.float32
 
 
+def test_the_draws_of_a_clip_say_how_many_clicks() -> None:
+    labels = np.zeros((3, 32, 32), np.uint8)
+    labels[:, 4:20, 6:25] = 5
+    for clicks in (1, 3):
+        draws = PromptDraws(first={"point": 1.0}, anew={"point": 1.0}, clicks=clicks)
+        settings = ClipSettings({"photo": 1.0}, frames=3, prompts=draws)
+        drawn = [prompt_clip(np.random.default_rng(seed), labels, [5], settings) for seed in range(30)]
+        for prompts in ([first for first, _ in drawn], [anew for _, every in drawn for anew in every]):
+            assert max(int((one.signs[0] >= 0).sum()) for one in prompts) == clicks
+
+
 def test_one_to_three_clicks_of_which_later_ones_may_lie_beside() -> None:
     rng, mask = np.random.default_rng(0), rectangle()
     drawn = [draw_points(rng, mask) for _ in range(400)]
@@ -73,7 +85,8 @@ def test_one_to_three_clicks_of_which_later_ones_may_lie_beside() -> None:
                 assert 1 < gap < 0.4 * np.sqrt(1200) + 6, "just outside"
     later = np.concatenate([signs[1:][signs[1:] >= 0] for _, signs in drawn])
     assert 0.4 < later.mean() < 0.6
-    assert draw_points(rng, mask, 1)[0].shape == (1, 2)
+    assert all(draw_points(rng, mask, 1)[1].tolist() == [1, -1, -1] for _ in range(20))
+    assert {int((draw_points(rng, mask, 2)[1] >= 0).sum()) for _ in range(40)} == {1, 2}
     full = [draw_points(rng, np.ones((8, 8), bool))[1] for _ in range(30)]
     assert all(0 not in signs for signs in full), "there is no place beside it"
 

@@ -23,7 +23,7 @@ from univs.data.composites import Scene, composite_scene, static_scene
 from univs.data.pack import open_pack
 from univs.data.photo import PhotoSource
 from univs.data.photo_pool import PhotoPool, object_areas
-from univs.data.prompt_drawing import KINDS, FramePrompts, draw_prompts
+from univs.data.prompt_drawing import CLICKS, KINDS, FramePrompts, draw_prompts
 from univs.data.region_labels import RegionLabels
 from univs.data.source_settings import OpenedSource, Reader, SourceCount, Supervision, open_sources
 from univs.data.sources import (
@@ -38,7 +38,7 @@ from univs.data.sources import (
 from univs.data.video_scenes import LabelledVideo, SampleVideo, video_scene
 from univs.errors import UserError
 from univs.formats.sample import IGNORE, VideoSample
-from univs.settings import Among, Count, SomeAboveZero, Weight
+from univs.settings import Among, Count, SomeAboveZero, Weight, Within
 
 
 def open_clip_pack(file: str | Path) -> list[OpenedSource]:
@@ -120,6 +120,8 @@ class PromptDraws:
     """So many frames of a clip are."""
     objects: Count = 4
     """So many objects are prompted there, at most: larger ones more often."""
+    clicks: Annotated[int, Within(1, CLICKS)] = CLICKS
+    """So many clicks are made at an object, at most."""
 
 
 @dataclass(frozen=True)
@@ -326,14 +328,14 @@ def prompt_clip(
 ) -> tuple[FramePrompts, tuple[FramePrompts, ...]]:
     """Prompts of the targets on frame 0 of labels T S S, and of any objects on the frames that are prompted anew."""
     draws = settings.prompts
-    first = draw_prompts(rng, labels[0], targets, draws.first, settings.max_objects)
+    first = draw_prompts(rng, labels[0], targets, draws.first, settings.max_objects, draws.clicks)
     anew = []
     for index in spread(len(labels), draws.frames):
         ids, areas = object_areas(labels[index], LEAST_LISTED)
         # by size, not by count: uniform draws over the many small things of a photo teach that a click means a part
         weights = np.sqrt(areas) / np.sqrt(areas).sum() if len(ids) else None
         chosen = rng.choice(ids, size=min(len(ids), draws.objects), replace=False, p=weights) if len(ids) else ()
-        anew.append(draw_prompts(rng, labels[index], [int(i) for i in chosen], draws.anew, draws.objects))
+        anew.append(draw_prompts(rng, labels[index], [int(i) for i in chosen], draws.anew, draws.objects, draws.clicks))
     return first, tuple(anew)
 
 

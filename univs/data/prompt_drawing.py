@@ -49,7 +49,12 @@ def no_prompts(rows: int, shape: tuple[int, ...]) -> FramePrompts:
 
 
 def draw_prompts(
-    rng: np.random.Generator, labels: np.ndarray, ids: Sequence[int], shares: Mapping[str, float], rows: int
+    rng: np.random.Generator,
+    labels: np.ndarray,
+    ids: Sequence[int],
+    shares: Mapping[str, float],
+    rows: int,
+    clicks: int = CLICKS,
 ) -> FramePrompts:
     """Prompts for objects of a frame.
 
@@ -58,6 +63,7 @@ def draw_prompts(
         ids: at most `rows` objects.
         shares: of the kinds, for each object anew; need not sum to one.
         rows: K.
+        clicks: at an object, at most; no more than `CLICKS`.
     """
     prompts = no_prompts(rows, labels.shape)
     for row, number in enumerate(ids):
@@ -70,7 +76,7 @@ def draw_prompts(
         if kind == "box":
             prompts.boxes[row] = draw_box(rng, mask)
         elif kind == "point":
-            prompts.points[row], prompts.signs[row] = draw_points(rng, mask)
+            prompts.points[row], prompts.signs[row] = draw_points(rng, mask, clicks)
         elif kind == "scribble":
             prompts.strokes[draw_scribble(rng, mask)] = number
     return prompts
@@ -99,16 +105,16 @@ def loosened(rng: np.random.Generator, box: np.ndarray, frame: tuple[int, ...], 
     return np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
 
 
-def draw_points(rng: np.random.Generator, mask: np.ndarray, most: int = CLICKS) -> tuple[np.ndarray, np.ndarray]:
+def draw_points(rng: np.random.Generator, mask: np.ndarray, clicks: int = CLICKS) -> tuple[np.ndarray, np.ndarray]:
     """Clicks on a mask S S: the first deep inside, further ones anywhere inside (+) or just outside (-).
 
     Returns:
-        points most 2 (x, y) at pixel centres, and signs most; -1 for clicks that were not made.
+        points P 2 (x, y) at pixel centres, and signs P; -1 for clicks that were not made, all but `clicks`.
     """
-    points, signs = np.zeros((most, 2), np.float32), np.full(most, -1, np.int64)
+    points, signs = np.zeros((CLICKS, 2), np.float32), np.full(CLICKS, -1, np.int64)
     depth = depth_of(mask)
     near: np.ndarray | None = None
-    for i in range(int(rng.integers(1, most + 1))):
+    for i in range(int(rng.integers(1, clicks + 1))):
         positive = i == 0 or rng.random() < 0.5
         if not positive and near is None:
             outside = opencv().distanceTransform((~mask).astype(np.uint8), opencv().DIST_L2, 5)
