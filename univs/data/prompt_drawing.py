@@ -108,8 +108,10 @@ def loosened(rng: np.random.Generator, box: np.ndarray, frame: tuple[int, ...], 
 def draw_points(rng: np.random.Generator, mask: np.ndarray, clicks: int = CLICKS) -> tuple[np.ndarray, np.ndarray]:
     """Clicks on a mask S S: the first deep inside, further ones anywhere inside (+) or just outside (-).
 
+    Args:
+        clicks: so many are made at most, no more than P.
     Returns:
-        points P 2 (x, y) at pixel centres, and signs P; -1 for clicks that were not made, all but `clicks`.
+        points P 2 (x, y) at pixel centres, and signs P; -1 for clicks that were not made.
     """
     points, signs = np.zeros((CLICKS, 2), np.float32), np.full(CLICKS, -1, np.int64)
     depth = depth_of(mask)
