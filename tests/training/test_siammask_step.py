@@ -129,8 +129,9 @@ def test_weights_that_fit_a_trunk_in_part_are_refused() -> None:
 def test_a_tiny_case_is_learnt_by_heart(batch: dict[str, Tensor]) -> None:
     model = narrow().train()
     step, optimizer = SiamMaskStep(model, SiamMaskLosses(), 6), torch.optim.Adam(model.parameters(), 3e-3)
+    torch.manual_seed(0)  # of the cells that are drawn
     first = None
-    for _ in range(16):
+    for _ in range(24):
         losses = step(batch, 1.0)
         total = torch.stack(list(losses.values())).sum()
         first = first or {name: float(value.detach()) for name, value in losses.items()}
@@ -138,7 +139,6 @@ def test_a_tiny_case_is_learnt_by_heart(batch: dict[str, Tensor]) -> None:
         total.backward()
         optimizer.step()
     last = {name: float(value.detach()) for name, value in losses.items()}
-    print(first, last)
     assert last["score"] < 0.65 * first["score"] and last["box"] < 0.7 * first["box"]
     assert last["refined_mask"] < 0.6 * first["refined_mask"]
 
