@@ -141,7 +141,7 @@ def test_answers_to_other_prompts_have_files_of_their_own(tmp_path: Path, monkey
     monkeypatch.setattr(synth_world, "run_benchmark", lambda job, *_: made.append(job))
     monkeypatch.chdir(tmp_path)
     for prompt in ("mask", "box"):
-        evaluate("synth", "vos", 1, 0, {"num_frames": 2}, prompt=prompt)  # type: ignore[arg-type]
+        evaluate("synth", "vos", 1, 0, {"num_frames": 2}, prompt=prompt)
     masks, boxes = made
     assert (masks.folder.name, boxes.folder.name) == ("vos", "vos_box") and masks.made_from != boxes.made_from
     (recording,) = boxes.recordings

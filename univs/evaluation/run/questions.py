@@ -63,9 +63,14 @@ def ask_classes(recording: Recording, data: RecordingSet) -> Question:
 def prompted_by(ask: Ask, prompt: PromptKind, what: str) -> Ask:
     """The same questions with prompts of another kind. UserError, naming `what`, where no object is shown."""
     if ask not in SHOWING:
-        raise UserError(f"{what} shows no objects, so prompt={prompt} cannot be; leave prompt as it is")
+        raise shows_nothing(what, prompt)
     showing: Callable[..., Question] = ask
     return partial(showing, prompt=prompt)
+
+
+def shows_nothing(what: str, prompt: PromptKind) -> UserError:
+    """The error of a prompt for a set or task, named by `what`, that shows no objects."""
+    return UserError(f"{what} shows no objects, so prompt={prompt} cannot be; leave prompt as it is")
 
 
 SHOWING: tuple[Ask, ...] = (ask_shown, ask_named_and_shown)

@@ -87,11 +87,11 @@ def _shown(sample: VideoSample, truth: np.ndarray, names: Mapping[int, str], pro
     return ObjectExam(truth, prompts, FollowedObjects(keys, first))
 
 
-def _vos(sample: VideoSample, prompt: PromptKind = "mask") -> Exam:
+def _vos(sample: VideoSample, prompt: PromptKind) -> Exam:
     return _shown(sample, sample.labels, sample.categories, prompt)
 
 
-def _pvos(sample: VideoSample, prompt: PromptKind = "mask") -> Exam:
+def _pvos(sample: VideoSample, prompt: PromptKind) -> Exam:
     return _shown(sample, _panoptic(sample), {**sample.categories, **sample.stuff}, prompt)
 
 

@@ -18,7 +18,7 @@ from univs.evaluation.metrics.tallies import Tally, mean, total
 from univs.evaluation.run.benchmark import Benchmark, Figure, Measure
 from univs.evaluation.run.benchmark_run import Job, Outcome
 from univs.evaluation.run.figure_writer import FigureWriter
-from univs.evaluation.run.questions import PromptKind, Question
+from univs.evaluation.run.questions import PromptKind, Question, shows_nothing
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.runner import RESULTS, run_benchmark
 from univs.evaluation.run.synth_exam import EXAMS, SHOWING, exam
@@ -55,7 +55,7 @@ def evaluate(
         raise UserError("dataset synth: what a photo shows is not known, so data.photos cannot be scored")
     clips = SynthVS(seed=seed, length=videos, **data)
     if prompt != "mask" and task not in SHOWING:
-        raise UserError(f"task {task} shows no objects, so prompt={prompt} cannot be; leave prompt as it is")
+        raise shows_nothing(f"task {task}", prompt)
     folder = Path(out) if out else RESULTS / dataset / (task if prompt == "mask" else f"{task}_{prompt}")
     job = job_of(clips, task, folder, {"seed": seed, "data": dict(data), "prompt": prompt}, prompt)
     return run_benchmark(job, weights, device, size, options)
