@@ -13,6 +13,7 @@ from univs import cli  # noqa: E402
 from univs.commands.pack import a_file_size  # noqa: E402
 from univs.configuration import compose  # noqa: E402
 from univs.data.pack import open_pack  # noqa: E402
+from univs.data.portrait_images import build_portraits  # noqa: E402
 from univs.training.run import read_clips  # noqa: E402
 from univs.training.stages import check_run  # noqa: E402
 
@@ -39,6 +40,23 @@ def test_a_run_from_the_pack_draws_what_a_run_from_the_sources_draws(
     for index in range(8):
         one, other = drawn[0][index], drawn[1][index]
         assert one.targets == other.targets and one.kind == other.kind and (one.labels == other.labels).all()
+
+
+def test_people(photo_folder: Path, tmp_path: Path) -> None:
+    """For stage portrait, whose data have no sorts of clips; other stages make clips of the same file."""
+    out = tmp_path / "people.zip"
+    sources = f"data.sources=[{{kind: photos, root: {photo_folder}}}]"
+    stage = ["stage=portrait", "model=portrait", "init=null"]
+    assert pack(*stage, "data=people", "data.root=-", sources, "--out", out, "--quality", "95") == 0
+    drawn = []
+    for data in ([sources, "data=people", "data.root=-"], ["data=pack", f"data.root={out}"]):
+        settings = compose("train", [*stage, *data])
+        check_run(settings)
+        drawn.append(build_portraits(settings["data"]["sources"], size=32))
+    for index in range(8):
+        assert (drawn[0][index].mask == drawn[1][index].mask).all()
+    clips = compose("train", ["data=pack", f"data.root={out}", "stage.size=64", "stage.frames=2"])
+    assert read_clips(clips["data"], clips["stage"], 4, 1)[0].targets
 
 
 def test_words(coco_folder: Path, tmp_path: Path) -> None:

@@ -50,3 +50,17 @@ def test_triplets_by_hand() -> None:
     swapped = triplet_loss(anchors, torch.tensor([1, 0, 7]), others, torch.tensor([0, 1, 0]), weight=3.0)
     assert swapped.item() == pytest.approx(3 * ((9 - 1 + 1) + (5 - 1 + 1) + 0) / 3)
     assert triplet_loss(anchors, torch.tensor([1, 1, 1]), others, torch.tensor([1, 1, 1])).item() == 0, "no negative"
+
+
+def test_triplets_pull_the_nearest_alone() -> None:
+    torch.manual_seed(0)
+    anchors, others = (torch.randn(count, 4, dtype=torch.float64, requires_grad=True) for count in (6, 40))
+    labels, other_labels = torch.arange(6) % 3, torch.arange(40) % 3
+    loss = triplet_loss(anchors, labels, others, other_labels, 1.0)
+    squared = (anchors[:, None] - others[None]).square().sum(2)
+    same = labels[:, None] == other_labels
+    wanted = [(squared[i, same[i]].amin() - squared[i, ~same[i]].amin() + 1).relu() for i in range(6)]
+    assert loss.item() == pytest.approx(float(sum(wanted)) / 6)
+    want = torch.autograd.grad(sum(wanted) / 6, (anchors, others))
+    for got, expected in zip(torch.autograd.grad(loss, (anchors, others)), want, strict=True):
+        torch.testing.assert_close(got, expected)

@@ -73,12 +73,13 @@ def test_global_distances_are_those_of_a_loop(
     assert global_distances(query, [known_rows(known[:0])], k).isinf().all()
 
 
+@pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("radius", [1, 4, 30])
-def test_local_distances_are_those_of_a_loop(maps: tuple[Tensor, Tensor], radius: int) -> None:
-    query, before = maps
+def test_local_distances_are_those_of_a_loop(maps: tuple[Tensor, Tensor], radius: int, learns: bool) -> None:
+    query, before = maps[0].clone().requires_grad_(learns), maps[1]
     labels = np.random.default_rng(1).integers(-1, 3, (HEIGHT, WIDTH))
     labels[:, 12:][labels[:, 12:] == 2] = 0
-    found = local_distances(query, known_rows(pixel_rows(before)), labels, 4, radius)
+    found = local_distances(query, known_rows(pixel_rows(before)), labels, 4, radius).detach()
     assert found.shape == (4, HEIGHT, WIDTH) and found[3].isinf().all()
     for number in range(3):
         for y in range(HEIGHT):
@@ -87,7 +88,7 @@ def test_local_distances_are_those_of_a_loop(maps: tuple[Tensor, Tensor], radius
                 for v in range(max(0, y - radius), min(HEIGHT, y + radius + 1)):
                     for u in range(max(0, x - radius), min(WIDTH, x + radius + 1)):
                         if labels[v, u] == number:
-                            best = min(best, float((query[:, y, x] - before[:, v, u]).square().sum()))
+                            best = min(best, float((maps[0][:, y, x] - before[:, v, u]).square().sum()))
                 assert float(found[number, y, x]) == pytest.approx(best, rel=1e-4, abs=1e-5), (number, y, x)
 
 
@@ -99,17 +100,29 @@ def test_a_whole_window_is_global(maps: tuple[Tensor, Tensor]) -> None:
     torch.testing.assert_close(near.flatten(1), everywhere, atol=1e-5, rtol=1e-5)
 
 
-def test_gradients_are_those_of_the_nearest_pixel(maps: tuple[Tensor, Tensor]) -> None:
+@pytest.mark.parametrize(("radius", "k"), [(40, 1), (2, 3)])
+def test_gradients_are_those_of_the_nearest_pixels(maps: tuple[Tensor, Tensor], radius: int, k: int) -> None:
     """Against differences of all pairs, globally and in the window."""
     query, before = (one.double().requires_grad_() for one in maps)
     labels = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 2
+    labels[:, WIDTH // 2 :] = 0  # where only one object is within reach
     known = known_rows(pixel_rows(before))
-    rows = [known[torch.from_numpy(labels.ravel() == n)] for n in range(2)]
-    far, near = global_distances(pixel_rows(query), rows), local_distances(query, known, labels, 2, 40)
-    ours = torch.autograd.grad(far.sum() + near.sum(), (query, before))
+    groups = [torch.from_numpy(labels.ravel() == n) for n in range(2)]
+    rows = [known[group] for group in groups]
+    far, near = global_distances(pixel_rows(query), rows, k), local_distances(query, known, labels, 2, radius)
+    with torch.no_grad():
+        for found, again in (
+            (far, global_distances(pixel_rows(query), rows, k)),
+            (near, local_distances(query, known, labels, 2, radius)),
+        ):
+            torch.testing.assert_close(found, again)
+    ours = torch.autograd.grad(far.sum() + near.tanh().sum(), (query, before))
     each = naive(pixel_rows(query), pixel_rows(before))
-    plain = sum(2 * each[:, torch.from_numpy(labels.ravel() == n)].amin(1).sum() for n in range(2))
-    for got, want in zip(ours, torch.autograd.grad(plain, (query, before)), strict=True):  # type: ignore[arg-type]
+    y, x = (part.flatten() for part in torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij"))
+    apart = torch.maximum((y[:, None] - y).abs(), (x[:, None] - x).abs()) > radius
+    everywhere = sum(each[:, group].topk(k, largest=False)[0].mean(1).sum() for group in groups)
+    window = sum(each.masked_fill(apart, math.inf)[:, group].amin(1).tanh().sum() for group in groups)
+    for got, want in zip(ours, torch.autograd.grad(everywhere + window, (query, before)), strict=True):
         torch.testing.assert_close(got, want, atol=1e-9, rtol=1e-9)
 
 

@@ -73,6 +73,9 @@ def test_initial_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         for name, value in model.features.backbone.state_dict().items():
             torch.testing.assert_close(value.float(), tiny[name.removeprefix("stages.")].float() + more)
         assert torch.equal(model.head.predict.weight, anew.head.predict.weight)
+    asks = load("stm_light").query_trunk.state_dict()
+    for name, value in build_embedding({**given(), "init": "stm_light"}).features.backbone.stages.state_dict().items():
+        assert torch.equal(value, asks[name]), name
     save(anew, tmp_path / "first.safetensors", anew.config)
     second = build_embedding({**given(), "init": str(tmp_path / "first.safetensors")})
     for name, value in anew.state_dict().items():

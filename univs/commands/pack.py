@@ -75,7 +75,11 @@ def pack_with_progress(
 
     check_run(settings)
     words = settings["stage"].get("step") == "words"
-    data = settings["data"] if words else with_packed_settings(settings["data"])
+    data = settings["data"]
+    if "probabilities" not in data:  # photos for stage portrait; of its pack other stages can make clips
+        data = {**data, "probabilities": {"photo": 1.0}, "synth": {}}
+    if not words:
+        data = with_packed_settings(data)
     side = longest or LARGEST_SIDE
     readers = word_readers() if words else READERS
     opened = open_sources(with_longest(data["sources"], readers, side), readers)

@@ -8,7 +8,7 @@ Shapes: N objects, P pixels that ask, M pixels that are known, C channels, h w s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ SCORES_AT_ONCE = 1 << 20
 """Pairs that are compared at a time: 4 MiB."""
 TILE = 8
 """Side of the squares of pixels that meet their surroundings together."""
+NOWHERE = -1
+Window = tuple[slice, slice]
+"""Rows and columns of a map."""
 
 
 def pixel_rows(embedding: Tensor) -> Tensor:
@@ -57,12 +60,14 @@ def global_distances(query: Tensor, references: Sequence[Tensor], k: int = 1, ab
         N P.
     """
     asked = query_side(query[None])[0]
+    learns = torch.is_grad_enabled() and (query.requires_grad or any(known.requires_grad for known in references))
     longest = max((len(reference) for reference in references), default=0)
     at_once = max(16, SCORES_AT_ONCE // max(longest, 1))
+    nearest = _nearest_chosen if learns else _nearest
     parts = []
     for chunk in asked.split(at_once):
         far = chunk.new_full((len(chunk),), absent)
-        parts.append(torch.stack([_nearest(chunk, known, k) if len(known) else far for known in references]))
+        parts.append(torch.stack([nearest(chunk, known, k) if len(known) else far for known in references]))
     return torch.cat(parts, 1)
 
 
@@ -71,7 +76,19 @@ def _nearest(asked: Tensor, known: Tensor, k: int) -> Tensor:
     scores = similarity(asked[None], known[None])[0]
     if k == 1:
         return -scores.amax(1).clamp_max(0)
-    best = top_k(scores, k)[0].clamp_max(0)
+    return _mean_of(top_k(scores, k)[0], k)
+
+
+def _nearest_chosen(asked: Tensor, known: Tensor, k: int) -> Tensor:
+    """`_nearest` for training: the way back goes through the chosen pairs alone, not through all."""
+    with torch.no_grad():
+        places = top_k(similarity(asked[None], known[None])[0], k)[1]  # P k
+    return _mean_of((asked[:, None] * known[places]).sum(2), k)
+
+
+def _mean_of(best: Tensor, k: int) -> Tensor:
+    """Scores P k of the nearest, or of fewer where there are no more -> mean squared distance P."""
+    best = best.clamp_max(0)
     missing = k - best.shape[1]
     return -(best.sum(1) + missing * best.amin(1)) / k
 
@@ -91,27 +108,47 @@ def local_distances(query: Tensor, previous: Tensor, labels: NDArray[np.integer]
         N h w, infinite where an object has no pixel in the window.
     """
     height, width = query.shape[1:]
+    learns = torch.is_grad_enabled() and (query.requires_grad or previous.requires_grad)
+    if learns:  # the way back goes through the chosen pairs alone, not through all
+        with torch.no_grad():
+            places = torch.full((count, height, width), NOWHERE, device=query.device)
+            numbers = torch.arange(height * width, device=query.device).view(height, width)
+            for tile, around, scores in _tiles(query, previous, radius):
+                for number, own in _rows_of_each(labels[around], count, query.device):
+                    best, rows = scores[own].max(0)
+                    found = numbers[around].flatten()[own][rows].masked_fill(best == -math.inf, NOWHERE)
+                    places[number][tile] = found.view_as(places[number][tile])
+        asked = query_side(pixel_rows(query)[None])
+        distances = -(asked * previous[places.flatten(1).clamp_min(0)]).sum(2).clamp_max(0)
+        return distances.view_as(places).masked_fill(places == NOWHERE, math.inf)
+    result = query.new_full((count, height, width), math.inf)
+    for tile, around, scores in _tiles(query, previous, radius):
+        for number, own in _rows_of_each(labels[around], count, query.device):
+            ours = scores if len(own) == len(scores) else scores[own]
+            result[number][tile] = -ours.amax(0).clamp_max(0).view_as(result[number][tile])
+    return result
+
+
+def _tiles(query: Tensor, previous: Tensor, radius: int) -> Iterator[tuple[Window, Window, Tensor]]:
+    """Each tile of C h w, its surroundings in the frame before, and M t*t scores of their pairs: minus the squared
+    distances, -inf out of reach."""
+    height, width = query.shape[1:]
     asked = query_side(pixel_rows(query)[None])[0].view(height, width, -1)
     places, reach = previous.view(height, width, -1), _out_of_reach(radius, query)
-    bands = []
     for top in range(0, height, TILE):
-        tiles = []
         for left in range(0, width, TILE):
-            tile = asked[top : top + TILE, left : left + TILE]
+            tile = slice(top, min(top + TILE, height)), slice(left, min(left + TILE, width))
             rows, columns = (_around(start, radius, side) for start, side in ((top, height), (left, width)))
             mask = reach[
                 rows.start - top + radius : rows.stop - top + radius,
                 columns.start - left + radius : columns.stop - left + radius,
-                : tile.shape[0],
-                : tile.shape[1],
+                : tile[0].stop - top,
+                : tile[1].stop - left,
             ]
             scores = torch.addmm(
-                mask.flatten(0, 1).flatten(1), places[rows, columns].flatten(0, 1), tile.flatten(0, 1).T
-            )  # M t*t, minus the squared distances
-            near = _nearest_of_each(scores, labels[rows, columns].ravel(), count)
-            tiles.append(near.view(count, *tile.shape[:2]))
-        bands.append(torch.cat(tiles, 2))
-    return torch.cat(bands, 1)
+                mask.flatten(0, 1).flatten(1), places[rows, columns].flatten(0, 1), asked[tile].flatten(0, 1).T
+            )
+            yield tile, (rows, columns), scores
 
 
 def _around(start: int, radius: int, side: int) -> slice:
@@ -119,17 +156,12 @@ def _around(start: int, radius: int, side: int) -> slice:
     return slice(max(0, start - radius), min(side, start + TILE + radius))
 
 
-def _nearest_of_each(scores: Tensor, labels: NDArray[np.integer], count: int) -> Tensor:
-    """M P minus squared distances to known pixels of these labels -> N P squared distances to the nearest of each."""
-    nearest = []
+def _rows_of_each(labels: NDArray[np.integer], count: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+    """Each of `count` objects that some of these labels name, and where they do, counted row by row."""
     for number in range(count):
         own = np.flatnonzero(labels == number)
-        if not len(own):
-            nearest.append(scores.new_full(scores.shape[1:], math.inf))
-            continue
-        ours = scores if len(own) == len(labels) else scores[torch.from_numpy(own).to(scores.device)]
-        nearest.append(-ours.amax(0).clamp_max(0))
-    return torch.stack(nearest)
+        if len(own):
+            yield number, torch.from_numpy(own).to(device)
 
 
 def _out_of_reach(radius: int, like: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from univs.models import zoo
 from univs.models.deeplab_features import LiteBackbone
 from univs.models.feelvos import FEELVOS
 from univs.models.feelvos_official import is_feelvos, start_feelvos
+from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.tensorflow_files import is_tensorflow, read_variables
 from univs.models.univs import UniVS
 from univs.models.weights_path import weights_path
@@ -39,7 +40,8 @@ class EmbeddingStageSettings:
 def build_embedding(settings: Mapping[str, Any]) -> FEELVOS:
     """The model of a run with its initial weights.
 
-    They are those of the backbone alone (ImageNet's, a UniVS's), of what sees (DeepLab's variables), or of a FEELVOS.
+    They are those of the backbone alone (ImageNet's, a UniVS's, those with which a space-time memory looks at a frame),
+    of what sees (DeepLab's variables), or of a FEELVOS.
 
     Raises UserError for a model of another kind, and for weights that do not fit.
     """
@@ -73,5 +75,7 @@ def _start(model: FEELVOS, init: str) -> None:
     start = zoo.load(init)
     if isinstance(start, UniVS):
         start_trunk(trunk, getattr(start.backbone, "body", start.backbone).state_dict())
+    elif isinstance(start, SpaceTimeMemory):
+        start_trunk(trunk, getattr(start.query_trunk, "body", start.query_trunk).state_dict())
     else:
         zoo.start_from(model, init)
