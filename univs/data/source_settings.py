@@ -103,21 +103,26 @@ def open_source(
 
 
 def open_sources(
-    sources: Sequence[Mapping[str, Any]], readers: Mapping[str, Reader], supervision: Supervision | None = None
+    sources: Sequence[Mapping[str, Any]],
+    readers: Mapping[str, Reader],
+    supervision: Supervision | None = None,
+    where: Sequence[str] | None = None,
 ) -> list[OpenedSource]:
-    """The sources of `data.sources`; supervision: of the run, None where it knows masks alone.
+    """The sources of a list.
+
+    supervision: of the run, None where it knows masks alone. where: names in the settings; None: `data.sources.0`, ...
 
     Those that a pack holds stand in its place, each with its own weight times that of the pack. Raises UserError as
     `open_source` does.
     """
     opened: list[OpenedSource] = []
-    for number, source in enumerate(sources):
-        own, found = open_source(source, f"data.sources.{number}", readers, supervision)
+    for source, place in zip(sources, where or [f"data.sources.{n}" for n in range(len(sources))], strict=True):
+        own, found = open_source(source, place, readers, supervision)
         if readers[own.kind].several:
             opened += [one._replace(settings=_within(one.settings, own)) for one in found]
         else:
-            place = next((str(source[key]) for key in ("root", "images", "name") if source.get(key)), "")
-            opened.append(OpenedSource(own, found, f"{own.kind} {place}".strip()))
+            root = next((str(source[key]) for key in ("root", "images", "name") if source.get(key)), "")
+            opened.append(OpenedSource(own, found, f"{own.kind} {root}".strip()))
     return opened
 
 

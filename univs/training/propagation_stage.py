@@ -95,8 +95,8 @@ def start_trunk(trunk: object, given: Mapping[str, Tensor]) -> None:
     own = trunk.body.state_dict() if isinstance(trunk, LiteStages) else {}
     if not own or any(name not in given or given[name].shape[:1] != value.shape[:1] for name, value in own.items()):
         raise UserError(
-            "init=imagenet, init=tiny and the like have weights for trunk tf_efficientnet_lite0 alone; init=null starts "
-            "from random weights, init=FILE from those of such a network, official ones among them"
+            "init=imagenet, init=tiny and others have weights for trunk tf_efficientnet_lite0 alone; init=null begins "
+            "with random weights, init=FILE with those of such a network, official ones among them"
         )
     assert isinstance(trunk, LiteStages)
     stem = own["conv_stem.weight"].clone()

@@ -117,10 +117,12 @@ def test_the_command(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "portraits" in printed and "flicker" in printed
     kept = json.loads((out / "summary.json").read_text())
-    rows = [kept["us"], kept["them"]]
+    rows = [kept["sources"]["us"], kept["sources"]["them"]]
     assert kept["all"]["IoU"] == pytest.approx((2 * rows[0]["IoU"] + rows[1]["IoU"]) / 3)
     with pytest.raises(UserError, match="is no portrait net"):
         command.main([*common, "weights=tiny"])
+    with pytest.raises(UserError, match=re.escape("people.sources.1 is of unknown kind 'paintings'")):
+        command.main([*common, f"people.sources=[{us}, {them.replace('kind: photos', 'kind: paintings')}]"])
     with pytest.raises(UserError, match="names no photo of the sources"):
         command.main([*common, f"people.sources=[{us}]", "people.set_aside=[us/9.png]"])
 
@@ -143,7 +145,7 @@ def test_settings_of_the_command_reach_the_figures(
     assert len(rows) == 3 and len({row["flicker alone"] for row in rows}) == 3
     for name in ("IoU", "IoU alone", "flicker", "flicker alone"):
         values = [row[name] for row in rows]
-        assert summary["us"][name] == pytest.approx(np.mean(values[:2]), rel=1e-4)
+        assert summary["sources"]["us"][name] == pytest.approx(np.mean(values[:2]), rel=1e-4)
         assert summary["all"][name] == pytest.approx(np.mean(values), rel=1e-4)
     kept = json.loads((tmp_path / "results" / "portraits" / "summary.json").read_text())
     assert kept == {**summary, "weights": str(weights), "size": 32}
@@ -153,7 +155,7 @@ def test_settings_of_the_command_reach_the_figures(
         if (words := re.split(r"[\s│]+", line.strip("│ ")))
     }
     for name, count in (("us", 2), ("them", 1), ("all", 3)):
-        row = summary[name]
+        row = summary["all"] if name == "all" else summary["sources"][name]
         shown = [f"{100 * row[figure]:.1f}" for figure in ("IoU", "IoU alone")]
         shown += [f"{100 * row[figure]:.2f}" for figure in ("flicker", "flicker alone")]
         assert lines.get(name) == [str(count), *shown]

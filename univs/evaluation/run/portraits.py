@@ -8,7 +8,7 @@ their flicker. Both are also measured when nothing goes back in (every time as o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypedDict
@@ -79,10 +79,10 @@ def evaluate(
     with claim_folder(folder, "out="):
         for source, photo in held_out(people, photos):
             found[source].append(figures(ready, photo, size))
-        summary = {name: means(rows) for name, rows in found.items()}
-        summary["all"] = means([row for rows in found.values() for row in rows])
+        together = [row for rows in found.values() for row in rows]
+        summary = {"sources": {name: means(rows) for name, rows in found.items()}, "all": means(together)}
         write_json(folder / "summary.json", {**summary, "weights": str(weights), "size": size})
-    show(summary, {**{name: len(rows) for name, rows in found.items()}, "all": sum(map(len, found.values()))})
+    show([*found.items(), ("all", together)])
     return summary
 
 
@@ -92,10 +92,11 @@ def held_out(data: PeopleData, most: int | None = None) -> Iterator[tuple[str, P
     Raises UserError for missing data, and for videos.
     """
     names = set(data["set_aside"])
-    for settings in data["sources"]:
+    for number, settings in enumerate(data["sources"]):
         if list(settings.get("exclude") or ()) != list(data["set_aside"]):
             continue
-        for _, source, name in open_sources([{**settings, "exclude": None}], READERS):
+        every = {**settings, "exclude": None}
+        for _, source, name in open_sources([every], READERS, where=[f"people.sources.{number}"]):
             if isinstance(source, Sequence):
                 raise UserError(f"the source {name} holds videos; portraits are measured on photos alone")
             photos = (source[index] for index in range(len(source)))
@@ -147,13 +148,14 @@ def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in SIDES}
 
 
-def show(summary: Mapping[str, Mapping[str, float]], counts: Mapping[str, int]) -> None:
-    """Print the table."""
+def show(found: Iterable[tuple[str, Sequence[Mapping[str, float]]]]) -> None:
+    """Print the table: a name, and the means of its photos."""
     table = plain_table("portraits", "source", "photos", "IoU", "alone", "flicker", "alone ", no_wrap=True)
-    for name, row in summary.items():
+    for name, rows in found:
+        row = means(rows)
         table.add_row(
             name,
-            str(counts[name]),
+            str(len(rows)),
             *(f"{100 * row[figure]:.1f}" for figure in SIDES[:2]),
             *(f"{100 * row[figure]:.2f}" for figure in SIDES[2:]),
         )
