@@ -23,6 +23,7 @@ SCORES_AT_ONCE = 1 << 20
 TILE = 8
 """Side of the squares of pixels that meet their surroundings together."""
 NOWHERE = -1
+"""In place of a row, where an object has no pixel within reach."""
 Window = tuple[slice, slice]
 """Rows and columns of a map."""
 
@@ -60,10 +61,9 @@ def global_distances(query: Tensor, references: Sequence[Tensor], k: int = 1, ab
         N P.
     """
     asked = query_side(query[None])[0]
-    learns = torch.is_grad_enabled() and (query.requires_grad or any(known.requires_grad for known in references))
     longest = max((len(reference) for reference in references), default=0)
     at_once = max(16, SCORES_AT_ONCE // max(longest, 1))
-    nearest = _nearest_chosen if learns else _nearest
+    nearest = _nearest_chosen if _learns(query, *references) else _nearest
     parts = []
     for chunk in asked.split(at_once):
         far = chunk.new_full((len(chunk),), absent)
@@ -107,26 +107,36 @@ def local_distances(query: Tensor, previous: Tensor, labels: NDArray[np.integer]
     Returns:
         N h w, infinite where an object has no pixel in the window.
     """
-    height, width = query.shape[1:]
-    learns = torch.is_grad_enabled() and (query.requires_grad or previous.requires_grad)
-    if learns:  # the way back goes through the chosen pairs alone, not through all
-        with torch.no_grad():
-            places = torch.full((count, height, width), NOWHERE, device=query.device)
-            numbers = torch.arange(height * width, device=query.device).view(height, width)
-            for tile, around, scores in _tiles(query, previous, radius):
-                for number, own in _rows_of_each(labels[around], count, query.device):
-                    best, rows = scores[own].max(0)
-                    found = numbers[around].flatten()[own][rows].masked_fill(best == -math.inf, NOWHERE)
-                    places[number][tile] = found.view_as(places[number][tile])
+    if _learns(query, previous):  # the way back goes through the chosen pairs alone, not through all
+        places = _nearest_places(query, previous, labels, count, radius)
         asked = query_side(pixel_rows(query)[None])
         distances = -(asked * previous[places.flatten(1).clamp_min(0)]).sum(2).clamp_max(0)
         return distances.view_as(places).masked_fill(places == NOWHERE, math.inf)
-    result = query.new_full((count, height, width), math.inf)
+    result = query.new_full((count, *query.shape[1:]), math.inf)
     for tile, around, scores in _tiles(query, previous, radius):
         for number, own in _rows_of_each(labels[around], count, query.device):
             ours = scores if len(own) == len(scores) else scores[own]
             result[number][tile] = -ours.amax(0).clamp_max(0).view_as(result[number][tile])
     return result
+
+
+@torch.no_grad()
+def _nearest_places(query: Tensor, previous: Tensor, labels: NDArray[np.integer], count: int, radius: int) -> Tensor:
+    """As `local_distances` -> N h w, the row of `previous` that is nearest; NOWHERE where there is none."""
+    height, width = query.shape[1:]
+    places = torch.full((count, height, width), NOWHERE, device=query.device)
+    numbers = torch.arange(height * width, device=query.device).view(height, width)
+    for tile, around, scores in _tiles(query, previous, radius):
+        for number, own in _rows_of_each(labels[around], count, query.device):
+            best, rows = scores[own].max(0)
+            found = numbers[around].flatten()[own][rows].masked_fill(best == -math.inf, NOWHERE)
+            places[number][tile] = found.view_as(places[number][tile])
+    return places
+
+
+def _learns(*tensors: Tensor) -> bool:
+    """Whether gradients will come back to any of them."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _tiles(query: Tensor, previous: Tensor, radius: int) -> Iterator[tuple[Window, Window, Tensor]]:

@@ -17,7 +17,7 @@ from univs.models.univs import UniVS
 from univs.models.weights_path import weights_path
 from univs.settings import Count, Share, SomeAboveZero, Text, Weight, Within
 from univs.training.imagenet_weights import lite0_imagenet
-from univs.training.propagation_stage import Growth, start_trunk
+from univs.training.propagation_stage import Growth, backbone_weights, start_trunk
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def _start(model: FEELVOS, init: str) -> None:
         return
     start = zoo.load(init)
     if isinstance(start, UniVS):
-        start_trunk(trunk, getattr(start.backbone, "body", start.backbone).state_dict())
+        start_trunk(trunk, backbone_weights(start.backbone))
     elif isinstance(start, SpaceTimeMemory):
-        start_trunk(trunk, getattr(start.query_trunk, "body", start.query_trunk).state_dict())
+        start_trunk(trunk, backbone_weights(start.query_trunk))
     else:
         zoo.start_from(model, init)

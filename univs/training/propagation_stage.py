@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from univs.data.clips import GapGrowth
 from univs.errors import UserError
@@ -79,12 +79,18 @@ def build_space_time(settings: Mapping[str, Any]) -> SpaceTimeMemory:
     elif init is not None:
         start = zoo.load(init)
         if isinstance(start, UniVS):
-            backbone = getattr(start.backbone, "body", start.backbone).state_dict()
+            backbone = backbone_weights(start.backbone)
             for trunk in (model.query_trunk, model.memory_trunk):
                 start_trunk(trunk, backbone)
         else:
             zoo.start_from(model, init)
     return model
+
+
+def backbone_weights(backbone: nn.Module) -> dict[str, Tensor]:
+    """Tensors of a backbone by name, without what a family wraps around it."""
+    weights: dict[str, Tensor] = getattr(backbone, "body", backbone).state_dict()
+    return weights
 
 
 def start_trunk(trunk: object, given: Mapping[str, Tensor]) -> None:

@@ -23,6 +23,7 @@ from univs.models.siammask_trunk import SiameseLite
 from univs.models.univs import UniVS
 from univs.settings import Count, Share, SomeAboveZero, Text, Weight
 from univs.training.imagenet_weights import lite0_imagenet
+from univs.training.propagation_stage import backbone_weights
 
 FRAMES = 2
 """Of a clip: on one the object is shown, on the other it is looked for."""
@@ -113,7 +114,7 @@ def build_siammask(settings: Mapping[str, Any]) -> SiamMask:
     elif init is not None:
         start = zoo.load(init)
         if isinstance(start, UniVS):
-            start_trunk(model, getattr(start.backbone, "body", start.backbone).state_dict())
+            start_trunk(model, backbone_weights(start.backbone))
         else:
             zoo.start_from(model, init)
     return model
