@@ -18,7 +18,7 @@ OBJECTS = 2
 LEAST = 0.8
 
 
-@pytest.mark.parametrize("name", ["feelvos_light", "stm_light", "tiny"])
+@pytest.mark.parametrize("name", ["feelvos_light", "siammask_light", "stm_light", "tiny"])
 def test_drifting_discs_are_followed(name: str) -> None:
     shown = list(islice(moving_frames(*SIZE, OBJECTS), 8))
     first = shown[0][1]
