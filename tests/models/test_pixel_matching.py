@@ -92,6 +92,18 @@ def test_local_distances_are_those_of_a_loop(maps: tuple[Tensor, Tensor], radius
                 assert float(found[number, y, x]) == pytest.approx(best, rel=1e-4, abs=1e-5), (number, y, x)
 
 
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("radius", [1, 4, 30])
+def test_the_large_tiles_of_a_gpu_change_nothing(
+    maps: tuple[Tensor, Tensor], radius: int, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, known = maps[0].clone().requires_grad_(learns), known_rows(pixel_rows(maps[1]))
+    labels = np.random.default_rng(2).integers(-1, 3, (HEIGHT, WIDTH))
+    small = local_distances(query, known, labels, 3, radius)
+    monkeypatch.setitem(pixel_matching.TILES, "cpu", pixel_matching.TILES["cuda"])
+    torch.testing.assert_close(local_distances(query, known, labels, 3, radius), small, atol=1e-5, rtol=1e-5)
+
+
 def test_a_whole_window_is_global(maps: tuple[Tensor, Tensor]) -> None:
     query, before = maps
     labels, known = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 3, known_rows(pixel_rows(before))
