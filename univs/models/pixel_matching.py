@@ -21,7 +21,7 @@ from univs.models.memory_read import memory_side, query_side, similarity, top_k
 SCORES_AT_ONCE = 1 << 20
 """Pairs that are compared at a time: 4 MiB."""
 TILES = {"cpu": 8, "cuda": 48}
-"""Side of the squares of pixels that meet their surroundings together. A GPU takes longer to begin a product than for one."""
+"""Side of the squares of pixels that meet their surroundings together. On a GPU few large products are quicker."""
 NOWHERE = -1
 """In place of a row, where an object has no pixel within reach."""
 Window = tuple[slice, slice]

@@ -11,7 +11,7 @@ import pytest
 from univs.interactive.drawing import draw_signs
 from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.segmenters import prompts
-from univs.interactive.segmenters.prompts import PromptSegmenter, certain, nearer, places, touched
+from univs.interactive.segmenters.prompts import PromptSegmenter, certain, nearer, places, touched, within_reach
 from univs.prompts import Box, Points
 from univs.results import FrameResult
 
@@ -116,6 +116,26 @@ def test_pieces_end_where_the_contrary_was_said(told: list[Told]) -> None:
     found = SEGMENTER.segment(FRAME, current, Interactions(clicks=(Click(26, 8), Click(28, 8, False)))) > 0.5
     assert found[8, 26] and not found[8, 28:].any() and found[5, 26]
     assert found[8, :25].all() == bool((current[8, :25] > 0).all())
+
+
+def test_a_stroke_reaches_half_its_extent() -> None:
+    long, short = Stroke(((30, 60), (90, 60)), size=1), Stroke(((150, 20), (154, 23)), positive=False, size=1)
+    near = within_reach(Interactions((long, short)), True, (120, 200))
+    y, x = np.mgrid[:120, :200]
+    away = np.hypot(np.maximum(0, np.maximum(30 - x, x - 90)), np.maximum(0, abs(y - 60) - 1))
+    assert near[away <= 31].all() and not near[away > 33].any()  # half of 60, and a sixtieth of 120
+    near = within_reach(Interactions((long, short)), False, (120, 200))
+    assert near[20, 150] and near[27, 154] and not near[40, 154] and not near[60, 60]
+    assert within_reach(Interactions((short,), (Click(5, 5),)), True, (120, 200)).all()
+    assert not within_reach(Interactions((Stroke(((300, 60), (360, 60))),)), True, (120, 200)).any()
+
+
+def test_a_dab_takes_no_more_away_than_around_it(told: list[Told]) -> None:
+    current = np.zeros((20, 40), np.float32)
+    current[2:18, 2:25] = 1
+    dab = Interactions((Stroke(((24, 8), (24, 9)), positive=False, size=1),))
+    found = SEGMENTER.segment(FRAME, current, dab) > 0.5
+    assert not found[8:10, 24].any() and found[8, 21] and found[5, 24]  # the answer reaches 3 pixels, the dab hardly 2
 
 
 def test_what_is_most_of_the_mask_is_no_piece_of_it(told: list[Told]) -> None:

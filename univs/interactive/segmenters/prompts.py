@@ -1,7 +1,8 @@
 """UniVS itself as the segmenter: what was said becomes prompts, in a first round and to correct a mask.
 
 A UniVS that has been shown a mask holds to it, whatever is clicked at afterwards. So a mask is corrected by pieces:
-what strokes on the object ask for is added to it, what strokes beside it ask for is taken away.
+what strokes on the object ask for is added to it, what strokes beside it ask for is taken away, no farther from a
+stroke than it could mean: a dab at the tail of a swan would else take the swan away.
 
 Shapes: H W pixels of the frame.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,9 @@ SMALLEST = 120
 """Short side, pixels, at which a frame is looked at again at least."""
 LARGEST = 0.5
 """Of the mask; a piece to be taken away that is larger is no piece of it but the object, or what it lies on."""
+
+REACH, MARGIN = 1 / 2, 1 / 60
+"""What a stroke may change lies this near to it: a share of its own extent, and one of the frame's short side."""
 
 Places = list[tuple[float, float]]
 BoolMask = NDArray[np.bool_]
@@ -57,11 +62,12 @@ class PromptSegmenter:
             return certain(self._ask(frame, said, True, said.box), said).astype(np.float32)
         mask = before.copy()
         if on:
-            mask |= self._ask(frame, said, True) & nearer(on, beside, before.shape)
+            added = self._ask(frame, said, True) & nearer(on, beside, before.shape)
+            mask |= added & within_reach(said, True, before.shape)
         if beside:
-            piece = self._ask(frame, said, False) & nearer(beside, on, before.shape)
-            if np.count_nonzero(piece & before) <= LARGEST * np.count_nonzero(before):
-                mask &= ~piece
+            taken = self._ask(frame, said, False) & nearer(beside, on, before.shape) & before
+            if np.count_nonzero(taken) <= LARGEST * np.count_nonzero(before):
+                mask &= ~(taken & within_reach(said, False, before.shape))
         return certain(mask, said).astype(np.float32)
 
     def _ask(
@@ -98,6 +104,24 @@ def touched(said: Interactions, positive: bool, size: tuple[int, int]) -> BoolMa
     for x, y in places(Interactions(clicks=said.clicks), positive, *size):
         marked[int(y), int(x)] = True
     return marked
+
+
+def within_reach(said: Interactions, positive: bool, size: tuple[int, int]) -> BoolMask:
+    """Pixels, H W, that what was said with a sign may change.
+
+    Who draws a stroke draws it through what is meant: along an arm, not at its tip. So it reaches a share of its own
+    extent to every side. A click has no extent and reaches everywhere.
+    """
+    near = np.zeros(size, bool)
+    if any(click.positive == positive for click in said.clicks):
+        return ~near
+    for stroke in said.strokes:
+        if stroke.positive == positive:
+            extent = float(np.hypot(*np.ptp(np.array(stroke.xy, float), axis=0)))
+            drawn = draw_signs((stroke,), size)[0 if positive else 1]
+            away = cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            near |= drawn.any() & (away <= REACH * extent + MARGIN * min(size))
+    return near
 
 
 def certain(mask: BoolMask, said: Interactions) -> BoolMask:
