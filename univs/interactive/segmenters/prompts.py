@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,6 +111,8 @@ def within_reach(said: Interactions, positive: bool, size: tuple[int, int]) -> B
     Who draws a stroke draws it through what is meant: along an arm, not at its tip. So it reaches a share of its own
     extent to every side. A click has no extent and reaches everywhere.
     """
+    from scipy.ndimage import distance_transform_edt
+
     near = np.zeros(size, bool)
     if any(click.positive == positive for click in said.clicks):
         return ~near
@@ -119,8 +120,7 @@ def within_reach(said: Interactions, positive: bool, size: tuple[int, int]) -> B
         if stroke.positive == positive:
             extent = float(np.hypot(*np.ptp(np.array(stroke.xy, float), axis=0)))
             drawn = draw_signs((stroke,), size)[0 if positive else 1]
-            away = cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            near |= drawn.any() & (away <= REACH * extent + MARGIN * min(size))
+            near |= drawn.any() & (distance_transform_edt(~drawn) <= REACH * extent + MARGIN * min(size))
     return near
 
 
