@@ -100,7 +100,7 @@ def test_the_large_tiles_of_a_gpu_change_nothing(
     query, known = maps[0].clone().requires_grad_(learns), known_rows(pixel_rows(maps[1]))
     labels = np.random.default_rng(2).integers(-1, 3, (HEIGHT, WIDTH))
     small = local_distances(query, known, labels, 3, radius)
-    monkeypatch.setitem(pixel_matching.TILES, "cpu", pixel_matching.TILES["cuda"])
+    monkeypatch.setattr(pixel_matching, "TILE", pixel_matching.GPU_TILE)
     torch.testing.assert_close(local_distances(query, known, labels, 3, radius), small, atol=1e-5, rtol=1e-5)
 
 

@@ -20,7 +20,7 @@ from univs.models.memory_read import memory_side, query_side, similarity, top_k
 
 SCORES_AT_ONCE = 1 << 20
 """Pairs that are compared at a time: 4 MiB."""
-TILES = {"cpu": 8, "cuda": 48}
+TILE, GPU_TILE = 8, 48
 """Side of the squares of pixels that meet their surroundings together. On a GPU few large products are quicker."""
 NOWHERE = -1
 """In place of a row, where an object has no pixel within reach."""
@@ -143,7 +143,7 @@ def _tiles(query: Tensor, previous: Tensor, radius: int) -> Iterator[tuple[Windo
     """Each tile of C h w, its surroundings in the frame before, and M t*t scores of their pairs: minus the squared
     distances, -inf out of reach."""
     height, width = query.shape[1:]
-    side = TILES.get(query.device.type, TILES["cuda"])
+    side = TILE if query.device.type == "cpu" else GPU_TILE
     asked = query_side(pixel_rows(query)[None])[0].view(height, width, -1)
     places, reach = previous.view(height, width, -1), _out_of_reach(radius, side, query)
     for top in range(0, height, side):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.interactive.drawing import draw_signs
+from univs.interactive.drawing import draw_signs, draw_stroke
 from univs.interactive.interactions import Interactions, Kind
 from univs.interactive.segmenters.segmenter import Frame, Probabilities
 from univs.masks.geometry import short_side
@@ -31,7 +31,8 @@ LARGEST = 0.5
 """Of the mask; a piece to be taken away that is larger is no piece of it but the object, or what it lies on."""
 
 REACH, MARGIN = 1 / 2, 1 / 60
-"""What a stroke may change lies this near to it: a share of its own extent, and one of the frame's short side."""
+"""What a stroke may change lies so near to it: a share of the diagonal of the box around it, and one of the frame's
+short side."""
 
 Places = list[tuple[float, float]]
 BoolMask = NDArray[np.bool_]
@@ -119,8 +120,9 @@ def within_reach(said: Interactions, positive: bool, size: tuple[int, int]) -> B
     for stroke in said.strokes:
         if stroke.positive == positive:
             extent = float(np.hypot(*np.ptp(np.array(stroke.xy, float), axis=0)))
-            drawn = draw_signs((stroke,), size)[0 if positive else 1]
-            near |= drawn.any() & (distance_transform_edt(~drawn) <= REACH * extent + MARGIN * min(size))
+            drawn = draw_stroke(stroke, size)
+            if drawn.any():
+                near |= distance_transform_edt(~drawn) <= REACH * extent + MARGIN * min(size)
     return near
 
 
