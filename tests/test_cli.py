@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from univs import training
 from univs.cli import main
 
 
@@ -149,6 +150,14 @@ def test_bad_commands_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:
     fails(capsys, "evaluate", "no_such_key=1")
     fails(capsys, "train", "no_such_key=1")
     fails(capsys, "benchmark", "--weights", "no-such")
+
+
+@pytest.mark.parametrize(("stopped", "status"), [(True, 130), (False, 0)])
+def test_a_training_that_was_stopped_has_the_status_of_what_ctrl_c_stopped(
+    monkeypatch: pytest.MonkeyPatch, stopped: bool, status: int
+) -> None:
+    monkeypatch.setattr(training, "main", lambda overrides: stopped)
+    assert main(["train", "stage=image"]) == status
 
 
 def test_a_pickle_is_never_opened_as_weights(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:

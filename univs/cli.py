@@ -23,6 +23,9 @@ from univs.settings import UnusedSetting
 from univs.terminal import prepare_streams
 from univs.waiting import sleep_while_waiting
 
+INTERRUPTED = 130
+"""Exit status of what Ctrl-C stopped."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 2 for bad input, 130 for Ctrl-C."""
@@ -41,7 +44,7 @@ def _run(argv: Sequence[str] | None) -> int:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         arguments.rest = rest
         keep_freed_memory()
-        arguments.run(arguments)
+        status: int | None = arguments.run(arguments)
         print(end="", flush=True)  # what cannot be written is an error of this run
     except UserError as error:
         return _fail(str(error))
@@ -53,8 +56,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return _fail("there is not enough memory for this; a smaller size takes less. What was finished stays")
     except KeyboardInterrupt:
         print("univs: interrupted; what was finished stays", file=sys.stderr)
-        return 130
-    return 0
+        return INTERRUPTED
+    return status or 0
 
 
 def _say(show: Callable[..., None]) -> Callable[..., None]:
@@ -290,10 +293,11 @@ def _demo(arguments: argparse.Namespace) -> None:
     run_demo(arguments.out)
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _train(arguments: argparse.Namespace) -> int:
+    """What comes after a run that was stopped does not take a part of it for the whole."""
     from univs import training
 
-    training.main(arguments.overrides)
+    return INTERRUPTED if training.main(arguments.overrides) else 0
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.training import forked
 from univs.configuration import compose
 from univs.errors import UserError
 from univs.training import ablation
@@ -95,6 +99,58 @@ def test_what_is_done_is_not_done_again(table: Path, tmp_path: Path) -> None:
     (tmp_path / "out/nothing/3/first-mask/ytvis/valid").mkdir(parents=True)
     (tmp_path / "out/nothing/3/first-mask/kept").rename(tmp_path / "out/nothing/3/first-mask/ytvis/valid/summary.json")
     assert run_ablation(table, tmp_path, tmp_path / "out", command=again) == text and not again.given
+
+
+def test_a_stage_that_was_stopped_goes_on_though_its_weights_lie_there(table: Path, tmp_path: Path) -> None:
+    """A run that is stopped leaves the averaged weights of what it has."""
+    runs, again = Runs(), Runs()
+
+    def stopped(arguments: Sequence[str]) -> None:
+        runs(arguments)
+        raise UserError("ended with status 130")
+
+    with pytest.raises(UserError, match="130"):
+        run_ablation(table, tmp_path, tmp_path / "out", command=stopped)
+    weights = tmp_path / "out/nothing/3/stage1/tiny.safetensors"
+    assert weights.is_file() and len(runs.given) == 1
+
+    def goes_on(arguments: Sequence[str]) -> None:
+        if not again.given:
+            shutil.rmtree(weights.parent)
+        again(arguments)
+
+    run_ablation(table, tmp_path, tmp_path / "out", command=goes_on)
+    assert again.given[0] == runs.given[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_table_that_is_stopped_stops_its_command_and_waits_until_that_has_saved(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    tool = tmp_path / "univs"
+    tool.mkdir()
+    (tool / "__main__.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        "def stop(*_):\n"
+        "    time.sleep(0.5)\n"
+        "    pathlib.Path(sys.argv[2]).write_text('saved')\n"
+        "    sys.exit(130)\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        "pathlib.Path(sys.argv[1]).touch()\n"
+        "time.sleep(60)\n"
+    )
+    begun, saved = tmp_path / "begun", tmp_path / "saved"
+
+    def work() -> None:
+        os.chdir(tmp_path)  # `-m univs` is the one above
+        with pytest.raises(KeyboardInterrupt):
+            ablation.run_command([str(begun), str(saved)])
+
+    child = forked.start(work, tmp_path / "said")
+    forked.wait_for(begun.exists)
+    os.kill(child, number)
+    assert forked.end_of(child) == 0, (tmp_path / "said").read_text()
+    assert saved.read_text() == "saved"
 
 
 def test_what_all_rows_start_from_is_trained_once(table: Path, tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     states = []
     for name in ("whole", "parts", "parts"):  # the second is stopped at its third step, the fifth of all
         stop = 5 if name == "parts" else -1
-        run.main(overrides(photos, tmp_path / name, "stage.steps=3", "stage.losses.points=16"))
+        cut = run.main(overrides(photos, tmp_path / name, "stage.steps=3", "stage.losses.points=16"))
+        assert cut == (name == "parts" and len(states) == 1)
         states.append(load_checkpoint(tmp_path / name / "last.pt"))
     whole, stopped, resumed = states
     assert whole and stopped and resumed

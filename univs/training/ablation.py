@@ -22,6 +22,7 @@ from univs.configuration import compose
 from univs.errors import UserError
 from univs.files import atomic_path
 from univs.settings import NotEmpty, Seed, Text, check, make, settings_of
+from univs.training.interruption import Interruption
 
 Command = Callable[[Sequence[str]], None]
 """Runs `univs` with these arguments; raises UserError where it fails."""
@@ -84,8 +85,16 @@ def read_ablation(path: Path) -> tuple[Ablation, list[Measure], list[Row]]:
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """`univs` in a process of its own. Raises UserError where it fails."""
-    status = subprocess.run([sys.executable, "-m", "univs", *arguments], check=False).returncode
+    """`univs` in a process of its own. Raises UserError where it fails or is stopped; stopped itself, it stops that one
+    first, which saves."""
+    with Interruption():
+        process = subprocess.Popen([sys.executable, "-m", "univs", *arguments])
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
     if status:
         raise UserError(f"univs {' '.join(arguments)} ended with status {status}")
 
@@ -134,8 +143,10 @@ def train_row(
             run = [text for text in run if not text.startswith("data=")]
             run.append(f"data={without(row.drop, settings['data'], folder / f'data{number}.yaml')}")
         weights = folder / f"stage{number}" / f"{settings['model']['name']}.safetensors"
-        if not weights.is_file():
+        finished = folder / f"stage{number}" / "finished"  # weights lie there as soon as a run was stopped
+        if not finished.is_file():
             command(["train", *run])
+            finished.touch()
     assert weights is not None, "a row has at least one stage"
     return weights
 

@@ -54,12 +54,13 @@ from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
 
 
-def main(overrides: Sequence[str]) -> None:
+def main(overrides: Sequence[str]) -> bool:
     """Train with `configs/train.yaml` and these overrides.
 
     Writes OUT/last.pt (resumed from when it exists), OUT/curves (tensorboard), OUT/log.jsonl, OUT/pictures (if asked)
     and, at the end or when interrupted, OUT/NAME.safetensors with the averaged weights; with dry_run=true nothing, and
-    says what it would do. Raises UserError for wrong settings or missing data.
+    says what it would do. Returns whether it was stopped before its budget was spent. Raises UserError for wrong
+    settings or missing data.
     """
     settings = compose("train", list(overrides))
     check_run(settings)
@@ -76,9 +77,10 @@ def main(overrides: Sequence[str]) -> None:
     with claim_folder(Path(settings["out"]), "out=") if writes else nullcontext():
         if writes:
             check_file(weights_of(settings), "out=")  # now, and not when all is learnt
-        train(settings, device, rank, world)
+        stopped = train(settings, device, rank, world)
     if world > 1:
         torch.distributed.destroy_process_group()
+    return stopped
 
 
 def weights_of(settings: Mapping[str, Any]) -> Path:
@@ -181,8 +183,11 @@ def _prepared(
     return Prepared(model, step, data, collate, options)
 
 
-def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: int) -> None:
-    """Train with checked settings, as one of `world` processes; or say what would be done (`dry_run`)."""
+def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: int) -> bool:
+    """Train with checked settings, as one of `world` processes; or say what would be done (`dry_run`).
+
+    Returns whether it was stopped before its budget was spent.
+    """
     stage = settings["stage"]
     torch.manual_seed(settings["seed"] + rank)
     made = prepare(settings, device, world)
@@ -191,7 +196,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
     if settings["dry_run"]:
         if rank == 0:
             print_plan(settings, model, data, made.options, device, world)
-        return
+        return False
     trainer = Trainer(
         model,
         made.step,
@@ -214,6 +219,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         weights = weights_of(settings)
         save(model, weights, settings["model"])
         print(f"averaged weights after {trainer.step_number} steps: {weights}")
+    return trainer.stopped
 
 
 def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:

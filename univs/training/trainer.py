@@ -111,6 +111,8 @@ class Trainer:
         self.clock = RunningClock()
         self.whole = True
         """Whether weights, moments, average and number of the step belong together."""
+        self.stopped = False
+        """Whether the run was asked to stop before its budget was spent."""
         self.seed = torch.initial_seed()
         self.interruption = Interruption(at_once=self.world == 1)
         self.precision, self._why = choose_precision(options.precision, device)
@@ -157,6 +159,7 @@ class Trainer:
             try:
                 self._train(batches, report)
             except KeyboardInterrupt:
+                self.stopped = True
                 if report is not None:
                     report.close()
                     report.say("stopped; the same command goes on from here")
