@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from univs.interactive.fusion import Change, TimeShares, TwoMasks, changes, fused, learned, linear, time_shares
-from univs.interactive.propagation import CarriedFrame
+from univs.interactive.propagation import CarriedFrame, SeenFrame
 from univs.masks.soft_aggregation import joint_probabilities
 from univs.models.fusion import FusionNetwork
 from univs.models.space_time_decoder import Skips
@@ -16,12 +16,13 @@ from univs.models.space_time_memory import QueryFeatures, aligned
 QUERY = QueryFeatures(torch.randn(1, 4, 2, 3), torch.zeros(1, 6, 2, 3), Skips(torch.zeros(1), torch.zeros(1)))
 
 
+SEEN = SeenFrame(torch.randn(1, 3, 32, 48), QUERY)
+
+
 def two_masks() -> TwoMasks:
     torch.manual_seed(0)
     changed = [Change(torch.rand(32, 48), torch.rand(32, 48), torch.randn(6, 4)) for _ in range(2)]
-    return TwoMasks(
-        torch.randn(1, 3, 32, 48), QUERY, torch.rand(2, 32, 48), torch.rand(2, 32, 48), changed, TimeShares(0.25, 0.75)
-    )
+    return TwoMasks(SEEN, torch.rand(2, 32, 48), torch.rand(2, 32, 48), changed, TimeShares(0.25, 0.75))
 
 
 def test_shares_of_time() -> None:
@@ -53,16 +54,17 @@ def test_the_network_sees_nine_planes_of_each_object() -> None:
     torch.testing.assert_close(out, (3 * masks.current).sigmoid())
     for row, planes in enumerate(seen):
         change = masks.changes[row]
+        assert change.key is not None
         moved = aligned(QUERY.key, change.key, torch.stack([change.positive, change.negative]))
         times = torch.tensor([0.25, 0.75])[:, None, None].expand(2, 32, 48)
-        want = torch.cat([masks.images[0], masks.previous[row][None], masks.current[row][None], moved, times])
+        want = torch.cat([SEEN.images[0], masks.previous[row][None], masks.current[row][None], moved, times])
         torch.testing.assert_close(planes[0], want)
 
 
 def test_objects_that_had_nothing_stay_as_carried() -> None:
     alone = torch.rand(3, 32, 48)
     joint = joint_probabilities(alone)
-    frame = CarriedFrame(6, joint, torch.randn(1, 3, 32, 48), QUERY, 8)
+    frame = CarriedFrame(6, joint, 8, SEEN)
     change = Change(torch.rand(32, 48), torch.rand(32, 48), torch.randn(6, 4))
     previous = {7: torch.rand(32, 48), 9: torch.rand(32, 48)}
     asked: list[TwoMasks] = []
@@ -75,8 +77,8 @@ def test_objects_that_had_nothing_stay_as_carried() -> None:
     want = joint_probabilities(torch.stack([previous[7], joint[2], joint[3]]))[1:]
     torch.testing.assert_close(out, want)
     (masks,) = asked
-    assert masks.shares == time_shares(6, 8, 5) and masks.changes == [change]
+    assert masks.seen is SEEN and masks.shares == time_shares(6, 8, 5) and masks.changes == [change]
     torch.testing.assert_close(masks.current, joint[1:2])
     assert torch.equal(fused(fusion, frame, 5, [7, 8, 9], {}, {7: change}), joint[1:])
-    free = CarriedFrame(6, joint, frame.images, QUERY, None)
+    free = CarriedFrame(6, joint, None, SEEN)
     assert torch.equal(fused(fusion, free, 5, [7, 8, 9], previous, {7: change}), joint[1:])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tests.interactive.conftest import COUNT, HEIGHT, WIDTH, box
 from univs.errors import UserError
+from univs.interactive.carriers import MemoryCarrier
 from univs.interactive.fusion import TwoMasks, linear
 from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.session import Session, with_background
@@ -122,7 +123,8 @@ def test_a_later_interaction_on_a_frame_takes_the_place_of_the_earlier(new_sessi
         other.interact(2, {1: FIRST})
         other.propagate()
         assert equal(everything(session), everything(other), 1e-4)
-        assert [len(entries) for entries in session._memory(session._state).values()] == [1]
+        assert isinstance(session.carrier, MemoryCarrier)
+        assert [len(entries) for entries in session.carrier.entries.values()] == [1]
 
 
 def test_what_changed_counts_from_the_last_propagation(new_session: NewSession) -> None:
@@ -131,12 +133,11 @@ def test_what_changed_counts_from_the_last_propagation(new_session: NewSession) 
         session.add_object()
         session.interact(2, {1: THIRD})
         session.interact(2, {1: FIRST})
-        entries = session._memory(session._state)[2]
-        change = session._changes(session._state, 2, entries)[1]
+        change = session._changes(session._state, 2, {1: None})[1]
         assert torch.equal(change.positive, session.places.mask(FIRST)) and not change.negative.any()
         session.propagate()
         session.interact(2, {1: SECOND})
-        change = session._changes(session._state, 2, session._memory(session._state)[2])[1]
+        change = session._changes(session._state, 2, {1: None})[1]
         assert torch.equal(change.negative, session.places.mask(FIRST & ~SECOND))
         assert torch.equal(change.positive, session.places.mask(SECOND & ~FIRST))
 
@@ -335,7 +336,7 @@ def test_what_cannot_be_is_refused_in_one_line(
             new_session(**options)
     with pytest.raises(UserError, match="can be read only once"):
         Session(network, iter(film))
-    with pytest.raises(UserError, match="needs a space-time memory"):
+    with pytest.raises(UserError, match="needs what remembers frames"):
         Session(None, film)  # type: ignore[arg-type]
 
 
@@ -346,7 +347,8 @@ def test_memory_does_not_hold_the_video(new_session: NewSession, monkeypatch: py
         session.interact(4, {1: FIRST})
         session.propagate()
         assert len(session.frames._kept) == 2
-        assert len(session._entries) == 1, "the memory of interacted frames alone"
+        assert isinstance(session.carrier, MemoryCarrier)
+        assert len(session.carrier.entries) == 1, "the memory of interacted frames alone"
         folder = session.workspace.folder
         assert len(list((folder / "rounds" / "0001").iterdir())) == COUNT - 1
     assert not folder.exists(), "a temporary workspace goes with its session"

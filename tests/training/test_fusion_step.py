@@ -15,6 +15,7 @@ from univs.configuration import compose
 from univs.data.clip_batches import collate_clips
 from univs.errors import UserError
 from univs.interactive.fusion import Change, TwoMasks, changes, learned, time_shares
+from univs.interactive.propagation import SeenFrame
 from univs.models.fusion import FusionNetwork
 from univs.models.fusion_files import load_fusion
 from univs.models.own_files import save
@@ -74,7 +75,7 @@ def test_a_batch_is_its_clips_written_out(
             entries = memory.encode_memory(images[3], truth[3])
             changed = [Change(a, r, entry.key) for a, r, entry in zip(added, removed, entries, strict=True)]
             query = memory.encode_query(images[t])
-            two = TwoMasks(images[t], query, forward[t], backward[t], changed, time_shares(t, 0, 3))
+            two = TwoMasks(SeenFrame(images[t], query), forward[t], backward[t], changed, time_shares(t, 0, 3))
             p = learned(fusion)(two).double()
             odds = torch.cat([(1 - p).prod(0, keepdim=True), p])
             odds = odds / (1 - odds)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from univs.interactive.propagation import CarriedFrame
+from univs.interactive.propagation import CarriedFrame, SeenFrame
 from univs.masks.soft_aggregation import joint_probabilities
 from univs.models.fusion import FusionNetwork
-from univs.models.space_time_memory import QueryFeatures, aligned
+from univs.models.space_time_memory import aligned
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,24 @@ class TimeShares:
 class Change:
     """What an interaction changed on its frame, of one object.
 
-    positive, negative: H' W' how much probability was added and taken away. key: P Ck of the object on that frame.
+    positive, negative: H' W' how much probability was added and taken away. key: P Ck of the object on that frame, to a
+    space-time memory.
     """
 
     positive: Tensor
     negative: Tensor
-    key: Tensor
+    key: Tensor | None
 
 
 @dataclass(frozen=True)
 class TwoMasks:
     """What a frame between two interacted frames has.
 
-    images: 1 3 H' W' normalised. query: its features. previous, current: N H' W' probabilities, from before the
-    interaction and carried from it. changes: of each object on the interacted frame. shares: where the frame lies.
+    seen: how a space-time memory saw it. previous, current: N H' W' probabilities, from before the interaction and
+    carried from it. changes: of each object on the interacted frame. shares: where the frame lies.
     """
 
-    images: Tensor
-    query: QueryFeatures
+    seen: SeenFrame | None
     previous: Tensor
     current: Tensor
     changes: Sequence[Change]
@@ -95,8 +95,7 @@ def fused(
         return carried
     ids = [object_ids[row] for row in rows]
     two = TwoMasks(
-        frame.images,
-        frame.query,
+        frame.seen,
         torch.stack([previous[number] for number in ids]),
         carried[rows],
         [changed[number] for number in ids],
@@ -107,22 +106,34 @@ def fused(
     return joint_probabilities(alone)[1:]
 
 
-def learned(network: FusionNetwork) -> Fusion:
-    """Difference-aware fusion: a network that sees both masks, what changed, carried to the frame, and the time."""
+@dataclass(frozen=True)
+class LearnedFusion:
+    """Difference-aware fusion: a network that sees both masks, what changed, carried to the frame, and the time.
+
+    What changed is carried by what a space-time memory sees; there is none with a UniVS.
+    """
+
+    network: FusionNetwork
 
     @torch.inference_mode()
-    def fuse(masks: TwoMasks) -> Tensor:
-        height, width = masks.images.shape[-2:]
-        times = masks.images.new_tensor([masks.shares.to_previous, masks.shares.to_current])
-        planes = times[:, None, None].expand(2, height, width)
+    def __call__(self, masks: TwoMasks) -> Tensor:
+        """A `Fusion`."""
+        assert masks.seen is not None
+        images, query = masks.seen.images, masks.seen.query
+        times = images.new_tensor([masks.shares.to_previous, masks.shares.to_current])
+        planes = times[:, None, None].expand(2, *images.shape[-2:])
         fused = []
         for previous, current, change in zip(masks.previous, masks.current, masks.changes, strict=True):
-            both = aligned(masks.query.key, change.key, torch.stack([change.positive, change.negative]))
-            seen = torch.cat([masks.images[0], previous[None], current[None], both, planes])
-            fused.append(network(seen[None])[0, 0].sigmoid())  # one at a time: the network works at full resolution
+            assert change.key is not None
+            both = aligned(query.key, change.key, torch.stack([change.positive, change.negative]))
+            seen = torch.cat([images[0], previous[None], current[None], both, planes])
+            fused.append(self.network(seen[None])[0, 0].sigmoid())  # one at a time: it works at full resolution
         return torch.stack(fused)
 
-    return fuse
+
+def learned(network: FusionNetwork) -> Fusion:
+    """Difference-aware fusion by a network (`models.fusion_files.load_fusion`)."""
+    return LearnedFusion(network)
 
 
 def linear(masks: TwoMasks) -> Tensor:

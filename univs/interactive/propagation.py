@@ -50,17 +50,24 @@ class Stretch:
 
 
 @dataclass(frozen=True)
+class SeenFrame:
+    """A frame to a space-time memory: images 1 3 H' W' normalised, query its features."""
+
+    images: Tensor
+    query: QueryFeatures
+
+
+@dataclass(frozen=True)
 class CarriedFrame:
     """What came to a frame: N+1 H' W' probabilities that add up to 1, background first, objects as they were asked for.
 
-    images: 1 3 H' W', as the network saw it. query: its features. bound: of its stretch.
+    bound: of its stretch. seen: how a space-time memory saw the frame.
     """
 
     index: int
     joint: Tensor
-    images: Tensor
-    query: QueryFeatures
     bound: int | None
+    seen: SeenFrame | None = None
 
 
 def stretches(
@@ -103,7 +110,7 @@ def propagate(
                 query = model.encode_query(images)
                 alone = torch.stack([_alone(model, query, bank, number, settings.top_k) for number in object_ids])
                 joint = joint_probabilities(alone)
-            yield CarriedFrame(index, joint, images, query, stretch.bound)
+            yield CarriedFrame(index, joint, stretch.bound, SeenFrame(images, query))
             if index != stretch.frames[-1]:
                 with torch.inference_mode():
                     entries = model.encode_memory(images, places.remembered(model, joint[1:]))

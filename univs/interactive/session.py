@@ -27,19 +27,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.errors import UserError
-from univs.interactive.fusion import Change, Fusion, changes, fused
+from univs.interactive.carriers import NEEDED, CertainFrame, carrier_of
+from univs.interactive.fusion import Change, Fusion, LearnedFusion, changes, fused
 from univs.interactive.history import State
 from univs.interactive.interactions import Interactions
-from univs.interactive.propagation import PropagationSettings, propagate, stretches
+from univs.interactive.propagation import stretches
 from univs.interactive.segmenters import Segmenter, segment_objects
 from univs.interactive.workspace import MadeMask, VideoFacts, Workspace
 from univs.masks.frame_labels import label_type
 from univs.masks.geometry import Geometry, short_side
 from univs.masks.mask_files import read_objects
-from univs.models.space_time_memory import MemoryEntry, SpaceTimeMemory
+from univs.models.space_time_memory import SpaceTimeMemory
+from univs.models.univs import UniVS
 from univs.prompts import LARGEST_ID
 from univs.results import FrameResult
-from univs.settings import ShortSideOrOwn, check_value, settings_of
+from univs.settings import ShortSideOrOwn, check_value
 from univs.trackers.space_time import FramePlaces, confidence
 from univs.video import Source, VideoReader, open_video
 from univs.video.window import FrameWindow
@@ -59,18 +61,18 @@ class Session:
     nothing else can be done.
 
     Args:
-        model: a space-time memory, from `univs.load`.
+        model: what carries masks, from `univs.load`: a space-time memory, or a UniVS with a memory of its own (tiny).
         video: whatever `open_video` reads and can be read again: no camera.
         fusion: what becomes of frames between two interacted ones (`interactive.fusion`); None: the newest mask.
         workspace: folder of the work; one that is there is gone on with. None: a temporary one.
         size: short side in pixels at which the model sees frames, 0: their own, None: what the model brings along.
-        settings: of `PropagationSettings`.
+        settings: of `PropagationSettings`; with a UniVS of `FollowingSettings`.
     Raises UserError for a video or workspace that cannot be used, and for unknown or impossible settings.
     """
 
     def __init__(
         self,
-        model: SpaceTimeMemory,
+        model: SpaceTimeMemory | UniVS,
         video: Source | VideoReader,
         *,
         fusion: Fusion | None = None,
@@ -79,21 +81,17 @@ class Session:
         **settings: Any,
     ) -> None:
         check_value("size", size, ShortSideOrOwn | None)
-        if not isinstance(model, SpaceTimeMemory):
-            raise UserError("an interactive session needs a space-time memory, such as mivos or stm")
-        known = settings_of(PropagationSettings)
-        for name in settings.keys() - known.keys():
-            raise UserError(f"unknown setting {name!r}; known: {', '.join(sorted(known))}")
-        brought = {name: value for name, value in model.streaming.items() if name in known}
-        for name, value in settings.items():
-            check_value(name, value, known[name].kind)
-        self.settings = PropagationSettings(**{**brought, **settings})
-        self.model, self.fusion = model.ready("float32", False), fusion
+        if not isinstance(model, SpaceTimeMemory | UniVS):
+            raise UserError(NEEDED)
+        if isinstance(fusion, LearnedFusion) and not isinstance(model, SpaceTimeMemory):
+            raise UserError("a learned fusion reads a space-time memory, such as stm_light; with others take linear")
+        self.fusion = fusion
         self.frames = FrameWindow(open_video(video))
         reader = self.frames.reader
         height, width = reader.size
         short = short_side(size, model.streaming.get("short_side", 0), height, width)
         self.places = FramePlaces(Geometry.fit(height, width, short))
+        self.carrier = carrier_of(model, self.places, settings)
         geometry = self.places.geometry
         facts = VideoFacts(
             reader.name, len(self.frames), (height, width), (geometry.input_height, geometry.input_width)
@@ -108,7 +106,6 @@ class Session:
         except BaseException:
             self._exit.close()
             raise
-        self._entries: dict[tuple[int, int, tuple[int, ...]], dict[int, MemoryEntry]] = {}
         self._running = False
 
     # What there is
@@ -322,12 +319,12 @@ class Session:
     def _carried(self, state: State, index: int) -> dict[int, Tensor]:
         """Object id -> H' W' that propagations brought to a frame."""
         found = self.workspace.frame(state.rounds, index)
-        device = self.model.pixel_mean.device
+        device = self.carrier.device
         return {number: torch.from_numpy(mask).to(device) for number, mask in found.items() if number in state.objects}
 
     def _made(self, number: int, object_ids: Sequence[int]) -> dict[int, Tensor]:
         """Object id -> H' W', 0 or 1, of a mask that somebody made, for those objects that were known then."""
-        made, device = self.workspace.mask(number), self.model.pixel_mean.device
+        made, device = self.workspace.mask(number), self.carrier.device
         known = [object_id for object_id in object_ids if object_id in made.known]
         return {object_id: self.places.mask(made.labels == object_id).to(device) for object_id in known}
 
@@ -337,35 +334,30 @@ class Session:
             return self._made(state.masks[index], list(state.objects))
         return self._carried(state, index)
 
-    def _memory(self, state: State) -> dict[int, dict[int, MemoryEntry]]:
-        """What the memory has of all interacted frames; of those that are new it is computed."""
-        ids = tuple(state.objects)
-        wanted = {(index, number, ids) for index, number in state.masks.items()}
-        self._entries = {key: entry for key, entry in self._entries.items() if key in wanted}
+    def _certain(self, state: State) -> dict[int, CertainFrame]:
+        """All interacted frames."""
+        found = {}
         for index, number in state.masks.items():
-            if (index, number, ids) not in self._entries:
-                masks = self._made(number, ids)
-                with torch.inference_mode():
-                    images = self.places.image(self.model, self.frames[index])
-                    entries = self.model.encode_memory(images, torch.stack(list(masks.values()))) if masks else []
-                self._entries[index, number, ids] = dict(zip(masks, entries, strict=True))
-        return {index: self._entries[index, number, ids] for index, number in state.masks.items()}
+            made = self.workspace.mask(number)
+            known = tuple(object_id for object_id in state.objects if object_id in made.known)
+            found[index] = CertainFrame(number, made, known)
+        return found
 
     def _propagate(self, start: int, progress: Progress | None, cancelled: Callable[[], bool]) -> bool:
         """One round from a frame."""
         state = self._state
-        memory = self._memory(state)
-        ids = [number for number in state.objects if any(number in entries for entries in memory.values())]
+        certain = self._certain(state)
+        ids = [number for number in state.objects if any(number in frame.object_ids for frame in certain.values())]
         if not ids:
             raise UserError("there is nothing to propagate: no object has a mask")
-        changed = self._changes(state, start, memory[start])
+        changed = self._changes(state, start, self.carrier.keys(self.frames, certain, start))
         number = self.workspace.add_round()
         begun = state.started(number, start)
         earlier = replace(begun, rounds=begun.rounds[:-1])
         self.workspace.push(begun)
-        ways = stretches(start, state.masks, len(self.frames), self.settings.directions)
+        ways = stretches(start, state.masks, len(self.frames), self.carrier.directions)
         total = sum(len(stretch.frames) for stretch in ways)
-        carried = propagate(self.model, self.frames, self.places, start, memory, ids, self.settings)
+        carried = self.carrier.carry(self.frames, certain, start, ids)
         for done in range(1, total + 1):
             if cancelled():
                 carried.close()
@@ -381,15 +373,15 @@ class Session:
         self.workspace.save()
         return True
 
-    def _changes(self, state: State, start: int, entries: Mapping[int, MemoryEntry]) -> dict[int, Change]:
-        """Of each object with an entry: what the interactions on a frame have changed since its last propagation."""
-        after = self._made(state.masks[start], list(entries))
+    def _changes(self, state: State, start: int, keys: Mapping[int, Tensor | None]) -> dict[int, Change]:
+        """Of each object with a key: what the interactions on a frame have changed since its last propagation."""
+        after = self._made(state.masks[start], list(keys))
         number = state.pending.get(start, state.masks[start])
-        before = self._carried(state, start) if number is None else self._made(number, list(entries))
+        before = self._carried(state, start) if number is None else self._made(number, list(keys))
         found = {}
-        for object_id, entry in entries.items():
+        for object_id, key in keys.items():
             nothing = torch.zeros_like(after[object_id])
-            found[object_id] = Change(*changes(before.get(object_id, nothing), after[object_id]), entry.key)
+            found[object_id] = Change(*changes(before.get(object_id, nothing), after[object_id]), key)
         return found
 
 

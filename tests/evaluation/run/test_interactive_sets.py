@@ -73,7 +73,8 @@ def test_a_table_of_rounds(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["weights=tiny"], "weights=tiny is no space-time memory, which carries masks: give mivos, stm or a file"),
+        (["weights=portrait"], "weights=portrait carries no masks between frames: give tiny, stm_light, mivos"),
+        (["weights=tiny", "fusion={folder}/fusion.pth"], "a learned fusion reads a space-time memory"),
         (["robot=hands"], "robot must be scribbles or clicks"),
         (["robot=clicks"], "this segmenter takes strokes and not clicks"),
         (["interactions=0"], "interactions"),
@@ -82,8 +83,9 @@ def test_a_table_of_rounds(
     ],
 )
 def test_rude_settings(more: list[str], message: str, video_folder: Path, weights: Path, tmp_path: Path) -> None:
+    given = [said.format(folder=weights) for said in more]
     with pytest.raises(UserError, match=message):
-        command.main(overrides(video_folder, weights, tmp_path / "out", *more))
+        command.main(overrides(video_folder, weights, tmp_path / "out", *given))
 
 
 def test_a_file_of_another_network_is_no_fusion(video_folder: Path, weights: Path, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def play_one(
 
 
 class Methods:
-    """A space-time memory, a segmenter and a fusion, loaded once; a session for each sequence.
+    """What carries masks, a segmenter and a fusion, loaded once; a session for each sequence.
 
     Args:
         weights, segmenter: names or files. fusion: none, linear, or the file of a fusion network.
@@ -170,12 +170,13 @@ class Methods:
         from univs.interactive.segmenters import segmenter_of
         from univs.models.fusion_files import load_fusion
         from univs.models.space_time_memory import SpaceTimeMemory
+        from univs.models.univs import UniVS
         from univs.models.zoo import load
 
         model = load(weights, device)
-        if not isinstance(model, SpaceTimeMemory):
+        if not isinstance(model, SpaceTimeMemory | UniVS):
             raise UserError(
-                f"weights={weights} is no space-time memory, which carries masks: give mivos, stm or a file"
+                f"weights={weights} carries no masks between frames: give tiny, stm_light, mivos, stm or a file of them"
             )
         self._model, self._size, self._options = model, size, dict(options)
         self._segmenter = segmenter_of(segmenter, device, size)
