@@ -20,10 +20,9 @@ from univs.commands.export_session import export_session
 from univs.demo import RABBIT_CLIP
 from univs.files import atomic_path
 from univs.interactive import Session
-from univs.interactive.fusion import learned
+from univs.interactive.fusion import linear
 from univs.interactive.interactions import Interactions, Stroke
 from univs.interactive.segmenters import segmenter_of
-from univs.models.fusion_files import load_fusion
 from univs.visualization import contact_sheet, overlay
 
 FIRST, BOX = 40, (100, 17, 355, 303)  # left, top, right, bottom in pixels, the last two exclusive
@@ -33,11 +32,10 @@ SHOWN = (40, 60, 80, 100, 112, 131)
 
 
 def correct(out: Path, size: int = 240) -> None:
-    """Both rounds, their pictures and the result; size: short side at which the networks look at frames."""
+    """Both rounds, their pictures and the result; size: short side at which the network looks at frames."""
     out.mkdir(parents=True, exist_ok=True)
-    fusion = learned(load_fusion("fusion"))
     segmenter = segmenter_of("tiny", size=size)
-    with Session(univs.load("stm_light"), RABBIT_CLIP, fusion=fusion, workspace=out / "work", size=size) as session:
+    with Session(univs.load("tiny"), RABBIT_CLIP, fusion=linear, workspace=out / "work", size=size) as session:
         rabbit = session.add_object("rabbit")
 
         session.segment(FIRST, segmenter, {rabbit: Interactions(box=BOX)})
