@@ -93,6 +93,18 @@ def test_a_file_of_another_network_is_no_fusion(video_folder: Path, weights: Pat
         command.main(overrides(video_folder, weights, tmp_path, f"fusion={weights / 'light.safetensors'}"))
 
 
+def test_figures_of_many_rounds_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a file, which has room for eight rounds beside a long name."""
+    rules = Rules(interactions=8)
+    figures = np.linspace(0.123, 0.987, 8)[None, :, None, None].repeat(2, 0)
+    played = {("davis2016/a-name-as-long-as-they-get", 1): PlayedVideo(figures, tuple(range(8)), (1.0,) * 8)}
+    interactive_sets.show("davis2016_interactive", played, summarize(played, {next(iter(played)): 1}, rules))
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("davis2016/a-name-as-long-as-they-get 1", "all objects"):
+        (line,) = (line for line in lines if name in line)
+        assert line.replace("│", " ").split()[-8:] == [f"{100 * value:.1f}" for value in figures[0, :, 0, 0]]
+
+
 def test_figures_of_all_by_hand() -> None:
     """Two samples: one object and two rounds of 10 s and 30 s; two objects and one round of 20 s."""
     first = np.zeros((2, 2, 2, 1))

@@ -118,14 +118,14 @@ def test_pieces_end_where_the_contrary_was_said(told: list[Told]) -> None:
     assert found[8, :25].all() == bool((current[8, :25] > 0).all())
 
 
-def test_a_stroke_reaches_half_its_extent() -> None:
+def test_a_stroke_reaches_a_share_of_its_extent() -> None:
     long, short = Stroke(((30, 60), (90, 60)), size=1), Stroke(((150, 20), (154, 23)), positive=False, size=1)
     near = within_reach(Interactions((long, short)), True, (120, 200))
     y, x = np.mgrid[:120, :200]
     away = np.hypot(np.maximum(0, np.maximum(30 - x, x - 90)), np.maximum(0, abs(y - 60) - 1))
-    assert near[away <= 31].all() and not near[away > 33].any()  # half of 60, and a sixtieth of 120
+    assert near[away <= 18].all() and not near[away > 20].any()  # 0.3 of 60, and a 120th of 120
     near = within_reach(Interactions((long, short)), False, (120, 200))
-    assert near[20, 150] and near[27, 154] and not near[40, 154] and not near[60, 60]
+    assert near[20, 150] and near[25, 154] and not near[27, 154] and not near[60, 60]
     assert within_reach(Interactions((short,), (Click(5, 5),)), True, (120, 200)).all()
     assert not within_reach(Interactions((Stroke(((300, 60), (360, 60))),)), True, (120, 200)).any()
 

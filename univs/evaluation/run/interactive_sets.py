@@ -17,6 +17,7 @@ from univs.claim import claim_folder
 from univs.devices import choose_device
 from univs.errors import UserError
 from univs.evaluation.metrics.interactive import Curve, Round, choose, quality_curve
+from univs.evaluation.metrics.score_printing import print_whole
 from univs.evaluation.run.first_scribbles import read_scribbles
 from univs.evaluation.run.interactive_rounds import (
     FirstScribbles,
@@ -236,7 +237,7 @@ def show(dataset: str, played: Mapping[tuple[str, int], PlayedVideo], summary: M
         table.add_row(f"{name} {number}", *(f"{100 * mean:.1f}" for mean in means), *[""] * (count - len(means)))
     table.add_section()
     table.add_row("all objects", *(f"{100 * value:.1f}" for value in summary["rounds"]))
-    console.print(table)
+    print_whole(table)
     for metric in ("J&F", "J", "F"):
         auc, moment = summary[f"{metric} AUC"], summary[f"{metric}@{MOMENT:g}s"]
         console.print(f"{metric}: AUC {100 * auc:.1f}, after {MOMENT:g} s {100 * moment:.1f}", highlight=False)

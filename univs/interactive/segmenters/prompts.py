@@ -30,7 +30,7 @@ SMALLEST = 120
 LARGEST = 0.5
 """Of the mask; a piece to be taken away that is larger is no piece of it but the object, or what it lies on."""
 
-REACH, MARGIN = 1 / 2, 1 / 60
+REACH, MARGIN = 0.3, 1 / 120
 """What a stroke may change lies so near to it: a share of the diagonal of the box around it, and one of the frame's
 short side."""
 
