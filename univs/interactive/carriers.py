@@ -23,6 +23,7 @@ from univs.trackers.space_time import FramePlaces
 from univs.video.window import FrameWindow
 
 NEEDED = "an interactive session needs what remembers frames: tiny, stm_light, mivos, stm or a file of one of these"
+"""What is said of other models."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,5 @@ class PromptCarrier:
         self, frames: FrameWindow, certain: CertainFrames, start: int, object_ids: Sequence[int]
     ) -> Generator[CarriedFrame, None, None]:
         """As in `Carrier`."""
-        masks = {
-            index: {number: frame.made.labels == number for number in frame.object_ids}
-            for index, frame in certain.items()
-        }
-        return follow(self.model, frames, self.places, start, masks, object_ids, self.settings)
+        made = {index: MadeMask(frame.made.labels, frame.object_ids) for index, frame in certain.items()}
+        return follow(self.model, frames, self.places, start, made, object_ids, self.settings)

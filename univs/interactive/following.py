@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Annotated
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.interactive.propagation import CarriedFrame, Directions, stretches
+from univs.interactive.workspace import MadeMask
 from univs.masks.geometry import MASK_STRIDE
 from univs.models.univs import UniVS
 from univs.prompts import Mask
@@ -48,7 +47,7 @@ def follow(
     frames: FrameWindow,
     places: FramePlaces,
     start: int,
-    masks: Mapping[int, Mapping[int, NDArray[np.bool_]]],
+    made: Mapping[int, MadeMask],
     object_ids: Sequence[int],
     settings: FollowingSettings,
 ) -> Generator[CarriedFrame, None, None]:
@@ -56,31 +55,35 @@ def follow(
 
     Args:
         model: with a dense memory.
-        start: the frame they are carried from, one of `masks`.
-        masks: frame index -> object id -> H W of the frames whose masks are certain.
+        start: the frame they are carried from, one of `made`.
+        made: the frames whose masks are certain, by their index.
         object_ids: those carried, each known on some of these frames.
     Yields:
         One frame after the other. What is made of it does not feed the memory.
     """
     geometry = places.geometry
-    room = len(masks) + settings.memory_frames  # so that all interacted frames stay
+    room = len(made) + settings.memory_frames  # so that all interacted frames stay
     own = {**model.streaming, "dense_frames": room, "dense_interval": settings.memory_interval}
     keeping: FrameSettings = with_values(FrameSettings(), own)
-    others = sorted((index for index in masks if index != start), key=lambda index: -abs(index - start))
-    for stretch in stretches(start, masks, len(frames), settings.directions):
+    others = sorted((index for index in made if index != start), key=lambda index: -abs(index - start))
+    for stretch in stretches(start, made, len(frames), settings.directions):
         if not stretch.frames:
             continue
         tracker, number = FrameTracker(model, Question(geometry), keeping), count()
         for index in (*others, start):
-            said = {object_id: ObjectPrompt(masks=[Mask(object_id, mask)]) for object_id, mask in masks[index].items()}
             with torch.inference_mode():
-                tracker.follow(EncodedFrame(Frame(next(number), frames[index]), model, geometry), said)
+                tracker.follow(EncodedFrame(Frame(next(number), frames[index]), model, geometry), prompts(made[index]))
         for index in stretch.frames:
             with torch.inference_mode():
                 followed = tracker.follow(EncodedFrame(Frame(next(number), frames[index]), model, geometry), {})
                 rows = [0, *(1 + followed.object_ids.index(object_id) for object_id in object_ids)]
                 joint = enlarged(followed.log_odds, places).softmax(0)[rows]
             yield CarriedFrame(index, joint, stretch.bound)
+
+
+def prompts(made: MadeMask) -> dict[int, ObjectPrompt]:
+    """Object id -> its mask, also where that is empty."""
+    return {number: ObjectPrompt(masks=[Mask(number, made.labels == number)]) for number in made.known}
 
 
 def enlarged(log_odds: Tensor, places: FramePlaces) -> Tensor:

@@ -37,8 +37,10 @@ class Watched:
         name = f"r{number}_fuse_t{frame}"
         self.golden.check(f"{name}_curr", with_background(masks.current)[:, None], 5e-4)
         self.golden.check(f"{name}_prev", with_background(masks.previous)[:, None], 5e-4)
+        assert masks.seen is not None
         for row, change in enumerate(masks.changes, start=1):
-            maps = aligned(masks.query.key, change.key, torch.stack([change.positive, change.negative]))
+            assert change.key is not None
+            maps = aligned(masks.seen.query.key, change.key, torch.stack([change.positive, change.negative]))
             self.golden.check(f"{name}_attn{row}", maps[None], 5e-4)
         return self._fusion(masks)
 
@@ -67,7 +69,8 @@ def test_rounds(golden: Any, space_time: Callable[[str], SpaceTimeMemory], fusio
             start, labels = int(golden[f"r{number}_frame"]), golden[f"r{number}_mask_idx"]
             session.interact(start, {one: labels == one for one in range(1, count + 1)})
             state = session.workspace.history.now
-            changed = session._changes(state, start, session._memory(state)[start])
+            keys = session.carrier.keys(session.frames, session._certain(state), start)
+            changed = session._changes(state, start, keys)
             for kind, name in (("positive", "pos"), ("negative", "neg")):
                 maps = torch.stack([getattr(changed[one], kind) for one in range(1, count + 1)])
                 shape = tuple(golden[f"r{number}_{name}_diff__shape"])
