@@ -1,13 +1,14 @@
 """What carries the masks of a session through its video: a space-time memory, or a UniVS that is shown them as prompts.
 
-Shapes: N objects, H W pixels of the frame, H' W' of the session's padded input.
+Shapes: P positions of the memory's frame, Ck channels of a key.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,28 +40,26 @@ CertainFrames = Mapping[int, CertainFrame]
 """By their index in the video."""
 
 
-class Carrier(Protocol):
-    """Carries masks from certain frames to the others."""
+class Carrier(ABC):
+    """Carries masks from certain frames to the others.
 
-    @property
-    def device(self) -> torch.device:
-        """Where its maps are."""
-        ...
+    Args:
+        device: where its maps are.
+        directions: where masks are carried to.
+    """
 
-    @property
-    def directions(self) -> Directions:
-        """Where masks are carried to."""
-        ...
+    def __init__(self, device: torch.device, directions: Directions) -> None:
+        self.device, self.directions = device, directions
 
+    @abstractmethod
     def keys(self, frames: FrameWindow, certain: CertainFrames, index: int) -> Mapping[int, Tensor | None]:
         """Object id -> P Ck of its place in the memory of a certain frame, None where a frame has no such."""
-        ...
 
+    @abstractmethod
     def carry(
         self, frames: FrameWindow, certain: CertainFrames, start: int, object_ids: Sequence[int]
     ) -> Generator[CarriedFrame, None, None]:
         """The frames around `start` up to the next certain ones, first forward; to stop, close the iterator."""
-        ...
 
 
 def carrier_of(model: Any, places: FramePlaces, settings: Mapping[str, Any]) -> Carrier:
@@ -93,23 +92,14 @@ def _checked(given: Mapping[str, Any], settings: type[Any]) -> Mapping[str, Any]
     return given
 
 
-class MemoryCarrier:
+class MemoryCarrier(Carrier):
     """Masks go into the memory of a network, which frames read."""
 
     def __init__(self, model: SpaceTimeMemory, places: FramePlaces, settings: PropagationSettings) -> None:
+        super().__init__(model.pixel_mean.device, settings.directions)
         self.model, self.places, self.settings = model, places, settings
         self.entries: dict[tuple[int, int, tuple[int, ...]], Mapping[int, MemoryEntry]] = {}
         """What the memory has of certain frames, by (index, number of the masks, object ids)."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where its maps are."""
-        return self.model.pixel_mean.device
-
-    @property
-    def directions(self) -> Directions:
-        """Where masks are carried to."""
-        return self.settings.directions
 
     def keys(self, frames: FrameWindow, certain: CertainFrames, index: int) -> Mapping[int, Tensor | None]:
         """As in `Carrier`."""
@@ -137,21 +127,12 @@ class MemoryCarrier:
         return {index: self.entries[index, frame.number, frame.object_ids] for index, frame in certain.items()}
 
 
-class PromptCarrier:
+class PromptCarrier(Carrier):
     """Masks are prompts of a UniVS, which follows them."""
 
     def __init__(self, model: UniVS, places: FramePlaces, settings: FollowingSettings) -> None:
+        super().__init__(model.pixel_mean.device, settings.directions)
         self.model, self.places, self.settings = model, places, settings
-
-    @property
-    def device(self) -> torch.device:
-        """Where its maps are."""
-        return self.model.pixel_mean.device
-
-    @property
-    def directions(self) -> Directions:
-        """Where masks are carried to."""
-        return self.settings.directions
 
     def keys(self, frames: FrameWindow, certain: CertainFrames, index: int) -> Mapping[int, Tensor | None]:
         """As in `Carrier`: there are none."""

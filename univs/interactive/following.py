@@ -1,7 +1,7 @@
 """Carrying the masks of interacted frames through a video, both ways, by a UniVS that is shown them as prompts.
 
 Each way is a short video to the tracker of single frames: first the interacted frames, the farthest first, then those
-that the masks are carried to. Shapes: N objects, H W pixels of the frame, H' W' of the session's padded input.
+that the masks are carried to. Shapes: M maps, H' W' of the session's padded input, which has the frame in its middle.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def follow(
 
 
 def prompts(made: MadeMask) -> dict[int, ObjectPrompt]:
-    """Object id -> its mask, also where that is empty."""
+    """Object id -> its mask as a prompt, also where that is empty."""
     return {number: ObjectPrompt(masks=[Mask(number, made.labels == number)]) for number in made.known}
 
 
 def enlarged(log_odds: Tensor, places: FramePlaces) -> Tensor:
-    """Maps at a quarter of the network's input, whose frame begins in its corner -> H' W' of the session's."""
+    """M h w maps, a quarter of the network's input, in whose corner the frame begins -> M H' W' of the session's."""
     geometry = places.geometry
     large = F.interpolate(log_odds[None], scale_factor=float(MASK_STRIDE), mode="bilinear", align_corners=False)[0]
     inner = large[:, : geometry.input_height, : geometry.input_width]
