@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 import torch
 
 from univs.benchmark import models
-from univs.benchmark.models import SIZES, Measured, main, multiply_adds, pointwise_flop, prompts, run
+from univs.benchmark.models import SIZES, Measured, film, main, multiply_adds, pointwise_flop, run
 from univs.errors import UserError
 from univs.models.portrait import PortraitNet
 from univs.models.zoo import build_network, numbers_of
@@ -59,8 +61,11 @@ def test_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 
 
 def test_what_is_shown() -> None:
-    assert prompts("portrait", 2) == prompts("rvos_zero_shot", 1) == {}
-    assert [prompt.object_id for prompt in prompts("stm", 2)[0] if isinstance(prompt, Mask)] == [1, 2]
+    for name in ("portrait", "rvos_zero_shot"):
+        assert all(not said for _, said in islice(film(name, 2), 2))
+    (first, said), (second, later) = islice(film("stm", 2), 2)
+    assert first.shape == second.shape == (*SIZES["stm"], 3) and (first != second).any() and not later
+    assert [prompt.object_id for prompt in said if isinstance(prompt, Mask) and prompt.mask.any()] == [1, 2]
 
 
 @pytest.mark.parametrize("given", [["nothing"], ["--frames", "2"], ["--objects", "0"], ["--threads", "0"]])

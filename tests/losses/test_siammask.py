@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from univs.losses.siammask import anchor_box_loss, anchor_score_loss, cell_mask_loss, cell_masks, positive_cells
+from univs.losses.siammask import (
+    anchor_box_loss,
+    anchor_score_loss,
+    cell_dice_loss,
+    cell_mask_loss,
+    cell_masks,
+    positive_cells,
+)
 
 
 def test_both_kinds_of_anchors_count_half() -> None:
@@ -66,3 +73,15 @@ def test_cells_that_hold_an_object() -> None:
     labels[0, 2, 1, 0] = labels[0, 0, 1, 0] = labels[1, 1, 0, 1] = 1
     labels[1, 0, 1, 1] = 0
     assert positive_cells(labels).tolist() == [[0, 1, 0], [1, 0, 1]]
+
+
+def test_dice_of_masks_leaves_out_what_is_not_known() -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(3, 9, 9), torch.randint(-1, 2, (3, 9, 9)).float()
+    want = []
+    for own, true in zip(logits, targets, strict=True):
+        pairs = [(float(p.sigmoid()), float(t > 0)) for p, t in zip(own.ravel(), true.ravel(), strict=True) if t]
+        shared = sum(p * g for p, g in pairs)
+        want.append(1 - (2 * shared + 1) / (sum(p + g for p, g in pairs) + 1))
+    assert float(cell_dice_loss(logits, targets)) == pytest.approx(sum(want) / 3, rel=1e-5)
+    assert float(cell_dice_loss(20 * targets, targets)) < 1e-3

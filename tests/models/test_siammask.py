@@ -109,7 +109,12 @@ def test_an_answer_is_its_branches_written_out(side: int, kept: int, count: int)
     chosen, refinement = torch.tensor([[0, 0, count - 1], [0, 1, 2]]), network.refinement
     want = answers[5][:, chosen[:, 1], chosen[:, 2]].T.view(2, 63, 63)
     torch.testing.assert_close(network.coarse(answer, chosen), want, **close)
-    assert refinement is not None
+    assert refinement is not None and refinement.deep
+    trunk, seen = network.trunk(crops[1])[-2], found[1]
+    for first, deeper in ((trunk.shape[1], seen), (trunk.shape[1] + 16, answers[4])):
+        border = (trunk.shape[-1] - deeper.shape[-1]) // 2
+        beside = F.pad(answer.maps[-1][:, first : first + 16], (-border,) * 4)
+        torch.testing.assert_close(beside, deeper, **close)
     seeds = answers[4][0][:, chosen[:, 1], chosen[:, 2]].T
     torch.testing.assert_close(network.masks(answer, chosen), refinement(seeds, answer.maps, chosen, count), **close)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from univs.models.siammask_refinement import Refinement, windows
+from univs.models.siammask_refinement import Refinement, beside_deepest, windows
 
 
 @pytest.mark.parametrize(("count", "side", "step", "size"), [(25, 15, 1, 31), (3, 31, 2, 35), (25, 61, 4, 125)])
@@ -57,3 +57,39 @@ def test_merges_go_from_coarse_to_fine() -> None:
             )
             x = made.after[place](x)
         torch.testing.assert_close(got[number], x[0, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_of_windows_that_overlap_add_up() -> None:
+    maps = torch.rand(2, 3, 31, 31, requires_grad=True)
+    cells, weights = torch.tensor([[0, 12, 12], [0, 13, 12], [1, 0, 24]]), torch.rand(3, 3, 15, 15)
+    (got,) = torch.autograd.grad((windows(maps, cells, 25, 15, 1) * weights).sum(), maps)
+    padded = F.pad(maps, (4,) * 4)
+    cut = [padded[row, :, y : y + 15, x : x + 15] for row, y, x in cells.tolist()]
+    (want,) = torch.autograd.grad((torch.stack(cut) * weights).sum(), maps)
+    torch.testing.assert_close(got, want)
+
+
+def test_deeper_maps_stand_beside_the_last_one_around_its_middle() -> None:
+    maps, deeper = [torch.rand(2, 3, 9, 9), torch.rand(2, 4, 7, 7)], [torch.rand(2, 5, 7, 7), torch.rand(2, 6, 3, 3)]
+    first, last = beside_deepest(maps, *deeper)
+    assert first is maps[0] and last.shape == (2, 15, 7, 7)
+    assert torch.equal(last[:, :4], maps[1]) and torch.equal(last[:, 4:9], deeper[0])
+    assert torch.equal(last[:, 9:, 2:5, 2:5], deeper[1])
+    assert float(last[:, 9:].sum()) == pytest.approx(float(deeper[1].sum()))
+
+
+def test_a_deep_refinement_sees_twice_the_width_more() -> None:
+    torch.manual_seed(0)
+    made = Refinement(6, (5, 7, 9), middle=(3, 4, 5), widths=(2, 3, 4), deep=True).requires_grad_(False)
+    maps = [torch.randn(1, 5, 125, 125), torch.randn(1, 7, 63, 63), torch.randn(1, 9, 31, 31)]
+    seen, correlated = torch.randn(1, 6, 31, 31), torch.randn(1, 6, 25, 25)
+    cells, response = torch.tensor([[0, 12, 12]]), torch.randn(1, 6)
+    got = made(response, beside_deepest(maps, seen, correlated), cells, 25)
+    near, alike = seen.clone(), correlated.clone()
+    near[..., 15, 15] += 1  # where the middle cell is, 3 cells further than in the correlation
+    alike[..., 12, 12] += 1
+    assert not torch.allclose(made(response, beside_deepest(maps, near, correlated), cells, 25), got)
+    assert not torch.allclose(made(response, beside_deepest(maps, seen, alike), cells, 25), got)
+    far = seen.clone()
+    far[..., 0, 0] += 1  # 15 cells away, and the window reaches 7
+    torch.testing.assert_close(made(response, beside_deepest(maps, far, correlated), cells, 25), got)

@@ -16,7 +16,14 @@ from tests.models.test_siammask import numbers
 from univs.configuration import compose
 from univs.data.object_crops import PairDraws, box_of, collate_pairs
 from univs.errors import UserError
-from univs.losses.siammask import anchor_box_loss, anchor_score_loss, cell_mask_loss, cell_masks, positive_cells
+from univs.losses.siammask import (
+    anchor_box_loss,
+    anchor_score_loss,
+    cell_dice_loss,
+    cell_mask_loss,
+    cell_masks,
+    positive_cells,
+)
 from univs.losses.siammask_targets import anchor_deltas, anchor_overlaps
 from univs.masks.geometry import Geometry
 from univs.models.own_files import save
@@ -61,7 +68,7 @@ def batch() -> dict[str, Tensor]:
 def test_the_losses_are_the_weighted_sum_of_their_parts(batch: dict[str, Tensor]) -> None:
     model = narrow(coarse_masks=True).eval()
     with torch.no_grad():
-        losses = SiamMaskStep(model, SiamMaskLosses(2.0, 3.0, 5.0, 7.0), 1000)(batch, 1.0)
+        losses = SiamMaskStep(model, SiamMaskLosses(2.0, 3.0, 5.0, 7.0, 11.0), 1000)(batch, 1.0)
         answer = model.search(model.encode_template(model.images(batch["templates"])), model.images(batch["searches"]))
         cells = positive_cells(batch["labels"])
         targets = cell_masks(batch["masks"], cells, 25)
@@ -70,6 +77,7 @@ def test_the_losses_are_the_weighted_sum_of_their_parts(batch: dict[str, Tensor]
             "box": 3 * anchor_box_loss(answer.boxes, batch["deltas"], batch["weights"]),
             "coarse_mask": 5 * cell_mask_loss(model.coarse(answer, cells), targets),
             "refined_mask": 7 * cell_mask_loss(model.refined(answer, cells), targets),
+            "refined_dice": 11 * cell_dice_loss(model.refined(answer, cells), targets),
         }
     assert losses.keys() == want.keys() and len(cells) > 4
     for name, value in want.items():
@@ -84,6 +92,9 @@ def test_losses_that_a_model_has_no_use_for(batch: dict[str, Tensor]) -> None:
     assert float(losses["refined_mask"].detach()) == 0 and losses["score"] > 0
     sum(losses.values()).backward()  # type: ignore[union-attr]
     assert SiamMaskStep(narrow(), SiamMaskLosses(refined_mask=0), 3)(batch, 1.0).keys() == {"score", "box"}
+    dice = SiamMaskStep(narrow(), SiamMaskLosses(refined_mask=0, refined_dice=1), 3)
+    assert dice(batch, 1.0).keys() == {"score", "box", "refined_dice"}
+    assert float(dice(nothing, 1.0)["refined_dice"].detach()) == 0
     base = narrow(coarse_masks=True, refinement=None)
     assert SiamMaskStep(base, SiamMaskLosses(), 3)(batch, 1.0).keys() == {"score", "box", "coarse_mask"}
 

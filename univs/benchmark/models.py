@@ -10,23 +10,25 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from univs.allocator import keep_freed_memory
-from univs.benchmark.interactive import MovingFrames
 from univs.benchmark.official import PASSES
 from univs.benchmark.step import moving_frames, resident_bytes
 from univs.commands.argument_types import Parser
 from univs.errors import UserError
+from univs.evaluation.metrics.score_printing import print_whole
 from univs.models.zoo import build_network, numbers_of
 from univs.prompts import Mask, Prompt
-from univs.streaming import segment
+from univs.streaming import Session
 from univs.terminal import plain_console, plain_table
 
 SIZES: dict[str, tuple[int, int]] = {
@@ -82,38 +84,35 @@ def run(name: str, objects: int, frames: int, threads: int) -> Measured:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = build_network(numbers_of(name)).eval().requires_grad_(False)
-    height, width = SIZES[name]
     task = TASKS.get(name, "vos")
     seconds, resident = [], []
-    start = time.perf_counter()
-    for _ in segment(model, MovingFrames((height, width), objects, frames), prompts(name, objects), task=task, size=0):
-        seconds.append(time.perf_counter() - start)
-        resident.append(resident_bytes())
-        start = time.perf_counter()
+    with Session(model, task, size=0, keep_results=False) as session:
+        for frame, given in islice(film(name, objects), frames):
+            start = time.perf_counter()  # what draws the frames does not count
+            session.step(frame, given)
+            seconds.append(time.perf_counter() - start)
+            resident.append(resident_bytes())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     macs = multiply_adds(model, name, objects)
     return Measured(tuple(seconds[1:]), tuple(resident[1:]), peak, macs, reference_rate())
 
 
-def prompts(name: str, objects: int) -> dict[int, list[Prompt]]:
-    """Masks of the objects on frame 0, where the task takes any."""
-    if name in TASKS:
-        return {}
-    _, labels = next(moving_frames(*SIZES[name], objects))
-    return {0: [Mask(number, labels == number) for number in range(1, objects + 1)]}
+def film(name: str, objects: int) -> Iterator[tuple[NDArray[np.uint8], list[Prompt]]]:
+    """Frames, and what is said on them: masks of the objects on the first one, where the task takes any."""
+    for index, (frame, labels) in enumerate(moving_frames(*SIZES[name], objects)):
+        shown = range(1, objects + 1) if index == 0 and name not in TASKS else ()
+        yield frame, [Mask(number, labels == number) for number in shown]
 
 
 def multiply_adds(model: Any, name: str, objects: int) -> float:
-    """Of the third frame: that of three frames less that of two."""
-    counted = []
-    for frames in (2, 3):
-        # convolutions with what follows them inside have a name of their own
-        inside = {torch.ops.mkldnn._convolution_pointwise: pointwise_flop}
-        with FlopCounterMode(display=False, custom_mapping=inside) as counter:
-            video = MovingFrames(SIZES[name], objects, frames)
-            list(segment(model, video, prompts(name, objects), task=TASKS.get(name, "vos"), size=0))
-        counted.append(counter.get_total_flops() / 2)
-    return float(counted[1] - counted[0])
+    """Of the third frame."""
+    # convolutions with what follows them inside have a name of their own
+    inside = {torch.ops.mkldnn._convolution_pointwise: pointwise_flop}
+    with Session(model, TASKS.get(name, "vos"), size=0, keep_results=False) as session:
+        for frame, given in islice(film(name, objects), 3):
+            with FlopCounterMode(display=False, custom_mapping=inside) as counter:
+                session.step(frame, given)
+    return float(counter.get_total_flops() / 2)
 
 
 def pointwise_flop(x: Any, weight: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
@@ -159,7 +158,7 @@ def show(found: Mapping[str, Measured]) -> None:
             f"{one.growth:.2f}",
         )
     console = plain_console()
-    console.print(table)
+    print_whole(table)
     console.print("of R50's time: as a multiple of what a ResNet-50 takes for as many multiply-adds", highlight=False)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from univs.losses.masks import dice_loss
 from univs.models.siammask_crops import TEMPLATE
 from univs.models.siammask_refinement import windows
 from univs.models.siammask_trunk import STRIDE
@@ -60,6 +61,16 @@ def cell_mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
     if logits.shape[-2:] != size:
         logits = F.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=True)[:, 0]
     return F.softplus(-targets * logits).mean()
+
+
+def cell_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean Dice loss of cells (ours: that of `cell_mask_loss` counts background as much as an object that is thin).
+
+    Args:
+        logits: K m m. targets: K m m, 1, -1, and 0 for pixels that do not count.
+    """
+    known = targets != 0
+    return dice_loss(logits.flatten(1), (targets > 0).float().flatten(1), known.flatten(1)).mean()
 
 
 def positive_cells(labels: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from univs.models.resnet import NormRelu
 from univs.models.siammask_anchors import Anchors
-from univs.models.siammask_refinement import Refinement
+from univs.models.siammask_refinement import Refinement, beside_deepest
 from univs.models.siammask_trunk import make_siamese_trunk
 from univs.models.video_network import VideoNetwork
 
@@ -63,7 +63,7 @@ class SearchAnswer:
 
     scores: N 2 A n n logits, of background and object. boxes: N 4 A n n, dx, dy (in sizes of the anchor), log of the
     width and height (as multiples of the anchor's). correlation: N C n n of the mask branch; None where it did not run.
-    maps: of the trunk at strides 2, 4, 8, for the refinement.
+    maps: of the trunk at strides 2, 4, 8, for the refinement, as it takes them.
     """
 
     scores: Tensor
@@ -160,6 +160,8 @@ class SiamMask(VideoNetwork):
         scores = self.cls.head(self.cls.correlate(template.cls, found))
         boxes = self.loc.head(self.loc.correlate(template.loc, found))
         correlation = None if template.mask is None else self.mask.correlate(template.mask, found)
+        if correlation is not None and self.refinement is not None and self.refinement.deep:
+            maps = beside_deepest(maps, found, correlation)
         return SearchAnswer(
             scores.unflatten(1, (2, len(self.anchors))), boxes.unflatten(1, (4, len(self.anchors))), correlation, maps
         )

@@ -124,7 +124,7 @@ def portraits(
         raise UserError("init=imagenet is for networks with a backbone; the portrait net takes init=null or init=FILE")
     if settings["init"] is not None:
         zoo.start_from(network, settings["init"])
-    network = network.to(device).to(memory_format=torch.channels_last)  # saves 15 % of a step on a CPU
+    network = network.to(device)
     if world > 1 and device.type == "cuda":
         network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
     data = build_portraits(settings["data"]["sources"], size=stage["size"], seed=settings["seed"])

@@ -16,7 +16,14 @@ from torch import Tensor
 from univs.data.clips import TrainingClips
 from univs.data.object_crops import ObjectCrops, PairDraws, collate_pairs
 from univs.errors import UserError
-from univs.losses.siammask import anchor_box_loss, anchor_score_loss, cell_mask_loss, cell_masks, positive_cells
+from univs.losses.siammask import (
+    anchor_box_loss,
+    anchor_score_loss,
+    cell_dice_loss,
+    cell_mask_loss,
+    cell_masks,
+    positive_cells,
+)
 from univs.models import zoo
 from univs.models.siammask import SiamMask
 from univs.models.siammask_trunk import SiameseLite
@@ -58,6 +65,8 @@ class SiamMaskLosses:
     """Of the cells' own masks, where the model has them."""
     refined_mask: Weight = 36.0
     """Of those that are refined, where the model does."""
+    refined_dice: Weight = 0.0
+    """Of their Dice loss (ours)."""
 
 
 class SiamMaskStep:
@@ -85,15 +94,19 @@ class SiamMaskStep:
         cells = positive_cells(labels)
         if len(cells) > self.cells:
             cells = cells[torch.randperm(len(cells))[: self.cells].to(cells.device)]
-        for name, weight, there, draw in (
-            ("coarse_mask", weights.coarse_mask, model.coarse_masks, model.coarse),
-            ("refined_mask", weights.refined_mask, model.refinement is not None, model.refined),
+        for way, there, draw, losses in (
+            ("coarse", model.coarse_masks, model.coarse, {"mask": cell_mask_loss}),
+            ("refined", model.refinement is not None, model.refined, {"mask": cell_mask_loss, "dice": cell_dice_loss}),
         ):
-            if weight and there and len(cells):
-                targets = cell_masks(batch["masks"], cells, labels.shape[-1])
-                found[name] = weight * cell_mask_loss(draw(answer, cells).float(), targets)
-            elif weight and there:
-                found[name] = 0 * found["score"]
+            wanted = {name: getattr(weights, f"{way}_{name}") for name in losses} if there else {}
+            wanted = {name: weight for name, weight in wanted.items() if weight}
+            if not wanted:
+                continue
+            if not len(cells):
+                found |= {f"{way}_{name}": 0 * found["score"] for name in wanted}
+                continue
+            masks, targets = draw(answer, cells).float(), cell_masks(batch["masks"], cells, labels.shape[-1])
+            found |= {f"{way}_{name}": weight * losses[name](masks, targets) for name, weight in wanted.items()}
         return found
 
 

@@ -50,9 +50,31 @@ def test_the_likeliest_answer_is_followed_and_the_others_are_offered() -> None:
     assert model.several == [(0,)] and not results[1].alternatives and not results[2].alternatives
 
 
-def test_of_equally_likely_answers_the_ordinary_one_counts() -> None:
+def test_of_equally_likely_answers_to_a_box_the_ordinary_one_counts() -> None:
     frames = film(1)
-    (result,) = run(Answering(0.6, 0.6, 0.6), frames, {0: [Points(7, [(12, 12)])]})
+    (result,) = run(Answering(0.6, 0.6, 0.6), frames, {0: [Box(7, (8, 8, 24, 24))]})
+    assert same(result.labels == 7, frames[0][..., 0] == 1)
+
+
+@pytest.mark.parametrize(
+    ("qualities", "followed"),
+    [((0.6, 0.6, 0.57), "group"), ((0.57, 0.6, 0.55), "ordinary"), ((0.5, 0.6, 0.55), "part")],
+)
+def test_of_nearly_the_best_answers_to_a_click_the_largest_is_followed(
+    qualities: tuple[float, ...], followed: str
+) -> None:
+    frames = film(1)
+    (result,) = run(Answering(*qualities), frames, {0: [Points(7, [(12, 12)])]})
+    masks = {"ordinary": frames[0][..., 0] == 1, "part": area(PART), "group": area(GROUP)}
+    assert masks["part"].sum() < masks["ordinary"].sum() < masks["group"].sum()
+    assert same(result.labels == 7, masks[followed])
+    offered = [other.quality for other in result.alternatives[7]]
+    assert offered == sorted(offered, reverse=True)
+
+
+def test_how_near_to_the_best_is_a_setting() -> None:
+    frames = film(1)
+    (result,) = run(Answering(0.6, 0.6, 0.57), frames, {0: [Points(7, [(12, 12)])]}, nearly_best=0.02)
     assert same(result.labels == 7, frames[0][..., 0] == 1)
 
 

@@ -21,7 +21,7 @@ from univs.models.dense_memory import MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures, SelfAttentionKind
 from univs.models.univs import UniVS
 from univs.results import Alternative, FrameResult
-from univs.settings import Count
+from univs.settings import Count, Share
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
 from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
@@ -43,7 +43,9 @@ class FrameSettings:
     predicted masks are kept. dense_frames: entries of the dense memory, the previous frame apart. dense_interval:
     frames from one entry to the next. confine_prompts: on the frame of a box the object lies in the box; a new object
     that was clicked at is the connected parts of its mask that hold a click (`prompt_constraints`). strokes: whether
-    the model sees scribbles as clicks along them, which it answers far better, or as they are drawn.
+    the model sees scribbles as clicks along them, which it answers far better, or as they are drawn. nearly_best: of
+    the answers to one click whose IoU is thought to be at most so much below the best one's, the largest is followed:
+    they are hardly told apart more finely, and a click means a thing more often than a part of it.
     """
 
     self_attention: SelfAttentionKind = "sep"
@@ -53,6 +55,7 @@ class FrameSettings:
     dense_interval: Count = 5
     confine_prompts: bool = True
     strokes: Literal["clicks", "drawn"] = "clicks"
+    nearly_best: Share = 0.04
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ class FrameTracker:
                 for index, masks, quality in zip(several, said.mask_logits[0], said.quality[0].sigmoid(), strict=True):
                     object_id = self.objects.ids[rows[index]]
                     order = quality.argsort(descending=True, stable=True).tolist()
-                    best = order[0] if is_ambiguous(asked[object_id]) else ORDINARY
+                    best = self._meant(masks, quality, asked[object_id])
                     logits[rows[index]] = masks[best]
                     answers[object_id] = [Answer(masks[i], float(quality[i])) for i in order if i != best]
             else:
@@ -213,6 +216,15 @@ class FrameTracker:
             below, right = self.geometry.cells
             maps[..., below:, :] = maps[..., right:] = NOBODY
         return logits, answers
+
+    def _meant(self, masks: Tensor, quality: Tensor, said: ObjectPrompt) -> int:
+        """Place of the answer that is followed, of A h w logits of a new object with A qualities 0..1."""
+        if not is_ambiguous(said):
+            return ORDINARY
+        if said.boxes:  # which say themselves how large the object is
+            return int(quality.argmax())
+        areas = torch.stack([(self._confined(logits, said, new=True) > 0).sum() for logits in masks])
+        return int(torch.where(quality >= quality.max() - self.settings.nearly_best, areas, -1).argmax())
 
     def _confined(self, logits: Tensor, said: ObjectPrompt, new: bool) -> Tensor:
         """H'/4 W'/4 mask logits of a just prompted object, held to what was said for certain."""
