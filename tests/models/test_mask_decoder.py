@@ -215,6 +215,22 @@ def test_blank_tokens_take_part_only_officially(small_config: dict[str, Any], ra
         assert same(short, padded) is equal
 
 
+def test_without_layers_rows_stay_what_they_start_as(
+    small_config: dict[str, Any], random_features: ImageFeatures
+) -> None:
+    torch.manual_seed(0)
+    mask_decoder = {**small_config["mask_decoder"], "layers": 0}
+    decoder = (model := build_model({**small_config, "mask_decoder": mask_decoder}).eval()).mask_decoder
+    frame, prompts = random_features.frames(slice(0, 1)), random_prompts(2)
+    dense = torch.randn(1, 2, 8, 16, 24)
+    out = model.decode(frame, DecodeRequest(prompts, dense=dense, learnable=True))
+    rows = torch.cat([decoder.query, prompts.query[0, :, 0]])
+    torch.testing.assert_close(out.embeddings[0, :, 0], decoder.norm(rows))
+    weights = decoder.mask_embedding(decoder.norm(prompts.query[0, :, 0]))
+    wanted = torch.einsum("qc,qchw->qhw", weights, frame.mask_features + dense[0])
+    torch.testing.assert_close(out.mask_logits[0, len(decoder.query) :, 0], wanted, atol=1e-4, rtol=1e-4)
+
+
 def test_initial_query_is_the_mean_of_valid_tokens(small_model: UniVS) -> None:
     g = torch.Generator().manual_seed(0)
     valid = torch.tensor([[True, True, False], [False] * 3])

@@ -65,7 +65,8 @@ class MaskDecoder(nn.Module):
 
     Args:
         dim, mask_dim: C and Cm.
-        heads, ffn, layers: of the attention layers; layer i looks at level i mod 3.
+        heads, ffn, layers: of the attention layers; layer i looks at level i mod 3. Without layers all rows stay what
+            they start as, and the dense residual alone tells objects apart.
         queries: number of learnable queries.
         text_dim: D, of class embeddings and sentences.
         time: how frames enter the position embeddings of prompt tokens: none, fixed (place in the clip), arbitrary
@@ -136,7 +137,9 @@ class MaskDecoder(nn.Module):
         query, position = self._initial(clips, frames, request.learnable)
         if prompts is not None:
             # the first ProCA gives content and, from then on, the position of the prompt rows
-            first = self._prompt(0, prompts.query, prompts.position, prompts)
+            first = prompts.query
+            if len(self.prompt_attention):
+                first = self._prompt(0, first, prompts.position, prompts)
             query, position = torch.cat([query, first], 1), torch.cat([position, first], 1)
 
         def predict(normed: Tensor, embedding: Tensor) -> Prediction:
