@@ -19,6 +19,7 @@ from univs.trackers.siammask_answers import (
     placed,
     target_of_box,
     target_of_mask,
+    towards_mask,
 )
 
 CELLS, ANCHORS = 7, Anchors(ratios=(0.5, 2))
@@ -152,3 +153,15 @@ def test_targets_of_prompts_and_frames() -> None:
     assert Target(-3, 500, 4, 900).inside(100, 200) == Target(0, 100, 10, 100)
     assert Target(500, -3, 900, 4).inside(100, 200) == Target(200, 0, 200, 10)
     assert Target(3, 3, 9, 9).inside(4, 6) == Target(3, 3, 6, 4), "frames may be smaller than the smallest size"
+
+
+def test_a_target_goes_towards_its_mask_and_past_specks() -> None:
+    mask, target = np.zeros((40, 60), bool), Target(30, 20, 20, 10)
+    assert towards_mask(target, mask, 0.5) == target
+    mask[10:20, 6:16] = True  # 100 pixels
+    mask[30:33, 50:53] = True  # 9 pixels: a speck
+    assert towards_mask(target, mask, 1.0) == Target(11, 15, 10, 10)
+    assert towards_mask(target, mask, 0.25) == Target(0.75 * 30 + 0.25 * 11, 0.75 * 20 + 0.25 * 15, 17.5, 10)
+    assert towards_mask(target, mask, 0.0) == target
+    mask[33, 50] = True  # 10 pixels: a part, like what is hidden behind a post
+    assert towards_mask(target, mask, 1.0) == Target(29.5, 22, 47, 24)

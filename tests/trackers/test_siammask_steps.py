@@ -18,7 +18,7 @@ from univs.models.siammask_anchors import Anchors, centred_grid
 from univs.models.siammask_crops import channel_mean, context_side, square
 from univs.prompts import Box, Mask, Scribble
 from univs.trackers.object_prompts import ObjectPrompt
-from univs.trackers.siammask import BASE, PYSOT, VOT, SiamMaskSettings, SiamMaskTracker, box_map
+from univs.trackers.siammask import BASE, LIGHT, PYSOT, VOT, SiamMaskSettings, SiamMaskTracker, box_map
 from univs.trackers.siammask_answers import Choice, MaskPlace, Target, choose, placed
 from univs.trackers.tracker import Clip, Frame, Question, Span
 
@@ -78,7 +78,10 @@ def chosen(network: Told, target: Target, settings: SiamMaskSettings) -> Choice:
     )
 
 
-@pytest.mark.parametrize("settings", [replace(BASE, smallest_area=2.0), PYSOT, replace(VOT, mask_threshold=0.7)])
+@pytest.mark.parametrize(
+    "settings",
+    [replace(BASE, smallest_area=2.0), PYSOT, replace(VOT, mask_threshold=0.7), replace(LIGHT, mask_share=0.3)],
+)
 def test_each_step(settings: SiamMaskSettings) -> None:
     network = Told()
     tracker = tracker_of(network, settings)
@@ -100,6 +103,13 @@ def test_each_step(settings: SiamMaskSettings) -> None:
         assert answer.box == pytest.approx(upright.corners() if turned is None else turned)
         if not shown:
             target = inside
+            if settings.mask_share:  # the mask is of one piece
+                rows, columns = np.nonzero(own > settings.mask_threshold)
+                left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+                seen = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+                found = choice.target.x, choice.target.y, choice.target.width, choice.target.height
+                target = Target(*(0.7 * a + 0.3 * b for a, b in zip(found, seen, strict=True))).inside(HEIGHT, WIDTH)
+                assert target != inside
         assert tracker.objects[1].target == target and tracker.objects[1].score == (1 if shown else choice.score)
         shown = False
     first = square(FRAMES[0], (START.x, START.y), round(SIDE), 127, colour, half_up=half_up)

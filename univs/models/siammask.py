@@ -124,7 +124,7 @@ class SiamMask(VideoNetwork):
     def trackers(self) -> dict[str, dict[str, tuple[str, str]]]:
         """It follows objects that boxes or masks show; each way has the numbers of one benchmark."""
         home = "univs.trackers.siammask"
-        ways = {"davis": "DAVIS", "vot": "VOT", "vot_ld": "VOT_LD", "base": "BASE", "pysot": "PYSOT"}
+        ways = {"davis": "DAVIS", "vot": "VOT", "vot_ld": "VOT_LD", "base": "BASE", "pysot": "PYSOT", "light": "LIGHT"}
         return {"vos": {way: (f"{home}:SiamMaskTracker", f"{home}:{name}") for way, name in ways.items()}}
 
     def for_inference(self) -> SiamMask:

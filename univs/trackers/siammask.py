@@ -34,6 +34,7 @@ from univs.trackers.siammask_answers import (
     placed,
     target_of_box,
     target_of_mask,
+    towards_mask,
 )
 from univs.trackers.tracker import Clip, Frame, Question
 
@@ -54,7 +55,8 @@ class SiamMaskSettings:
     half_up: places of crops are rounded half up, not half to even. outside: what the map of an object has outside of
     its mask. clamp_first: position and size are brought into the frame before the upright box is given, not after.
     lost_below: an object with a smaller score is called absent, and stays where it was; the official program calls
-    none so.
+    none so. mask_share: how far an object goes towards the box around its mask from the box that is believed
+    (`siammask_answers.towards_mask`); officially masks move nothing.
     """
 
     change_penalty: Weight = 0.09
@@ -68,6 +70,7 @@ class SiamMaskSettings:
     outside: float = -1.0
     clamp_first: bool = False
     lost_below: Share = 0.0
+    mask_share: Share = 0.0
 
     @property
     def following(self) -> Following:
@@ -83,6 +86,8 @@ VOT = SiamMaskSettings(change_penalty=0.04, window_share=0.42, size_rate=0.25, m
 """VOT-2016 and VOT-2019."""
 VOT_LD = SiamMaskSettings(change_penalty=0.10, window_share=0.41, size_rate=0.32, mask_threshold=0.15)
 """VOT-2018, with the weights that were trained on more data."""
+LIGHT = replace(DAVIS, mask_share=0.5)
+"""The small model's (ours): its boxes shrink or grow from frame to frame where its masks do not."""
 PYSOT = replace(VOT_LD, half_up=True, outside=0.0, clamp_first=True)
 """What PySOT makes of the same network."""
 
@@ -222,7 +227,10 @@ class SiamMaskTracker:
         if mask is not None and not shown:
             box = rotated_box(own > settings.mask_threshold, settings.smallest_area)
         if not shown:
-            self.objects[object_id] = replace(old, target=choice.target.inside(height, width), score=choice.score)
+            found = choice.target
+            if mask is not None and settings.mask_share:
+                found = towards_mask(found, own > settings.mask_threshold, settings.mask_share)
+            self.objects[object_id] = replace(old, target=found.inside(height, width), score=choice.score)
         return ObjectAnswer(own, upright.corners() if box is None else box)
 
     def _crop(self, image: NDArray[np.uint8], one: FollowedObject) -> NDArray[np.uint8]:

@@ -7,11 +7,12 @@ the frame, x first. Shapes: A anchors, n cells to a side of the answer, m pixels
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from univs.masks.rotated_boxes import EVERY_NEIGHBOUR
 from univs.models.siammask_crops import SEARCH, TEMPLATE, context_side, search_side
 
 Array = NDArray[np.float64]
@@ -19,6 +20,8 @@ LARGEST_LOG = 80.0
 """Sizes of boxes are multiples of the anchors' of at most its exponential: what follows stays finite."""
 SMALLEST_SIDE = 10
 """Pixels: no size that is followed is smaller."""
+SPECK = 0.1
+"""Share of the largest part of a mask below which a part is none."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,25 @@ def _taps(cells: int, start: float, side: float, length: int) -> _Taps:
     places = np.flatnonzero((seen > -1) & (seen < cells))
     first = np.floor(seen[places])
     return _Taps(places, first.astype(np.intp) + 1, (seen[places] - first).astype(np.float32))
+
+
+def towards_mask(target: Target, mask: NDArray[np.bool_], share: float) -> Target:
+    """A target whose place and size go by so large a share towards those of the box around a mask H W.
+
+    Specks, parts of less than `SPECK` of the largest one, don't count; without a pixel the target stays.
+    """
+    from scipy.ndimage import find_objects, label  # only now: it takes a while
+
+    parts, _ = label(mask, EVERY_NEIGHBOUR)
+    sizes = np.bincount(parts.ravel())[1:]
+    if not len(sizes):
+        return target
+    boxes = [box for box, size in zip(find_objects(parts), sizes, strict=True) if size >= SPECK * sizes.max()]
+    top, left = (min(box[axis].start for box in boxes) for axis in (0, 1))
+    bottom, right = (max(box[axis].stop for box in boxes) for axis in (0, 1))
+    seen = target_of_box((left, top, right, bottom))
+    pairs = zip(astuple(target), astuple(seen), strict=True)
+    return Target(*((1 - share) * old + share * new for old, new in pairs))
 
 
 def target_of_box(xyxy: Sequence[float]) -> Target:
