@@ -25,13 +25,11 @@ def rotated_box(mask: NDArray[np.bool_], smallest_area: float) -> Points | None:
     Returns:
         4 2 corners in turn; None where no part is large enough.
     """
-    from scipy.ndimage import find_objects, label  # only now: it takes a while
+    from scipy.ndimage import find_objects  # only now: it takes a while
 
-    rows_seen, columns_seen = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows_seen):
+    parts, left, top = connected_parts(mask)
+    if not parts.size:
         return None
-    left, top = int(columns_seen[0]), int(rows_seen[0])
-    parts, _ = label(mask[top : rows_seen[-1] + 1, left : columns_seen[-1] + 1], EVERY_NEIGHBOUR)
     best, outline = smallest_area, None
     for number, (rows, columns) in enumerate(find_objects(parts), start=1):
         if (rows.stop - rows.start - 1) * (columns.stop - columns.start - 1) <= best:
@@ -41,6 +39,21 @@ def rotated_box(mask: NDArray[np.bool_], smallest_area: float) -> Points | None:
         if area > best:
             best, outline = area, row_ends(part) + (left + columns.start, top + rows.start)
     return None if outline is None else smallest_rectangle(convex_hull(outline))
+
+
+def connected_parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int, int]:
+    """The parts of a mask H W that hang together, numbered from 1 in the rectangle around all, and its left and top.
+
+    Of an empty mask 0 0.
+    """
+    from scipy.ndimage import label
+
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return np.zeros((0, 0), np.int32), 0, 0
+    left, top = int(columns[0]), int(rows[0])
+    parts, _ = label(mask[top : rows[-1] + 1, left : columns[-1] + 1], EVERY_NEIGHBOUR)
+    return parts, left, top
 
 
 def enclosed_area(part: NDArray[np.bool_]) -> float:

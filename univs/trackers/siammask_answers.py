@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from univs.masks.rotated_boxes import EVERY_NEIGHBOUR
+from univs.masks.rotated_boxes import connected_parts
 from univs.models.siammask_crops import SEARCH, TEMPLATE, context_side, search_side
 
 Array = NDArray[np.float64]
@@ -198,16 +198,16 @@ def towards_mask(target: Target, mask: NDArray[np.bool_], share: float) -> Targe
 
     Specks, parts of less than `SPECK` of the largest one, don't count; without a pixel the target stays.
     """
-    from scipy.ndimage import find_objects, label  # only now: it takes a while
+    from scipy.ndimage import find_objects  # only now: it takes a while
 
-    parts, _ = label(mask, EVERY_NEIGHBOUR)
-    sizes = np.bincount(parts.ravel())[1:]
-    if not len(sizes):
+    parts, x, y = connected_parts(mask)
+    if not parts.size:
         return target
+    sizes = np.bincount(parts.ravel())[1:]
     boxes = [box for box, size in zip(find_objects(parts), sizes, strict=True) if size >= SPECK * sizes.max()]
     top, left = (min(box[axis].start for box in boxes) for axis in (0, 1))
     bottom, right = (max(box[axis].stop for box in boxes) for axis in (0, 1))
-    seen = target_of_box((left, top, right, bottom))
+    seen = target_of_box((x + left, y + top, x + right, y + bottom))
     pairs = zip(astuple(target), astuple(seen), strict=True)
     return Target(*((1 - share) * old + share * new for old, new in pairs))
 
