@@ -167,9 +167,9 @@ def test_colours_and_their_order() -> None:
 
 
 def test_what_it_says_of_itself(network: SiamMask) -> None:
-    assert network.streaming == {"way": "davis", "short_side": 0}
+    assert network.streaming == {"way": "light", "short_side": 0}
     ways = {way: settings.rpartition(":")[2] for way, (_, settings) in network.trackers()["vos"].items()}
-    assert ways == {way: way.upper() for way in ("davis", "vot", "vot_ld", "base", "pysot")}
+    assert ways == {way: way.upper() for way in ("davis", "vot", "vot_ld", "base", "pysot", "light")}
     assert not made_network().mask.head.state_dict(), "no weights for masks that nobody asks for"
     for precision, compiled in (("bfloat16", False), ("float32", True)):
         with pytest.raises(UserError, match="runs in float32 and not compiled"):

@@ -30,6 +30,7 @@ OTHERS = FrameSettings(
     dense_interval=2,
     confine_prompts=False,
     strokes="drawn",
+    nearly_best=0.1,
 )
 """Each field different from its default."""
 
