@@ -1,7 +1,8 @@
 """Time, memory and multiply-adds of a frame, network by network: `univs benchmark models`.
 
-Weights are drawn at random: what a frame costs does not depend on them. Every network looks at frames of the size that
-it was published for, or made for. Machines differ, so times also stand beside that of a plain ResNet-50 (timm, float32)
+Weights are drawn at random: what a network costs does not depend on them (masks of noise have many parts, so that what
+SiamMask looks for in them takes a little longer). Every network looks at frames of the size that it was published for,
+or made for. Machines differ, so times also stand beside that of a plain ResNet-50 (timm, float32)
 in the same process: the time that it would take for as many multiply-adds.
 """
 
