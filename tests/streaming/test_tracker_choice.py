@@ -31,6 +31,7 @@ OTHERS = FrameSettings(
     confine_prompts=False,
     strokes="drawn",
     nearly_best=0.1,
+    closer_look=False,
 )
 """Each field different from its default."""
 
@@ -114,7 +115,7 @@ def test_class_score_has_one_default(model: UniVS) -> None:
 
 
 def test_unknown_names_are_refused_whoever_says_them(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="unknown option 'denseframes'; known: confine_prompts, dense_frames"):
+    with pytest.raises(UserError, match="unknown option 'denseframes'; known: closer_look, confine_prompts"):
         choose_tracker(model, TASKS["vos"], {"denseframes": 3})
     monkeypatch.setitem(model.config, "streaming", {"token_fames": 3})
     with pytest.raises(UserError, match="unknown option 'token_fames'"):

@@ -109,7 +109,7 @@ class ScriptedModel(UniVS):
         self.mask_decoder = _Decoder()
         self.dense_memory = ScriptedMemory() if dense else None
         self.word_head = ScriptedHead() if words else None
-        self.text_prompter = self.prompt_answers = None
+        self.text_prompter = self.prompt_answers = self.mask_refiner = None
         self.config = {"name": "scripted", "streaming": {"short_side": 0, **(streaming or {})}}
         self.answers: dict[tuple[int, int], Tensor] = {}
         """(frame, colour) -> h w: what is said of an object of that colour that is followed there."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from univs.models.backbone import Backbone
 from univs.models.dense_memory import DenseMemory
 from univs.models.mask_decoder import MaskDecoder
+from univs.models.mask_refiner import MaskRefiner
 from univs.models.pixel_decoder import LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers
 from univs.models.text_prompts import TextPrompter
@@ -28,6 +29,7 @@ class FourConvolutions(nn.Module):
     """Stands in for the image network: maps at strides 4, 8, 16, 32."""
 
     channels = (16, 24, 32, 32)
+    memory_format = torch.contiguous_format
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +47,7 @@ class FourConvolutions(nn.Module):
         return maps
 
 
-def build_small(words: bool = False, answers: bool = False, backbone: str | None = None) -> UniVS:
+def build_small(words: bool = False, answers: bool = False, backbone: str | None = None, looks: bool = False) -> UniVS:
     torch.manual_seed(0)
     encoder: Any = Backbone(backbone) if backbone else FourConvolutions()
     pixel_decoder = LightPixelDecoder(tuple(encoder.channels), widths=(32, 32, 32, 16), dim=32, mask_dim=16)
@@ -66,6 +68,7 @@ def build_small(words: bool = False, answers: bool = False, backbone: str | None
         TextPrompter(24, 32, 4) if words else None,
         WordHead(32, 24, 32) if words else None,
         PromptAnswers(32, 16, extra=2) if answers else None,
+        MaskRefiner(encoder.channels, side=64, widths=(8, 8, 16), layers=1) if looks else None,
         pixel_mean=(127, 127, 127),
         pixel_std=(64, 64, 64),
     )

@@ -46,14 +46,15 @@ class Given:
             "objects": torch.tensor([[1, 2], [4, 0], [5, 0]]),
         }
         pixels = torch.from_numpy(rng.integers(0, 256, (3, 3, 64, 64), dtype=np.uint8))
-        self.features = model.encode_image(model.normalize(pixels))
+        self.images = model.normalize(pixels)
+        self.features = model.encode_image(self.images)
         assert model.dense_memory is not None
         self.key = model.dense_memory.memory_key(self.features)
 
 
 def losses(model: UniVS, given: Given, chosen: FrameLosses = CHOSEN) -> dict[str, Tensor]:
     truth = MaskTruth(given.labels, chosen.criterion)
-    return PromptedFrames(model, chosen)(given.features, given.key, given.labels, truth, given.drawn)
+    return PromptedFrames(model, chosen)(given.features, given.key, given.labels, truth, given.drawn, given.images)
 
 
 def terms(logits: Tensor, mask: Tensor, unknown: Tensor, points: Tensor) -> Tensor:

@@ -21,7 +21,9 @@ def wrong(*overrides: str) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("stage", ["clip", "image", "words", "scribble_to_mask", "scribble_to_mask_light"])
+@pytest.mark.parametrize(
+    "stage", ["clip", "image", "closer_look", "words", "scribble_to_mask", "scribble_to_mask_light"]
+)
 def test_the_stages_that_come_along_are_right(stage: str) -> None:
     for data in ("photos_and_videos", "pack", *(["named_images"] if stage == "words" else [])):
         check_run(compose("train", [f"stage={stage}", f"data={data}", "data.root=-"]))

@@ -30,6 +30,7 @@ from univs.models.features import (
     TextFeatures,
 )
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
+from univs.models.mask_refiner import MaskRefiner, Refined
 from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers, PromptedMasks
@@ -53,6 +54,7 @@ class UniVS(nn.Module):
         text_prompter: texts -> tokens and initial queries, or None for a model that takes no words.
         word_head: what each cell is, in words and boxes, or None (official): see `word_answers`.
         prompt_answers: several answers to a prompt, or None (official) for one.
+        mask_refiner: a closer look at what a prompt meant, or None (official).
         pixel_mean, pixel_std: of RGB 0..255.
         config: the plain numbers it was built from (`zoo.build_model`).
     """
@@ -70,6 +72,7 @@ class UniVS(nn.Module):
         text_prompter: TextPrompter | None = None,
         word_head: WordHead | None = None,
         prompt_answers: PromptAnswers | None = None,
+        mask_refiner: MaskRefiner | None = None,
         *,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
@@ -79,6 +82,7 @@ class UniVS(nn.Module):
         self.backbone, self.pixel_decoder = backbone, pixel_decoder
         self.visual_sampler, self.mask_decoder, self.dense_memory = visual_sampler, mask_decoder, dense_memory
         self.text_prompter, self.word_head, self.prompt_answers = text_prompter, word_head, prompt_answers
+        self.mask_refiner = mask_refiner
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).float().view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).float().view(3, 1, 1), persistent=False)
         self.config = dict(config or {})
@@ -243,6 +247,18 @@ class UniVS(nn.Module):
             raise ValueError("this model gives one answer to a prompt: its numbers have no prompt_answers")
         inputs = self.prepare(features) if isinstance(features, ImageFeatures) else features
         return self.prompt_answers(self.mask_decoder, inputs, request, rows)
+
+    def refine(self, squares: Tensor, said: Tensor) -> Refined:
+        """A closer look at N objects (`mask_refiner`).
+
+        Args:
+            squares: N 3 S S normalised, cut from the frames around the objects.
+            said: N 4 S/4 S/4, what is known of them (`said_maps`).
+        Raises ValueError for a model that takes no closer look.
+        """
+        if self.mask_refiner is None:
+            raise ValueError("this model takes no closer look at objects: its numbers have no mask_refiner")
+        return self.mask_refiner(self.backbone(squares), said)
 
     def _inputs(self, features: ImageFeatures | Sequence[DecoderInputs]) -> Sequence[DecoderInputs]:
         return [self.prepare(features)] if isinstance(features, ImageFeatures) else features

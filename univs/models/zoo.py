@@ -18,6 +18,7 @@ from univs.models.backbone import Backbone
 from univs.models.feelvos import FEELVOS
 from univs.models.feelvos_official import is_feelvos, load_feelvos
 from univs.models.mask_decoder import MaskDecoder
+from univs.models.mask_refiner import MaskRefiner
 from univs.models.official import (
     backbone_of,
     initialise_official,
@@ -142,6 +143,9 @@ def _build(config: Mapping[str, Any]) -> UniVS:
     prompt_answers = None
     if config.get("prompt_answers"):
         prompt_answers = PromptAnswers(mask_decoder.dim, pixel_options["mask_dim"], **config["prompt_answers"])
+    mask_refiner = None
+    if config.get("mask_refiner"):
+        mask_refiner = MaskRefiner(backbone.channels, **config["mask_refiner"])
     return UniVS(
         backbone,
         pixel_decoder,
@@ -151,6 +155,7 @@ def _build(config: Mapping[str, Any]) -> UniVS:
         text_prompter,
         word_head,
         prompt_answers,
+        mask_refiner,
         pixel_mean=config["pixel_mean"],
         pixel_std=config["pixel_std"],
         config=config,

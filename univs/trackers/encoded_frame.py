@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 
-import numpy as np
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from univs.masks.geometry import Geometry
 from univs.models.dense_memory import MemoryKey
@@ -27,14 +25,13 @@ class EncodedFrame:
 
     def __init__(self, frame: Frame, model: UniVS, geometry: Geometry) -> None:
         self.index = frame.index
-        self._image: NDArray[np.uint8] | None = frame.image
+        self.image = frame.image
         self._model, self._geometry = model, geometry
 
     @cached_property
     def features(self) -> ImageFeatures:
         """Features of this one frame (F = 1)."""
-        assert self._image is not None
-        image, self._image = self._geometry.shrink_frame(self._image), None
+        image = self._geometry.shrink_frame(self.image)
         normalised = self._model.normalize(image.to(self._model.pixel_mean.device))
         height, width = self._geometry.padded  # may exceed what the network needs
         padding = (0, width - normalised.shape[-1], 0, height - normalised.shape[-2])

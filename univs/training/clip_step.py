@@ -9,6 +9,7 @@ Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, C
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from univs.losses.counting import ALONE, Counting
 from univs.masks.frame_labels import soft_aggregate
 from univs.models.dense_memory import DenseMemory, MemoryKey, MemoryValue
 from univs.models.features import DecodeRequest, ImageFeatures, Prediction, PromptTokens
+from univs.models.prepared import for_inference
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
 from univs.training.aim import PADDING_LOGIT
@@ -29,6 +31,9 @@ from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
 from univs.training.tracking import Affinities, Supervisor
 from univs.training.truth import Known
+
+FAST = ("backbone", "pixel_decoder", "dense_memory", "word_head")
+"""Parts that have a faster form (`for_inference`), which is taken where all of them keep their weights."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,10 @@ class ClipLosses:
     """Of several answers to a prompt, for a model that gives them."""
     corrected: Weight = 0.5
     """Of the answer after a corrective click; 0: nobody clicks."""
+    refined: Weight = 0.0
+    """Of a closer look at prompted objects, for a model that takes one; it learns from masks alone."""
+    looks: Count = 2
+    """So many objects of a frame are looked at, on average."""
 
 
 class ClipStep:
@@ -68,9 +77,20 @@ class ClipStep:
         known: Known = "masks",
         boxes: BoxTerms | None = None,
     ) -> None:
+        dense_memory_of(model)
+        if is_frozen(model, FAST):
+            model = for_inference(model)
         self.model, self.dense, self.settings, self.counting = model, dense_memory_of(model), settings, counting
+        if known != "masks" and model.mask_refiner is not None and settings.refined > 0:
+            raise UserError("a closer look learns from masks alone: set stage.losses.refined=0 where boxes are known")
         single = FrameLosses(
-            settings.criterion, settings.intermediate, settings.prompt, settings.learnable, settings.answers
+            settings.criterion,
+            settings.intermediate,
+            settings.prompt,
+            settings.learnable,
+            settings.answers,
+            settings.refined,
+            settings.looks,
         )
         self.frames = PromptedFrames(model, single, counting)
         self.supervisor = Supervisor(known, boxes or BoxTerms(), settings.criterion, settings.intermediate, counting)
@@ -95,7 +115,7 @@ class ClipStep:
 
         index = batch["anew"]["frame_index"]
         labels = batch["labels"].transpose(0, 1).flatten(0, 1)[index]
-        losses = self.frames(features.frames(index), keys.frames(index), labels, truth, batch["anew"])
+        losses = self.frames(features.frames(index), keys.frames(index), labels, truth, batch["anew"], images[index])
         if length == 1:
             return losses
         first, maps = encode_prompts(self.model, steps[0], batch["labels"][:, 0], batch["first"])
@@ -167,6 +187,11 @@ def dense_memory_of(model: UniVS) -> DenseMemory:
             "stage=released_image, released_clip and released_long train models without one"
         )
     return model.dense_memory
+
+
+def is_frozen(model: UniVS, parts: Sequence[str]) -> bool:
+    """Whether these parts keep their weights."""
+    return not any(p.requires_grad for name, p in model.named_parameters() if name.startswith(tuple(parts)))
 
 
 def remembered_frames(t: int, most: int) -> list[int]:

@@ -17,7 +17,9 @@ from univs.losses import CriterionWeights, added, set_losses
 from univs.losses.counting import ALONE, Counting
 from univs.models.dense_memory import DenseMemory, MemoryKey
 from univs.models.features import DecodeRequest, ImageFeatures
+from univs.models.prompt_answers import PromptedMasks
 from univs.models.univs import UniVS
+from univs.training.closer_look import CloserLooks
 from univs.training.prompt_batch import encode_prompts
 from univs.training.truth import FrameTruth
 
@@ -31,6 +33,8 @@ class FrameLosses:
     prompt: float
     learnable: float
     answers: float = 1.0
+    refined: float = 0.0
+    looks: int = 2
 
 
 class PromptedFrames:
@@ -46,6 +50,8 @@ class PromptedFrames:
         assert model.dense_memory is not None
         self.model, self.settings, self.counting = model, settings, counting
         self.dense: DenseMemory = model.dense_memory
+        closer = model.mask_refiner is not None and settings.refined > 0
+        self.looks = CloserLooks(model, settings.looks, counting) if closer else None
 
     def __call__(
         self,
@@ -54,15 +60,17 @@ class PromptedFrames:
         labels: Tensor,
         truth: FrameTruth,
         drawn: Mapping[str, Tensor],
+        images: Tensor,
     ) -> dict[str, Tensor]:
-        """Weighted losses: `prompt`, and where they have a weight `learnable` and, of several answers, `answers` and
-        `quality`.
+        """Weighted losses: `prompt`, and where they have a weight `learnable`, of several answers `answers` and
+        `quality`, and of a closer look `refined`.
 
         Args:
             features, key: of F frames.
             labels: F S S object ids, 0 background, 255 unknown: what prompts that are masks show.
             truth: what is known of the frames.
             drawn: `anew` of `collate_clips`: prompts of K objects, `objects` F G, `complete`.
+            images: F 3 S S, normalised.
         """
         settings = self.settings
         tokens, maps = encode_prompts(self.model, features, labels, drawn)
@@ -78,7 +86,8 @@ class PromptedFrames:
             class_embeddings=some_class if learnable else None,
         )
         answers = None
-        if self.model.prompt_answers is not None and settings.answers > 0:
+        wanted = settings.answers > 0 or self.looks is not None
+        if self.model.prompt_answers is not None and wanted:
             predictions, answers = self.model.decode_answers(features, request)
         else:
             predictions = self.model.decode_layers(features, request)
@@ -91,9 +100,12 @@ class PromptedFrames:
         shares[-1] = 1
         prompt = (shares * added(found)).sum()
         losses = {"prompt": settings.prompt * prompt}
-        if answers is not None:
+        if answers is not None and settings.answers > 0:
             several = targets.answers(answers.mask_logits, answers.quality, seen, self.counting)
             losses |= {name: settings.answers * value for name, value in several.items()}
+        if self.looks is not None:
+            said = answers or PromptedMasks(logits[-1, :, rows:, :1], torch.zeros_like(logits[-1, :, rows:, :1, 0, 0]))
+            losses["refined"] = settings.refined * self.looks(images, labels, drawn, said.mask_logits, said.quality)
         if learnable:
             there = drawn["complete"]
             scores = torch.stack([p.class_logits for p in predictions if p.class_logits is not None])[:, there, :rows]

@@ -248,7 +248,7 @@ LOSSES: dict[type, type] = {
     PortraitStage: PortraitLosses,
 }
 COUNTS = (
-    *("points", "local_radius", "memory_frames", "texts", "absent", "other_names", "intermediate"),
+    *("points", "local_radius", "memory_frames", "texts", "absent", "other_names", "intermediate", "looks"),
     *("objects", "tokens", "self_attention", "token_order", "expression_masks", "memory_times"),
 )
 """Entries of the losses that are no weights of their own."""

@@ -23,6 +23,7 @@ from univs.models.univs import UniVS
 from univs.results import Alternative, FrameResult
 from univs.settings import Count, Share
 from univs.trackers.encoded_frame import EncodedFrame
+from univs.trackers.frame.closer_look import Candidate, CloserMask, look_closer
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
 from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
 from univs.trackers.object_prompts import ObjectPrompt, is_ambiguous, strokes_as_clicks
@@ -45,7 +46,8 @@ class FrameSettings:
     that was clicked at is the connected parts of its mask that hold a click (`prompt_constraints`). strokes: whether
     the model sees scribbles as clicks along them, which it answers far better, or as they are drawn. nearly_best: of
     the answers to one click whose IoU is thought to be at most so much below the best one's, the largest is followed:
-    they are hardly told apart more finely, and a click means a thing more often than a part of it.
+    they are hardly told apart more finely, and a click means a thing more often than a part of it. closer_look: whether
+    what was asked for is seen once more in a square of the frame around it, by a model that does that (`mask_refiner`).
     """
 
     self_attention: SelfAttentionKind = "sep"
@@ -56,14 +58,23 @@ class FrameSettings:
     confine_prompts: bool = True
     strokes: Literal["clicks", "drawn"] = "clicks"
     nearly_best: Share = 0.04
+    closer_look: bool = True
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a prompt may have meant: H'/4 W'/4 mask logits, and the IoU that they are thought to have."""
+    """What a prompt may have meant: H'/4 W'/4 mask logits, and the IoU that they are thought to have.
+
+    mask: H W, after a closer look.
+    """
 
     logits: Tensor
     quality: float
+    mask: NDArray[np.bool_] | None = None
+
+    def full_size(self, geometry: Geometry) -> NDArray[np.bool_]:
+        """Its mask H W."""
+        return mask_of(self.logits, geometry) if self.mask is None else self.mask
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,8 @@ class Followed:
     scores: object id -> confidence 0..1, 0 where it is not visible, 1 where its mask was given. log_odds: N+1 H'/4
     W'/4, background first, objects in the order of object_ids. given: object id -> H W mask that came as a prompt on
     this frame and is the object's answer as it is. alternatives: object id -> other answers to the prompt that made it
-    known on this frame, the likeliest first.
+    known on this frame, the likeliest first. closer: object id -> H W mask of those that were looked at more closely on
+    this frame.
     """
 
     object_ids: tuple[int, ...]
@@ -81,12 +93,17 @@ class Followed:
     log_odds: Tensor
     given: Mapping[int, NDArray[np.bool_]]
     alternatives: Mapping[int, Sequence[Answer]] = field(default_factory=dict)
+    closer: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
 
     def labels(self, geometry: Geometry) -> NDArray[Any]:
         """H W: the most likely object of each pixel; of two given masks that overlap the later one wins."""
         decoded = [row for row, object_id in enumerate(self.object_ids, start=1) if object_id not in self.given]
         ids = [self.object_ids[row - 1] for row in decoded]
         labels = label_map(self.log_odds[[0, *decoded]], ids, geometry, label_type(self.object_ids))
+        for object_id, mask in self.closer.items():  # against the background; objects meet by their odds
+            labels[(labels == object_id) & ~mask] = 0
+        for object_id, mask in self.closer.items():
+            labels[(labels == 0) & mask] = object_id
         for object_id, mask in self.given.items():
             labels[mask] = object_id
         return labels
@@ -116,7 +133,7 @@ class FrameTracker:
         frame = EncodedFrame(clip.frames[0], self.model, self.geometry)
         followed = self.follow(frame, clip.prompts.get(frame.index, {}))
         others = {
-            object_id: [Alternative(mask_of(answer.logits, self.geometry), answer.quality) for answer in answers]
+            object_id: [Alternative(answer.full_size(self.geometry), answer.quality) for answer in answers]
             for object_id, answers in followed.alternatives.items()
         }
         labels = followed.labels(self.geometry)
@@ -136,17 +153,17 @@ class FrameTracker:
         new = {object_id for object_id in prompts if object_id not in self.objects}
         self._take_in(features, prompts, shrunk, frame.index)
         asked = {object_id: said for object_id, said in prompts.items() if object_id not in given}
-        logits, answers = self._decode(frame, shrunk, asked, new)
-        for object_id, said in asked.items() if self.settings.confine_prompts else ():
-            row = self.objects.row(object_id)
-            logits[row] = self._confined(logits[row], said, object_id in new)
-            for answer in answers.get(object_id, ()):
-                answer.logits.copy_(self._confined(answer.logits, said, True))
+        logits, several = self._decode(frame, shrunk, asked, new)
+        answers: dict[int, list[Answer]] = {}
+        for object_id, found in self._meant(frame, logits, several, asked, new).items():
+            logits[self.objects.row(object_id)], answers[object_id] = found[0].logits, found
         log_odds = soft_aggregate(logits)
         probabilities = log_odds.softmax(0)[1:]
         scores = dict(zip(self.objects.ids, confidence(log_odds, probabilities), strict=True))
         scores.update(dict.fromkeys(given, 1.0))
-        followed = Followed(self.objects.ids, scores, log_odds, given, answers)
+        closer = {object_id: found[0].mask for object_id, found in answers.items() if found[0].mask is not None}
+        others = {object_id: found[1:] for object_id, found in answers.items() if object_id in several}
+        followed = Followed(self.objects.ids, scores, log_odds, given, others, closer)
         self._remember(frame, probabilities, followed, prompted=bool(prompts))
         return followed
 
@@ -185,12 +202,13 @@ class FrameTracker:
         given: Mapping[int, Tensor],
         asked: Mapping[int, ObjectPrompt],
         new: set[int],
-    ) -> tuple[Tensor, dict[int, list[Answer]]]:
-        """N H'/4 W'/4 mask logits, and what `new` ones among `asked`, just prompted, may be instead.
+    ) -> tuple[Tensor, dict[int, tuple[Tensor, Tensor]]]:
+        """N H'/4 W'/4 mask logits, and what `new` ones among `asked`, just prompted, may be: object id -> A H'/4 W'/4
+        mask logits, the ordinary answer first, and A qualities 0..1.
 
         Given masks as they are, the other objects decoded.
         """
-        answers: dict[int, list[Answer]] = {}
+        several: dict[int, tuple[Tensor, Tensor]] = {}
         finest = frame.features.mask_features
         logits = finest.new_empty(len(self.objects), *finest.shape[-2:])
         for object_id, mask in given.items():
@@ -200,30 +218,62 @@ class FrameTracker:
             queries = self.model.prompt_queries([self._tokens.tokens(rows)])
             residual = self._residual(frame.features, frame.key, rows, asked)
             request = DecodeRequest(queries, dense=residual, self_attention=self.settings.self_attention)
-            several = [index for index, row in enumerate(rows) if self.objects.ids[row] in new]
-            if several and self.model.prompt_answers is not None:
-                layers, said = self.model.decode_answers(frame.inputs, request, several)
+            unknown = [index for index, row in enumerate(rows) if self.objects.ids[row] in new]
+            if unknown and self.model.prompt_answers is not None:
+                layers, said = self.model.decode_answers(frame.inputs, request, unknown)
                 logits[rows] = layers[-1].mask_logits[0, :, 0]
-                for index, masks, quality in zip(several, said.mask_logits[0], said.quality[0].sigmoid(), strict=True):
-                    object_id = self.objects.ids[rows[index]]
-                    order = quality.argsort(descending=True, stable=True).tolist()
-                    best = self._meant(masks, quality, asked[object_id])
-                    logits[rows[index]] = masks[best]
-                    answers[object_id] = [Answer(masks[i], float(quality[i])) for i in order if i != best]
+                for index, masks, quality in zip(unknown, said.mask_logits[0], said.quality[0].sigmoid(), strict=True):
+                    several[self.objects.ids[rows[index]]] = masks, quality
             else:
                 logits[rows] = self.model.decode([frame.inputs], request).mask_logits[0, :, 0]
-        for maps in (logits, *(answer.logits for said in answers.values() for answer in said)):
+        for maps in (logits, *(masks for masks, _ in several.values())):
             below, right = self.geometry.cells
             maps[..., below:, :] = maps[..., right:] = NOBODY
-        return logits, answers
+        return logits, several
 
-    def _meant(self, masks: Tensor, quality: Tensor, said: ObjectPrompt) -> int:
-        """Place of the answer that is followed, of A h w logits of a new object with A qualities 0..1."""
+    def _meant(
+        self,
+        frame: EncodedFrame,
+        logits: Tensor,
+        several: Mapping[int, tuple[Tensor, Tensor]],
+        asked: Mapping[int, ObjectPrompt],
+        new: set[int],
+    ) -> dict[int, list[Answer]]:
+        """What was asked for on this frame: object id -> its answers, the one that is followed first.
+
+        Args:
+            logits: N H'/4 W'/4, of all objects.
+            several: object id -> A H'/4 W'/4 logits and A qualities 0..1, of those that have several answers.
+        """
+        meant: dict[int, list[Answer]] = {}
+        for object_id, said in asked.items():
+            masks, quality = several.get(object_id, (logits[self.objects.row(object_id)][None], logits.new_ones(1)))
+            if self.settings.confine_prompts:
+                masks = torch.stack([self._confined(one, said, object_id in new) for one in masks])
+            meant[object_id] = [Answer(*one) for one in zip(masks, quality.tolist(), strict=True)]
+        if self.model.mask_refiner is not None and self.settings.closer_look and meant:
+            candidates = [
+                Candidate(asked[object_id], one.logits, object_id in new)
+                for object_id, answers in meant.items()
+                for one in answers
+            ]
+            confine = self.settings.confine_prompts
+            found = iter(look_closer(self.model, frame.image, self.geometry, candidates, confine))
+            meant = {object_id: [closer_answer(next(found)) for _ in answers] for object_id, answers in meant.items()}
+        for object_id, answers in meant.items():
+            best = self._best(answers, asked[object_id])
+            order = sorted(range(len(answers)), key=lambda place: (place != best, -answers[place].quality))
+            meant[object_id] = [answers[place] for place in order]
+        return meant
+
+    def _best(self, answers: Sequence[Answer], said: ObjectPrompt) -> int:
+        """Place of the answer that is followed, of those to a prompt."""
         if not is_ambiguous(said):
             return ORDINARY
+        quality = torch.tensor([one.quality for one in answers])
         if said.boxes:  # which say themselves how large the object is
             return int(quality.argmax())
-        areas = torch.stack([(self._confined(logits, said, new=True) > 0).sum() for logits in masks])
+        areas = torch.stack([(one.logits > 0).sum() for one in answers]).cpu()
         return int(torch.where(quality >= quality.max() - self.settings.nearly_best, areas, -1).argmax())
 
     def _confined(self, logits: Tensor, said: ObjectPrompt, new: bool) -> Tensor:
@@ -281,6 +331,11 @@ class FrameTracker:
         if frame.key is not None and self.model.dense_memory is not None and self._dense is not None:
             value = self.model.dense_memory.memory_value(frame.features, probabilities[None])
             self._dense.write(frame.index, frame.key, value, keep=bool(visible), pinned=prompted)
+
+
+def closer_answer(seen: CloserMask) -> Answer:
+    """What a prompt may have meant, after a closer look."""
+    return Answer(seen.logits, seen.quality, seen.mask)
 
 
 def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:

@@ -1,0 +1,165 @@
+"""Squares of a frame, cut and laid back; what is known on their cells; and the network that looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from univs.errors import UserError
+from univs.models.mask_refiner import (
+    CLICK_CELLS,
+    MaskRefiner,
+    Squares,
+    cut,
+    extent_of,
+    hull,
+    laid_back,
+    said_maps,
+    squares_around,
+)
+from univs.models.zoo import build_model
+
+
+def squares(*given: tuple[float, float, float]) -> Squares:
+    """Of centres (x, y) and sides."""
+    return Squares(torch.tensor([one[:2] for one in given]), torch.tensor([one[2] for one in given]))
+
+
+def test_a_square_that_fits_the_pixels_is_a_piece_of_the_map() -> None:
+    maps = torch.rand(2, 3, 20, 30)
+    found = cut(maps, torch.tensor([1, 0]), squares((12.0, 9.0, 8.0), (4.0, 4.0, 8.0)), 8, (20, 30))
+    torch.testing.assert_close(found, torch.stack([maps[1, :, 5:13, 8:16], maps[0, :, :8, :8]]))
+
+
+def test_places_are_those_of_the_extent_and_nothing_lies_beyond() -> None:
+    ramp = torch.arange(10.0).expand(1, 1, 10, 10) + 1
+    (found,) = cut(ramp, torch.zeros(1, dtype=torch.long), squares((0.0, 50.0, 40.0)), 4, (100, 100))
+    assert (found[0, :, :2] == 0).all()  # 20 of 100 pixels to the left of the map
+    torch.testing.assert_close(found[0, :, 2:], torch.tensor([1.0, 2.0]).expand(4, 2))  # middles of cells 0 and 1
+
+
+def test_what_is_laid_back_is_where_it_was_cut() -> None:
+    smooth = torch.nn.functional.interpolate(torch.rand(1, 1, 5, 7), (40, 56), mode="bilinear")
+    given = squares((30.0, 21.0, 24.0))
+    pieces = cut(smooth, torch.zeros(1, dtype=torch.long), given, 24, (40, 56))[:, 0]
+    found, inside = laid_back(pieces, given, (40, 56), (40, 56))
+    assert inside[0].sum() == 24 * 24 and inside[0, 9:33, 18:42].all()
+    torch.testing.assert_close(found[inside], smooth[0][inside])
+
+
+def test_what_is_known_cell_by_cell() -> None:
+    """Against loops over the cells."""
+    rng = np.random.default_rng(0)
+    given = squares((20.0, 24.0, 32.0), (40.0, 10.0, 16.0))
+    boxes = torch.tensor([[[8.0, 12, 30, 40], [0, 0, 0, 0]], [[36, 4, 44, 12], [44, 12, 60, 30]]])
+    points = torch.from_numpy(rng.uniform(0, 50, (2, 3, 2))).float()
+    signs = torch.tensor([[1, 0, -1], [1, 1, 0]])
+    prior = torch.rand(2, 8, 8)
+    found = said_maps(prior, boxes, points, signs, given)
+    for n, (x0, y0, side) in enumerate([(4.0, 8.0, 32.0), (32.0, 2.0, 16.0)]):
+        for row in range(8):
+            for column in range(8):
+                x, y = x0 + (column + 0.5) * side / 8, y0 + (row + 0.5) * side / 8
+                boxed = any(a < c and a <= x <= c and b <= y <= d for a, b, c, d in boxes[n].tolist())
+                near = {
+                    sign
+                    for (px, py), sign in zip(points[n].tolist(), signs[n].tolist(), strict=True)
+                    if np.hypot(px - x, py - y) <= CLICK_CELLS * side / 8
+                }
+                wanted = [float(prior[n, row, column]), float(boxed), float(1 in near), float(0 in near)]
+                assert found[n, :, row, column].tolist() == pytest.approx(wanted)
+
+
+def test_squares_lie_around_boxes_or_around_the_mask_and_its_clicks() -> None:
+    logits = torch.full((4, 16, 16), -3.0)
+    logits[0, 2:4, 2:4] = logits[1, 4:8, 5:7] = 3.0
+    boxes, points = torch.zeros(4, 1, 4), torch.zeros(4, 2, 2)
+    boxes[0, 0] = torch.tensor([20.0, 20, 60, 40])
+    points[1] = torch.tensor([[40.0, 18.0], [63.0, 63.0]])
+    points[2, 0] = torch.tensor([30.0, 8.0])
+    signs = torch.tensor([[-1, -1], [1, 0], [1, -1], [-1, -1]])
+    found = squares_around(logits, boxes, points, signs)
+    assert found.centre.tolist() == [[40, 30], [30, 24], [30, 8], [0, 0]]  # the negative click reaches nowhere
+    np.testing.assert_allclose(found.side, [1.5 * 40, 1.8 * 20, 32, 32], rtol=1e-6)
+
+
+def test_hulls_and_extents() -> None:
+    there = torch.tensor([[False, True, False, True, False], [False] * 5])
+    first, behind = extent_of(there)
+    assert first.tolist() == [1, 0] and behind.tolist() == [4, 0]
+    low, high = torch.tensor([[[1.0, 5], [3, 2]]]), torch.tensor([[[2.0, 8], [9, 3]]])
+    assert hull(low, high, torch.tensor([[True, True]])).tolist() == [[1, 2, 9, 8]]
+    assert hull(low, high, torch.tensor([[False, True]])).tolist() == [[3, 2, 9, 3]]
+    assert hull(low, high, torch.tensor([[False, False]])).tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.fixture
+def refiner() -> MaskRefiner:
+    torch.manual_seed(0)
+    made = MaskRefiner((4, 6, 8, 10), side=64, widths=(8, 16, 24), layers=2).eval()
+    for parameter in made.parameters():  # what starts as nothing, too
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return made
+
+
+def levels(count: int) -> list[Tensor]:
+    return [torch.rand(count, width, side, side) for width, side in zip((4, 6, 8, 10), (16, 8, 4, 2), strict=True)]
+
+
+def test_permuting_objects_permutes_what_is_said_of_them(refiner: MaskRefiner) -> None:
+    maps, said, order = levels(3), torch.rand(3, 4, 16, 16), torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        plain, permuted = refiner(maps, said), refiner([level[order] for level in maps], said[order])
+    assert plain.mask_logits.shape == (3, 16, 16) and plain.quality.shape == (3,)
+    torch.testing.assert_close(permuted.mask_logits, plain.mask_logits[order])
+    torch.testing.assert_close(permuted.quality, plain.quality[order])
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_everything_that_is_given_has_a_say(refiner: MaskRefiner, place: int) -> None:
+    maps, said = levels(1), torch.rand(1, 4, 16, 16)
+    with torch.no_grad():
+        before = refiner(maps, said)
+        if place < 4:
+            maps[place] = maps[place] + 1
+        else:
+            said[:, place - 4] += 1
+        after = refiner(maps, said)
+    assert (before.mask_logits - after.mask_logits).abs().max() > 1e-3
+    assert (before.quality - after.quality).abs().max() > 1e-5
+
+
+def test_a_new_one_starts_undecided() -> None:
+    with torch.no_grad():
+        said = MaskRefiner((4, 6, 8, 10), 64, (8, 16, 24), 1)(levels(2), torch.rand(2, 4, 16, 16))
+    assert said.mask_logits.abs().max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("numbers", "complaint"),
+    [
+        ({"side": 100, "widths": [8, 8, 8], "layers": 1}, "a multiple of 32, not 100"),
+        ({"side": 64, "widths": [8, 8], "layers": 1}, "three multiples of 8"),
+        ({"side": 64, "widths": [8, 12, 8], "layers": 1}, "three multiples of 8"),
+        ({"side": 64, "widths": [8, 8, 8]}, "layers"),
+    ],
+)
+def test_impossible_numbers(small_config: Mapping[str, Any], numbers: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        build_model({**small_config, "mask_refiner": numbers})
+
+
+def test_a_model_takes_a_closer_look_where_its_numbers_say_so(small_config: Mapping[str, Any]) -> None:
+    plain = build_model(dict(small_config))
+    assert plain.mask_refiner is None
+    with pytest.raises(ValueError, match="takes no closer look"):
+        plain.refine(torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, 16, 16))
+    model = build_model({**small_config, "mask_refiner": {"side": 64, "widths": [8, 8, 16], "layers": 1}}).eval()
+    with torch.no_grad():
+        said = model.refine(torch.rand(2, 3, 64, 64), torch.rand(2, 4, 16, 16))
+    assert said.mask_logits.shape == (2, 16, 16)

@@ -1,0 +1,194 @@
+"""A closer look at what was asked for: which square is seen, what comes of its mask, and who takes no part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.trackers.frame.films import film, run, same, shown
+from tests.trackers.frame.test_tracker_answers import GROUP, PART, Answering
+from tests.trackers.scripted import ScriptedModel, area, cells, picture
+from univs.masks.geometry import Geometry
+from univs.models.mask_refiner import Refined, Squares
+from univs.models.univs import UniVS
+from univs.prompts import Box, Points
+from univs.trackers.frame.closer_look import (
+    boxes_of,
+    cells_of_square,
+    cut_frame,
+    mask_of_square,
+    window_of,
+)
+from univs.trackers.object_prompts import ObjectPrompt
+
+SIDE = 64
+
+
+class Looking(nn.Module):
+    """What a model has that looks closer."""
+
+    side, cells = SIDE, SIDE // 4
+
+
+def looks_closer(model: ScriptedModel, *qualities: float) -> ScriptedModel:
+    """The same model, that finds an object where its colour, in the middle of the square, is; it is never that sure of
+    anything as of the qualities, one after the other."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def refine(squares: Tensor, said: Tensor) -> Refined:
+        seen.append((squares, said))
+        colours = squares[:, 0, 2::4, 2::4]
+        middle = colours[:, 8, 8][:, None, None]
+        thought = torch.tensor(qualities or (0.5,)).logit().expand(len(squares)) if len(qualities) < 2 else None
+        return Refined(
+            torch.where((colours - middle).abs() < 0.5, 8.0, -8.0),
+            torch.tensor(qualities).logit() if thought is None else thought,
+        )
+
+    model.mask_refiner = Looking()  # type: ignore[assignment]
+    model.pixel_std = torch.ones(3, 1, 1)
+    model.refine = refine  # type: ignore[method-assign]
+    model.squares = seen  # type: ignore[assignment]
+    return model
+
+
+def test_a_box_is_seen_in_a_square_around_it_and_its_mask_is_sharper_than_cells() -> None:
+    frame = picture(0, {1: (10, 10, 22, 22)})
+    plain, model = ScriptedModel(), looks_closer(ScriptedModel())
+    said = {0: [Box(7, (10, 10, 22, 22))]}
+    (rough,), (fine,) = run(plain, [frame], said), run(model, [frame], said)
+    ((squares, known),) = model.squares  # type: ignore[misc]
+    assert squares.shape == (1, 3, SIDE, SIDE) and known.shape == (1, 4, 16, 16)
+    # 32 pixels of the frame, (0, 0) to (32, 32): two of the square to one of them
+    assert (squares[0, 0, 22:42, 22:42] == 1).all() and (squares[0, 0, :16] == 0).all()
+    inside = known[0, 1].sum() / 256
+    assert inside == pytest.approx((12 / 32) ** 2, abs=0.08)  # the share of the square that is the box
+    truth = area((10, 10, 22, 22))
+    assert same(fine.labels == 7, truth, 16)
+    assert np.logical_xor(rough.labels == 7, truth).sum() > np.logical_xor(fine.labels == 7, truth).sum()
+
+
+def test_a_click_is_seen_around_the_mask_that_it_led_to() -> None:
+    frames = film(2)
+    model = looks_closer(ScriptedModel())
+    results = run(model, frames, {0: [Points(7, [(12, 12)])]})
+    assert same(results[0].labels == 7, frames[0][..., 0] == 1, 12)
+    assert same(results[1].labels == 7, frames[1][..., 0] == 1, 12)
+    assert len(model.squares) == 1  # type: ignore[arg-type]  # the second frame was asked nothing
+    _, known = model.squares[0]  # type: ignore[index, misc]
+    assert known[0, 2].any() and not known[0, 1].any() and not known[0, 3].any()
+    assert known[0, 0].mean() == pytest.approx((16 / 32) ** 2, abs=0.15)  # the mask so far
+
+
+def test_each_answer_is_looked_at_and_the_likeliest_then_is_followed() -> None:
+    frames = film(1)
+    model = looks_closer(Answering(0.9, 0.2, 0.1), 0.3, 0.8, 0.6)
+    (result,) = run(model, frames, {0: [Box(7, (4, 4, 60, 44))]})
+    assert len(model.squares[0][0]) == 3  # type: ignore[index, misc]
+    assert [other.quality for other in result.alternatives[7]] == pytest.approx([0.6, 0.3])
+    assert all(other.mask.shape == frames[0].shape[:2] for other in result.alternatives[7])
+
+
+def test_without_it_answers_are_what_they_are() -> None:
+    frames = film(1)
+    model = looks_closer(Answering(0.5, 0.2, 0.9), 0.9, 0.2, 0.1)
+    (result,) = run(model, frames, {0: [Points(7, [(12, 12)])]}, closer_look=False)
+    assert same(result.labels == 7, area(GROUP)) and not model.squares  # type: ignore[truthy-bool]
+    assert same(result.alternatives[7][1].mask, area(PART))
+
+
+def test_masks_that_are_given_and_objects_that_are_followed_are_not_looked_at() -> None:
+    frames = film(3)
+    model = looks_closer(ScriptedModel())
+    run(model, frames, {0: shown(frames[0], 1, 2), 1: [Points(7, [(76, 14)])]})
+    assert [len(squares) for squares, _ in model.squares] == [1]  # type: ignore[union-attr]
+
+
+def test_where_two_objects_meet_their_odds_decide_and_none_is_lost() -> None:
+    frame = picture(0, {1: (8, 8, 24, 24), 2: (8, 24, 24, 40)})
+    model = looks_closer(ScriptedModel())
+    (result,) = run(model, [frame], {0: [Box(1, (8, 8, 24, 24)), Box(2, (24, 8, 40, 24))]})
+    assert same(result.labels == 1, frame[..., 0] == 1, 16) and same(result.labels == 2, frame[..., 0] == 2, 16)
+
+
+def test_the_memory_takes_the_mask_of_the_closer_look() -> None:
+    frame = picture(0, {1: (8, 8, 24, 24)})
+    model = looks_closer(ScriptedModel())
+    model.answers[0, 1] = cells((8, 8, 20, 20))  # less than the object
+    (result,) = run(model, [frame], {0: [Points(7, [(12, 12)])]})
+    (_, remembered), *_ = model.encoded
+    assert same(result.labels == 7, area((8, 8, 24, 24)))
+    assert same(remembered[0, :64, :96].numpy() > 0.5, area((8, 8, 24, 24)))
+
+
+def test_many_objects_are_looked_at_as_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = film(1)[0]
+    boxes: Sequence[Any] = [Box(1, (8, 8, 24, 24)), Box(2, (32, 40, 64, 56)), Box(3, (64, 8, 88, 24))]
+    every = run(looks_closer(ScriptedModel()), [frame], {0: boxes})[0].labels
+    for box in boxes:
+        (alone,) = run(looks_closer(ScriptedModel()), [frame], {0: [box]})
+        assert ((every == box.object_id) == (alone.labels == box.object_id)).all()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (128, 192), (50, 70), (400, 600)])
+def test_squares_are_cut_from_the_pixels_of_the_frame_and_laid_back(size: tuple[int, int]) -> None:
+    """A smooth picture, seen at an input of 64 pixels, whatever the frame's own size."""
+    geometry = Geometry.fit(*size, short=64)
+    rows, columns = ((np.arange(n) + 0.5) / n for n in size)
+    smooth = np.stack([np.broadcast_to(v, size) for v in (rows[:, None], columns[None], rows[:, None])], -1)
+    image = np.round(250 * smooth).astype(np.uint8)
+    model = ScriptedModel()
+    model.pixel_std = torch.ones(3, 1, 1)
+    square = Squares(torch.tensor([[30.0, 25.0]]), torch.tensor([40.0]))
+    found = cut_frame(model, image, geometry, square, SIDE)
+    steps = (torch.arange(SIDE) + 0.5) / SIDE * 40
+    across = 250 * (10 + steps) / geometry.input_width
+    down = 250 * (5 + steps) / geometry.input_height
+    inner = slice(2, -2)
+    assert (found[0, 1, 30, inner] - across[inner]).abs().max() < 3
+    assert (found[0, 0, inner, 30] - down[inner]).abs().max() < 3
+    logits = torch.where(torch.arange(16)[:, None] < 8, 5.0, -5.0).expand(16, 16)  # its upper half
+    mask = mask_of_square(logits, square, geometry)
+    zoom = size[0] / geometry.input_height
+    assert mask.shape == size and mask.sum() == pytest.approx(40 * 20 * zoom**2, rel=0.12)
+    ys, xs = np.nonzero(mask)
+    assert ys.min() == pytest.approx(5 * zoom, abs=zoom + 1) and ys.max() == pytest.approx(25 * zoom, abs=zoom + 1)
+    assert xs.min() == pytest.approx(10 * zoom, abs=zoom + 1) and xs.max() == pytest.approx(50 * zoom, abs=zoom + 1)
+    share = cells_of_square(logits, square, geometry)
+    assert share.shape == tuple(side // 4 for side in geometry.padded)
+    assert (share > 0).sum() == pytest.approx(50, abs=10)
+
+
+def test_a_square_beyond_the_frame_is_empty_there() -> None:
+    geometry = Geometry.fit(64, 96)
+    square = Squares(torch.tensor([[0.0, 0.0]]), torch.tensor([32.0]))
+    assert window_of(square, geometry) == (slice(0, 18), slice(0, 18))
+    model = ScriptedModel()
+    model.pixel_std = torch.ones(3, 1, 1)
+    found = cut_frame(model, np.full((64, 96, 3), 9, np.uint8), geometry, square, 32)
+    assert (found[0, :, :16] == 0).all() and (found[0, :, 16:, 16:] == 9).all()
+    far = Squares(torch.tensor([[500.0, 500.0]]), torch.tensor([32.0]))
+    assert not mask_of_square(torch.full((8, 8), 5.0), far, geometry).any()
+
+
+def test_boxes_of_objects_that_have_fewer_are_empty() -> None:
+    geometry = Geometry.fit(64, 96, short=32)
+    said = [ObjectPrompt(boxes=[Box(1, (0, 0, 8, 8)), Box(1, (8, 8, 16, 24))]), ObjectPrompt()]
+    assert boxes_of(said, geometry).tolist() == [[[0, 0, 4, 4], [4, 4, 8, 12]], [[0, 0, 0, 0], [0, 0, 0, 0]]]
+
+
+def test_a_model_of_few_channels_streams_as_it_answers_at_once(tmp_path: Any) -> None:
+    """A real network: the same clip twice, and with an object more."""
+    from tests.training.conftest import build_small
+
+    model: UniVS = build_small(answers=True, looks=True).eval()
+    frames = film(3)
+    first = run(model, frames, {0: [Box(1, (8, 8, 24, 24))]})  # type: ignore[arg-type]
+    again = run(model, frames, {0: [Box(1, (8, 8, 24, 24))]})  # type: ignore[arg-type]
+    for one, other in zip(first, again, strict=True):
+        assert (one.labels == other.labels).all() and one.scores == other.scores

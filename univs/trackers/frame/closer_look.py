@@ -1,0 +1,198 @@
+"""A closer look at what was asked for on a frame: squares cut from its own pixels, refined, and laid back.
+
+Places are pixels of the input. Shapes: H W pixels of the frame, H' W' of the padded input, N candidates, c cells to a
+side of a square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from univs.masks.frame_labels import to_logits
+from univs.masks.geometry import MASK_STRIDE, Geometry
+from univs.models.mask_refiner import MaskRefiner, Squares, cut, laid_back, said_maps, squares_around
+from univs.models.univs import UniVS
+from univs.trackers.frame.prompt_constraints import around_points, inside_boxes
+from univs.trackers.object_prompts import ObjectPrompt
+
+SHRINKS = 0.75
+"""Pixels of a square that are drawn together more than this are averaged first."""
+BORDER = 2
+"""Pixels of the frame around a square that its own border may need."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may be meant by what was said of an object: H'/4 W'/4 mask logits.
+
+    fresh: whether the object has just been made known; then its mask holds the clicks.
+    """
+
+    said: ObjectPrompt
+    logits: Tensor
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class CloserMask:
+    """A candidate after a closer look: mask H W, mask logits H'/4 W'/4, and the IoU that it is thought to have."""
+
+    mask: NDArray[np.bool_]
+    logits: Tensor
+    quality: float
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """N P 2 places and N P signs: 1 on the object, 0 beside it, -1 for none."""
+
+    points: Tensor
+    signs: Tensor
+
+
+def look_closer(
+    model: UniVS, image: NDArray[np.uint8], geometry: Geometry, candidates: Sequence[Candidate], confine: bool
+) -> list[CloserMask]:
+    """Each candidate anew.
+
+    Args:
+        model: with a `mask_refiner`.
+        image: H W 3, the frame.
+        confine: whether masks are held to boxes and clicks (`prompt_constraints`).
+    """
+    refiner = model.mask_refiner
+    assert refiner is not None
+    device = model.pixel_mean.device
+    boxes, clicks = boxes_of([one.said for one in candidates], geometry), clicks_of(candidates, geometry)
+    logits = torch.stack([one.logits for one in candidates]).float()
+    squares = squares_around(logits.cpu(), boxes, clicks.points, clicks.signs)
+    looked = torch.cat([cut_frame(model, image, geometry, square, refiner.side) for square in each(squares)])
+    every, padded = torch.arange(len(candidates), device=device), geometry.padded
+    there = Squares(squares.centre.to(device), squares.side.to(device))
+    prior = cut(logits[:, None].sigmoid(), every, there, refiner.cells, padded)[:, 0]
+    said = said_maps(prior, boxes.to(device), clicks.points.to(device), clicks.signs.to(device), there)
+    refined = model.refine(looked, said)
+    found = []
+    for row, (one, square) in enumerate(zip(candidates, each(squares), strict=True)):
+        own = refined.mask_logits[row].float()
+        if confine:
+            own = confined(own, one, boxes[row], clicks.points[row], clicks.signs[row], square, refiner)
+        found.append(
+            CloserMask(
+                mask_of_square(own, square, geometry),
+                cells_of_square(own, square, geometry),
+                float(refined.quality[row].sigmoid()),
+            )
+        )
+    return found
+
+
+def each(squares: Squares) -> list[Squares]:
+    """One by one."""
+    return [Squares(squares.centre[row : row + 1], squares.side[row : row + 1]) for row in range(len(squares.side))]
+
+
+def boxes_of(said: Sequence[ObjectPrompt], geometry: Geometry) -> Tensor:
+    """N K 4: the boxes that show each object, zeros where there are fewer."""
+    found = torch.zeros(len(said), max(1, *(len(one.boxes) for one in said)), 4)
+    for row, one in zip(found, said, strict=True):
+        for place, box in enumerate(one.boxes):
+            row[place] = geometry.shrink_box(box.xyxy)
+    return found
+
+
+def clicks_of(candidates: Sequence[Candidate], geometry: Geometry) -> Clicks:
+    """The clicks at each object."""
+    said = [
+        [(xy, sign) for points in one.said.points for xy, sign in zip(points.xy, points.labels, strict=True)]
+        for one in candidates
+    ]
+    points = torch.zeros(len(said), max(1, *map(len, said)), 2)
+    signs = torch.full(points.shape[:2], -1)
+    for row, of_object in enumerate(said):
+        if of_object:
+            points[row, : len(of_object)] = geometry.shrink_points([xy for xy, _ in of_object])
+            signs[row, : len(of_object)] = torch.tensor([int(sign) for _, sign in of_object])
+    return Clicks(points, signs)
+
+
+def window_of(square: Squares, geometry: Geometry) -> tuple[slice, slice]:
+    """Rows and columns of the frame that a square of the input reaches, and a border."""
+    spans = []
+    sizes = (geometry.height, geometry.input_height), (geometry.width, geometry.input_width)
+    for axis, (pixels, inner) in zip((1, 0), sizes, strict=True):
+        middle, half = float(square.centre[0, axis]), float(square.side[0]) / 2
+        first = int(np.floor((middle - half) * pixels / inner)) - BORDER
+        last = int(np.ceil((middle + half) * pixels / inner)) + BORDER
+        first = min(max(first, 0), pixels - 1)
+        spans.append(slice(first, max(min(last, pixels), first + 1)))
+    return spans[0], spans[1]
+
+
+def in_window(square: Squares, window: tuple[slice, slice], geometry: Geometry) -> tuple[Squares, tuple[float, float]]:
+    """A square as seen from the corner of a window of the frame, and the window's height and width; input pixels."""
+    down, across = geometry.input_height / geometry.height, geometry.input_width / geometry.width
+    rows, columns = window
+    corner = torch.tensor([columns.start * across, rows.start * down])
+    size = (rows.stop - rows.start) * down, (columns.stop - columns.start) * across
+    return Squares(square.centre - corner, square.side), size
+
+
+def cut_frame(model: UniVS, image: NDArray[np.uint8], geometry: Geometry, square: Squares, side: int) -> Tensor:
+    """1 3 side side, normalised: a square (of the input) of a frame H W 3, from the frame's own pixels."""
+    window = window_of(square, geometry)
+    pixels = torch.from_numpy(np.require(image[window], requirements=("C", "W"))).permute(2, 0, 1)[None]
+    pixels = (pixels.to(model.pixel_mean.device).float() - model.pixel_mean) / model.pixel_std
+    ratio = side / (float(square.side[0]) * geometry.height / geometry.input_height)
+    if ratio < SHRINKS:
+        size = [max(1, round(length * ratio)) for length in pixels.shape[2:]]
+        pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+    shifted, extent = in_window(square, window, geometry)
+    device = pixels.device
+    there = Squares(shifted.centre.to(device), shifted.side.to(device))
+    return cut(pixels, torch.zeros(1, dtype=torch.long, device=device), there, side, extent)
+
+
+def confined(
+    logits: Tensor,
+    candidate: Candidate,
+    boxes: Tensor,
+    points: Tensor,
+    signs: Tensor,
+    square: Squares,
+    refiner: MaskRefiner,
+) -> Tensor:
+    """c c mask logits of a square, held to what was said for certain."""
+    corner, zoom = square.centre[0] - square.side / 2, refiner.side / square.side
+    if candidate.said.boxes:
+        own = boxes[: len(candidate.said.boxes)]
+        logits = inside_boxes(logits, (own - corner.repeat(2)) * zoom)
+    elif candidate.fresh and bool((signs == 1).any()):
+        logits = around_points(logits, ((points[signs == 1] - corner) * zoom).tolist())
+    return logits
+
+
+def mask_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> NDArray[np.bool_]:
+    """Mask logits c c of a square -> H W."""
+    window = window_of(square, geometry)
+    shifted, extent = in_window(square, window, geometry)
+    size = window[0].stop - window[0].start, window[1].stop - window[1].start
+    there = Squares(shifted.centre.to(logits.device), shifted.side.to(logits.device))
+    found, inside = laid_back(logits[None], there, size, extent)
+    mask = np.zeros((geometry.height, geometry.width), bool)
+    mask[window] = ((found > 0) & inside)[0].cpu().numpy()
+    return mask
+
+
+def cells_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> Tensor:
+    """Mask logits c c of a square -> H'/4 W'/4, of the mean probability in each cell."""
+    there = Squares(square.centre.to(logits.device), square.side.to(logits.device))
+    found, inside = laid_back(logits.sigmoid()[None], there, geometry.padded, geometry.padded)
+    return to_logits(F.avg_pool2d((found * inside)[None], MASK_STRIDE)[0, 0])
