@@ -26,8 +26,12 @@ LARGER, SMALLER = 1.27, 0.8
 """The side of a square may be so many times what it is at inference."""
 SHIFT = 0.07
 """Share of its side by which a square is shifted, either way, at most."""
-UNTOLD = 0.1
-"""Share of the boxes that come without a mask so far."""
+UNTOLD = 0.5
+"""Share of the boxes and clicks that come without a mask so far: on what it was trained on a model is better than
+elsewhere, and its masks would be trusted too much."""
+ASTRAY = 0.08
+"""The mask so far lies beside its place by this share of the square's side, either way, at most, and is as much larger
+or smaller: where the object ends, the picture has to say."""
 BEST = 0.5
 """Share of the clicks of which the best answer is looked at; of the others any."""
 FITTING = 0.5
@@ -77,8 +81,10 @@ class CloserLooks:
             learns = boxed | (fit >= ious.amax(1)) | (fit > FITTING)
             squares = moved(squares_around(prior[:, 0], boxes, points, signs))
             every = torch.arange(len(rows), device=rows.device)
-            before = cut(prior.float().sigmoid(), every, squares, self.refiner.cells, size)[:, 0]
-            told = (torch.rand(len(rows), device=rows.device) >= UNTOLD) | ~boxed
+            astray = moved(squares, ASTRAY, 1 - ASTRAY, 1 + ASTRAY)
+            before = cut(prior.float().sigmoid(), every, astray, self.refiner.cells, size)[:, 0]
+            shown = boxed | (signs >= 0).any(1)
+            told = (torch.rand(len(rows), device=rows.device) >= UNTOLD) | ~shown
             said = said_maps(before * told[:, None, None], boxes, points, signs, squares)
             looked = cut(images, frame, squares, self.refiner.side, size)
             cells = FINER * self.refiner.cells
@@ -111,8 +117,8 @@ def answered(ious: Tensor, quality: Tensor, boxed: Tensor) -> Tensor:
     return torch.where(boxed, quality.argmax(1), other)
 
 
-def moved(squares: Squares) -> Squares:
-    """The same somewhat larger or smaller, and beside their place."""
-    shift = SHIFT * (2 * torch.rand_like(squares.centre) - 1) * squares.side[:, None]
-    stretch = SMALLER + (LARGER - SMALLER) * torch.rand_like(squares.side)
-    return Squares(squares.centre + shift, squares.side * stretch)
+def moved(squares: Squares, shift: float = SHIFT, smaller: float = SMALLER, larger: float = LARGER) -> Squares:
+    """The same somewhat larger or smaller, and beside their place by up to a share of their side."""
+    away = shift * (2 * torch.rand_like(squares.centre) - 1) * squares.side[:, None]
+    stretch = smaller + (larger - smaller) * torch.rand_like(squares.side)
+    return Squares(squares.centre + away, squares.side * stretch)

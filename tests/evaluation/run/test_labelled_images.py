@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
+from tests.training.conftest import build_small
 from univs import cli
 from univs.configuration import compose
 from univs.errors import UserError
@@ -22,8 +24,12 @@ from univs.evaluation.run.labelled_images import MOST_DETECTIONS, Finder, best_d
 from univs.evaluation.run.questions import Question
 from univs.evaluation.run.report import report
 from univs.evaluation.run.sharding import World
+from univs.masks.geometry import Geometry
 from univs.models import own_files, zoo
+from univs.models.word_answers import discover
 from univs.results import FrameResult
+from univs.trackers.frame.closer_look import Candidate, look_closer
+from univs.trackers.object_prompts import ObjectPrompt
 
 HEIGHT, WIDTH = 32, 48
 BOXES = {"cat": (4, 4, 10, 10), "dog": (20, 4, 10, 10), "crowd": (4, 18, 12, 12)}
@@ -220,3 +226,26 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert asked == [("cat", "dog")] * 2
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["classes"] == {"cat": 1.0, "dog": 0.0} and summary["settings"]["size"] is None
+
+
+def test_what_is_found_is_seen_closer_and_named_anew() -> None:
+    """Against the same steps one by one."""
+    model = build_small(words=True, looks=True).eval()
+    torch.manual_seed(1)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    embeddings = torch.randn(3, 24)
+    masks, scores = labelled_images.find(model, image, embeddings, None)
+    with torch.inference_mode():
+        features = model.encode_image(model.normalize(torch.from_numpy(image).permute(2, 0, 1)[None]))
+        prediction, objectness = discover(model, features, embeddings)
+        geometry, nothing = Geometry.fit(64, 96), ObjectPrompt()
+        for row in (0, len(masks) // 2, len(masks) - 1):
+            candidate = Candidate(nothing, prediction.mask_logits[0, row, 0], False)
+            (one,) = look_closer(model, image, geometry, [candidate], False)
+            assert (one.mask == masks[row]).mean() > 0.99
+            share = torch.nn.functional.avg_pool2d(torch.from_numpy(masks[row : row + 1]).float()[None], 8)
+            head = model.word_head
+            assert head is not None
+            fit = head.score_masks(head(features), share, embeddings)[0, 0].sigmoid() * objectness[row]
+            np.testing.assert_allclose(scores[row], fit, atol=1e-4)
+    assert masks.shape == (len(scores), 64, 96) and masks.any()

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.trackers.frame.looking import looks_closer
 from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, Sight, area, cells, colour, picture
 from univs.prompts import Categories
 from univs.results import FrameResult
@@ -367,3 +368,18 @@ def test_an_unsure_detection_still_starts_with_its_mask_at_full_size() -> None:
     (result,) = run(model, film(1))
     mask = result.labels == 1
     assert mask.sum() < 256 and mask[10:22, 10:22].all() and not mask[:8].any()
+
+
+def test_new_objects_start_with_what_a_closer_look_shows() -> None:
+    model = looks_closer(ScriptedModel())
+    frame = picture(0, {1: (10, 10, 22, 22), 2: RIGHT})
+    rough = sight((8, 8, 20, 20), 0.9, 0.1, 0.1)
+    model.sights[0] = [rough, sight(RIGHT, 0.1, 0.8, 0.1)]
+    first, second = run(model, [frame, frame], detect_interval=5)
+    for result in (first, second):
+        assert same(result.labels == 1, frame[..., 0] == 1, 16) and same(result.labels == 2, area(RIGHT), 80)
+    assert [len(squares) for squares, _ in model.squares] == [2]  # type: ignore[union-attr]
+    plain = looks_closer(ScriptedModel())
+    plain.sights[0] = [rough]
+    (result,) = run(plain, [frame], closer_look=False)
+    assert same(result.labels == 1, area((8, 8, 20, 20))) and not plain.squares  # type: ignore[truthy-bool]

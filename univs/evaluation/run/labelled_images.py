@@ -39,6 +39,7 @@ from univs.terminal import plain_console, plain_table
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from univs.models.features import ImageFeatures
     from univs.models.univs import UniVS
     from univs.models.zoo import Network
 
@@ -194,7 +195,10 @@ def best_detections(masks: NDArray[np.bool_], scores: NDArray[np.floating[Any]])
 def find(
     model: UniVS, image: NDArray[np.uint8], embeddings: Tensor, size: int | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.floating[Any]]]:
-    """Masks N H W bool of what is found on an image H W 3, and their scores N K for K classes."""
+    """Masks N H W bool of what is found on an image H W 3, and their scores N K for K classes.
+
+    A model that takes a closer look does so at each of them, and names what it then sees.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -206,12 +210,48 @@ def find(
     scaled = (round(height * short / min(height, width)), round(width * short / min(height, width)))
     with torch.inference_mode():
         frame = F.interpolate(frame.float(), scaled, mode="bilinear", align_corners=False, antialias=True)
-        prediction, objectness = discover(model, model.encode_image(model.normalize(frame)), embeddings)
+        features = model.encode_image(model.normalize(frame))
+        prediction, objectness = discover(model, features, embeddings)
+        if model.mask_refiner is not None and model.word_head is not None:
+            masks, fits = seen_closer(model, image, scaled, features, prediction.mask_logits[0, :, 0], embeddings)
+            return masks, (fits.sigmoid() * objectness[:, None]).cpu().numpy()
         logits = F.interpolate(prediction.mask_logits[0, :, 0][None], scale_factor=4, mode="bilinear")
         logits = F.interpolate(logits[..., : scaled[0], : scaled[1]], (height, width), mode="bilinear")[0]
         assert prediction.class_logits is not None
         scores = prediction.class_logits[0].sigmoid() * objectness[:, None]
     return (logits > 0).cpu().numpy(), scores.cpu().numpy()
+
+
+def seen_closer(
+    model: UniVS,
+    image: NDArray[np.uint8],
+    size: tuple[int, int],
+    features: ImageFeatures,
+    logits: Tensor,
+    embeddings: Tensor,
+) -> tuple[NDArray[np.bool_], Tensor]:
+    """Masks N H W after a closer look, and how well K names fit them: N K logits.
+
+    Args:
+        image: H W 3. size: height and width at which the model sees it.
+        features: of the image.
+        logits: N h w, the masks so far.
+        embeddings: K D.
+    """
+    import torch.nn.functional as F
+
+    from univs.masks.geometry import Geometry
+    from univs.models.word_answers import word_parts
+    from univs.models.word_head import WORD_STRIDE
+    from univs.trackers.frame.closer_look import Candidate, look_closer
+    from univs.trackers.object_prompts import ObjectPrompt
+
+    head, _ = word_parts(model)
+    geometry = Geometry(image.shape[0], image.shape[1], *size)
+    seen = look_closer(model, image, geometry, [Candidate(ObjectPrompt(), one, False) for one in logits], False)
+    masks = [one.mask for one in seen]
+    shares = F.avg_pool2d(geometry.shrink_masks(masks).to(logits)[None], WORD_STRIDE)
+    return np.stack(masks), head.score_masks(head(features), shares, embeddings)[0]
 
 
 class ImageScorer:

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from univs.masks.frame_labels import to_logits
 from univs.masks.geometry import MASK_STRIDE, Geometry
-from univs.models.mask_refiner import MaskRefiner, Squares, cut, laid_back, said_maps, squares_around
+from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
-from univs.trackers.frame.prompt_constraints import around_points, inside_boxes
+from univs.trackers.frame.prompt_constraints import MARGIN, around_points, inside_boxes
 from univs.trackers.object_prompts import ObjectPrompt
 
 SHRINKS = 0.75
@@ -60,7 +60,7 @@ class Clicks:
 def look_closer(
     model: UniVS, image: NDArray[np.uint8], geometry: Geometry, candidates: Sequence[Candidate], confine: bool
 ) -> list[CloserMask]:
-    """Each candidate anew.
+    """Each candidate anew; one without mask, box and click stays as it is, and is no object.
 
     Args:
         model: with a `mask_refiner`.
@@ -81,16 +81,17 @@ def look_closer(
     refined = model.refine(looked, said)
     found = []
     for row, (one, square) in enumerate(zip(candidates, each(squares), strict=True)):
-        own = refined.mask_logits[row].float()
-        if confine:
-            own = confined(own, one, boxes[row], clicks.points[row], clicks.signs[row], square, refiner)
-        found.append(
-            CloserMask(
-                mask_of_square(own, square, geometry),
-                cells_of_square(own, square, geometry),
-                float(refined.quality[row].sigmoid()),
-            )
-        )
+        own, shown = refined.mask_logits[row].float(), boxes[row][: len(one.said.boxes)]
+        if confine and one.fresh and not len(shown):
+            own = without_strays(own, clicks.points[row][clicks.signs[row] == 1], square, refiner.side)
+        if not (len(shown) or (clicks.signs[row] == 1).any() or (logits[row] > 0).any()):
+            nothing = np.zeros((geometry.height, geometry.width), bool)
+            found.append(CloserMask(nothing, logits[row], 0.0))
+            continue
+        mask, cells = mask_of_square(own, square, geometry), cells_of_square(own, square, geometry)
+        if confine and len(shown):
+            mask, cells = mask & within(shown, geometry), inside_boxes(cells, shown)
+        found.append(CloserMask(mask, cells, float(refined.quality[row].sigmoid())))
     return found
 
 
@@ -160,23 +161,22 @@ def cut_frame(model: UniVS, image: NDArray[np.uint8], geometry: Geometry, square
     return cut(pixels, torch.zeros(1, dtype=torch.long, device=device), there, side, extent)
 
 
-def confined(
-    logits: Tensor,
-    candidate: Candidate,
-    boxes: Tensor,
-    points: Tensor,
-    signs: Tensor,
-    square: Squares,
-    refiner: MaskRefiner,
-) -> Tensor:
-    """c c mask logits of a square, held to what was said for certain."""
-    corner, zoom = square.centre[0] - square.side / 2, refiner.side / square.side
-    if candidate.said.boxes:
-        own = boxes[: len(candidate.said.boxes)]
-        logits = inside_boxes(logits, (own - corner.repeat(2)) * zoom)
-    elif candidate.fresh and bool((signs == 1).any()):
-        logits = around_points(logits, ((points[signs == 1] - corner) * zoom).tolist())
-    return logits
+def without_strays(logits: Tensor, clicks: Tensor, square: Squares, side: int) -> Tensor:
+    """c c mask logits of a square of `side` pixels without the parts of the mask that no click P 2 on it lies in."""
+    corner = square.centre[0] - square.side / 2
+    return around_points(logits, ((clicks - corner) * side / square.side).tolist()) if len(clicks) else logits
+
+
+def within(boxes: Tensor, geometry: Geometry) -> NDArray[np.bool_]:
+    """H W: the pixels that lie in boxes P 4 of the input, as far as `inside_boxes` lets an object reach."""
+    found = np.zeros((geometry.height, geometry.width), bool)
+    zoom = np.array([geometry.width / geometry.input_width, geometry.height / geometry.input_height])
+    for box in boxes.numpy():
+        slack = (box[2:] - box[:2]) * MARGIN + MASK_STRIDE / 2
+        x0, y0 = np.floor((box[:2] - slack) * zoom).astype(int).clip(0)
+        x1, y1 = np.ceil((box[2:] + slack) * zoom).astype(int).clip(0)
+        found[y0:y1, x0:x1] = True
+    return found
 
 
 def mask_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> NDArray[np.bool_]:

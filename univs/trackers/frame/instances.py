@@ -25,6 +25,7 @@ from univs.settings import Count
 from univs.trackers.classes import THINGS, Words, classes_of
 from univs.trackers.detections import Detections
 from univs.trackers.encoded_frame import EncodedFrame
+from univs.trackers.frame.closer_look import Candidate, look_closer
 from univs.trackers.frame.finding import FindSettings, Look, WordFinder
 from univs.trackers.frame.tracker import Followed, FrameSettings, FrameTracker
 from univs.trackers.mask_scores import assign, mask_quality
@@ -73,6 +74,7 @@ class InstanceTracker:
         self._interval = settings.detect_interval
         self.classes = classes_of(model, question.categories or THINGS, settings.words)
         self._tracker = FrameTracker(model, question, settings.tracking)  # to which nothing was shown
+        self._looks_closer = settings.tracking.closer_look
         self._finder = None if model.word_head is None else WordFinder(model, self.classes, settings.find)
         self._found: dict[int, _Found] = {}
         self._next_id = 1
@@ -104,7 +106,7 @@ class InstanceTracker:
 
     def follow(self, frame: EncodedFrame, look: Look | None) -> Instances:
         """Go on to the next frame, with what was seen on it; None: nobody looked."""
-        new = {} if look is None or look.found is None else self._sort(frame.index, look, look.found)
+        new = {} if look is None or look.found is None else self._sort(frame, look, look.found)
         shown = {number: ObjectPrompt(masks=[Mask(number, mask)]) for number, mask in new.items()}
         followed = self._tracker.follow(frame, shown)
         best = followed.log_odds.argmax(0)
@@ -127,7 +129,7 @@ class InstanceTracker:
         del self._found[object_id]
         self._masks.pop(object_id, None)
 
-    def _sort(self, index: int, look: Look, found: Detections) -> dict[int, NDArray[np.bool_]]:
+    def _sort(self, frame: EncodedFrame, look: Look, found: Detections) -> dict[int, NDArray[np.bool_]]:
         """Tell known objects from new ones among what was found on a frame: id -> H W mask of the new ones."""
         settings, things = self._settings, self.classes.things
         found = settings.filter(found)
@@ -146,6 +148,7 @@ class InstanceTracker:
             self._count_looks(known, {known[row]: found.scores[place] for row, place, _ in pairs})
         matched = {place for _, place, _ in pairs}
         new: dict[int, NDArray[np.bool_]] = {}
+        rough: dict[int, Tensor] = {}
         started: list[int] = []
         assert found.rows is not None
         for place in range(len(found)):
@@ -157,14 +160,25 @@ class InstanceTracker:
             large = mask_of(found.logits[place, 0], self._geometry)
             if large.any():
                 self._found[self._next_id] = _Found(found.scores[place])
-                new[self._next_id] = large
+                new[self._next_id], rough[self._next_id] = large, found.logits[place, 0]
                 started.append(int(found.rows[place]))
                 taken = taken | mask
                 self._next_id += 1
         if self._finder is not None and look.boxes is not None:
             others = [row for row in range(len(look.boxes)) if row not in started]
-            self._finder.refuse(index, look.boxes[others])
-        return new
+            self._finder.refuse(frame.index, look.boxes[others])
+        return new | self._closer(frame, rough)
+
+    def _closer(self, frame: EncodedFrame, rough: Mapping[int, Tensor]) -> dict[int, NDArray[np.bool_]]:
+        """The masks H W of new objects after a closer look, for a model that takes one: those that it still sees.
+
+        rough: id -> h w mask logits.
+        """
+        if self._model.mask_refiner is None or not self._looks_closer or not rough:
+            return {}
+        candidates = [Candidate(ObjectPrompt(), logits, False) for logits in rough.values()]
+        seen = look_closer(self._model, frame.image, self._geometry, candidates, confine=False)
+        return {number: one.mask for number, one in zip(rough, seen, strict=True) if one.mask.any()}
 
     def _confirm(self, frame: EncodedFrame, followed: Followed, again: Mapping[int, float]) -> None:
         """Count a look at the known objects: those that a box showed are named as they are followed on this frame."""

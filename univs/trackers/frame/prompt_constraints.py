@@ -16,9 +16,11 @@ from univs.masks.geometry import MASK_STRIDE
 
 NOBODY = -16.0
 """Logit where an object can't be."""
+MARGIN = 0.05
+"""Share of a box's size by which an object may reach beyond it; half a cell comes on top."""
 
 
-def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = 0.05) -> Tensor:
+def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = MARGIN) -> Tensor:
     """An object lies in its box, give or take `margin` of its size (and half a cell).
 
     Args:
