@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from univs.masks.geometry import MASK_STRIDE
-from univs.models.prompt_answers import LOOKS, looks_of
 
 SAID = 4
 """Maps of what is known: the mask so far, the box, clicks on the object, clicks beside it."""
@@ -151,15 +150,6 @@ def extent_of(there: Tensor) -> tuple[Tensor, Tensor]:
     return torch.minimum(first, last), last
 
 
-@dataclass(frozen=True)
-class Refined:
-    """What a closer look says of N objects: mask logits N c c, and logits N of the IoU that the mask is thought to
-    have."""
-
-    mask_logits: Tensor
-    quality: Tensor
-
-
 class MaskRefiner(nn.Module):
     """The network on a square: what is known joins the backbone's maps at strides 4, 8 and 16.
 
@@ -198,15 +188,14 @@ class MaskRefiner(nn.Module):
         self.logit = nn.Conv2d(fine, 1, 1)
         nn.init.normal_(self.logit.weight, std=0.01)  # masks start undecided, not as noise
         nn.init.zeros_(self.logit.bias)  # type: ignore[arg-type]
-        self.quality = nn.Sequential(nn.Linear(2 * coarse + LOOKS, coarse), nn.ReLU(), nn.Linear(coarse, 1))
 
     @property
     def cells(self) -> int:
         """c."""
         return self.side // MASK_STRIDE
 
-    def forward(self, levels: Sequence[Tensor], said: Tensor) -> Refined:
-        """The backbone's maps of N squares at strides 4, 8, 16, 32, and N `SAID` c c of `said_maps`."""
+    def forward(self, levels: Sequence[Tensor], said: Tensor) -> Tensor:
+        """The backbone's maps of N squares at strides 4 to 32, and `said_maps` N `SAID` c c -> mask logits N c c."""
         fine, middle, coarse, last = (lateral(level) for lateral, level in zip(self.lateral, levels, strict=True))
         known = [self.said[0](said)]
         for step in list(self.said)[1:]:
@@ -215,18 +204,10 @@ class MaskRefiner(nn.Module):
         tokens = x.flatten(2).transpose(1, 2)
         for layer in self.layers:
             tokens = layer(tokens, self.position)
-        x = y = self.joined(tokens.transpose(1, 2).reshape(x.shape))
+        x = self.joined(tokens.transpose(1, 2).reshape(x.shape))
         for reduce, mix, lateral, beside in zip(self.reduce, self.mix, (middle, fine), known[1::-1], strict=True):
             x = mix(enlarged(reduce(x), lateral) + lateral + beside)
-        logits = self.logit(F.relu(x))
-        return Refined(logits[:, 0], self._judged(y, logits.detach()))
-
-    def _judged(self, x: Tensor, logits: Tensor) -> Tensor:
-        """Logits N of the IoU of masks N 1 c c: by the square at stride 16, what is masked, and the mask's look."""
-        inside = F.adaptive_avg_pool2d(logits.sigmoid(), (x.shape[-2], x.shape[-1]))
-        masked = (x * inside).sum((2, 3)) / inside.sum((2, 3)).clamp_min(0.1)
-        seen = torch.cat([x.mean((2, 3)), masked, looks_of(logits[:, 0]).to(x.dtype)], 1)
-        return self.quality(seen)[:, 0]
+        return self.logit(F.relu(x))[:, 0]
 
 
 class ResidualBlock(nn.Module):

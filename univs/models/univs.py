@@ -30,7 +30,7 @@ from univs.models.features import (
     TextFeatures,
 )
 from univs.models.mask_decoder import DecoderInputs, MaskDecoder
-from univs.models.mask_refiner import MaskRefiner, Refined
+from univs.models.mask_refiner import MaskRefiner
 from univs.models.offers import OFFERS, streaming_numbers
 from univs.models.pixel_decoder import DeformablePixelDecoder, LightPixelDecoder
 from univs.models.prompt_answers import PromptAnswers, PromptedMasks
@@ -248,8 +248,8 @@ class UniVS(nn.Module):
         inputs = self.prepare(features) if isinstance(features, ImageFeatures) else features
         return self.prompt_answers(self.mask_decoder, inputs, request, rows)
 
-    def refine(self, squares: Tensor, said: Tensor) -> Refined:
-        """A closer look at N objects (`mask_refiner`).
+    def refine(self, squares: Tensor, said: Tensor) -> Tensor:
+        """A closer look at N objects (`mask_refiner`): their mask logits, N S/4 S/4.
 
         Args:
             squares: N 3 S S normalised, cut from the frames around the objects.

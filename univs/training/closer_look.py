@@ -15,7 +15,6 @@ from univs.data.prompt_drawing import KINDS
 from univs.losses import answer_ious
 from univs.losses.counting import ALONE, Counting
 from univs.losses.refinement import refinement_losses
-from univs.losses.supervision import added
 from univs.masks.meanings import IGNORE
 from univs.models.mask_refiner import MaskRefiner, Squares, cut, said_maps, squares_around
 from univs.models.univs import UniVS
@@ -55,7 +54,7 @@ class CloserLooks:
     def __call__(
         self, images: Tensor, labels: Tensor, drawn: Mapping[str, Tensor], masks: Tensor, quality: Tensor
     ) -> Tensor:
-        """The loss, weighted within itself: mask twice, dice, quality twice.
+        """The loss: twice the cross-entropy, and dice.
 
         Args:
             images: F 3 S S normalised.
@@ -90,19 +89,10 @@ class CloserLooks:
             cells = FINER * self.refiner.cells
             both = torch.stack([own, ~unknown], 1).float()
             truth, known = cut(both, every, squares, cells, size).unbind(1)
-            total = (own & ~unknown).flatten(1).sum(1) * (cells / squares.side).square()
         refined = self.model.refine(looked, said)
-        found = refinement_losses(
-            refined.mask_logits,
-            refined.quality,
-            (truth > 0.5).float(),
-            known > 0.99,
-            total,
-            ids > 0,
-            learns,
-            self.counting,
-        )
-        return added({"mask": 2 * found["mask"], "dice": found["dice"], "quality": 2 * found["quality"]})
+        learns = learns & (ids > 0)
+        found = refinement_losses(refined, (truth > 0.5).float(), known > 0.99, learns, self.counting)
+        return 2 * found["mask"] + found["dice"]
 
 
 def chosen_rows(there: Tensor, count: int) -> Tensor:

@@ -18,11 +18,14 @@ from univs.models.mask_refiner import Squares
 from univs.models.univs import UniVS
 from univs.prompts import Box, Points
 from univs.trackers.frame.closer_look import (
+    Candidate,
     boxes_of,
     cells_of_square,
     cut_frame,
+    look_closer,
     mask_of_square,
     window_of,
+    within,
 )
 from univs.trackers.object_prompts import ObjectPrompt
 
@@ -55,21 +58,29 @@ def test_a_click_is_seen_around_the_mask_that_it_led_to() -> None:
     assert known[0, 0].mean() == pytest.approx((16 / 32) ** 2, abs=0.15)  # the mask so far
 
 
-def test_each_answer_is_looked_at_and_the_likeliest_then_is_followed() -> None:
+def test_each_answer_is_looked_at_and_none_is_thought_likelier_for_it() -> None:
     frames = film(1)
-    model = looks_closer(Answering(0.9, 0.2, 0.1), 0.3, 0.8, 0.6)
-    (result,) = run(model, frames, {0: [Box(7, (4, 4, 60, 44))]})
+    model = looks_closer(Answering(0.9, 0.2, 0.1))
+    (result,) = run(model, frames, {0: [Box(7, (8, 8, 50, 30))]})
     assert len(model.squares[0][0]) == 3  # type: ignore[index, misc]
-    assert [other.quality for other in result.alternatives[7]] == pytest.approx([0.6, 0.3])
+    assert [other.quality for other in result.alternatives[7]] == pytest.approx([0.2, 0.1])
     assert all(other.mask.shape == frames[0].shape[:2] for other in result.alternatives[7])
 
 
 def test_without_it_answers_are_what_they_are() -> None:
     frames = film(1)
-    model = looks_closer(Answering(0.5, 0.2, 0.9), 0.9, 0.2, 0.1)
+    model = looks_closer(Answering(0.5, 0.2, 0.9))
     (result,) = run(model, frames, {0: [Points(7, [(12, 12)])]}, closer_look=False)
     assert same(result.labels == 7, area(GROUP)) and not model.squares  # type: ignore[truthy-bool]
     assert same(result.alternatives[7][1].mask, area(PART))
+
+
+def test_what_is_too_large_to_be_seen_closer_stays_as_it_is() -> None:
+    frame = picture(0, {1: (4, 4, 60, 60)})
+    said = {0: [Box(7, (4, 4, 60, 60))]}  # a square of 84 pixels: more than 1.25 times the 64 that are looked at
+    model = looks_closer(ScriptedModel())
+    (plain,), (result,) = run(ScriptedModel(), [frame], said), run(model, [frame], said)
+    assert not model.squares and (plain.labels == result.labels).all()  # type: ignore[truthy-bool]
 
 
 def test_masks_that_are_given_and_objects_that_are_followed_are_not_looked_at() -> None:
@@ -144,6 +155,25 @@ def test_a_square_beyond_the_frame_is_empty_there() -> None:
     assert (found[0, :, :16] == 0).all() and (found[0, :, 16:, 16:] == 9).all()
     far = Squares(torch.tensor([[500.0, 500.0]]), torch.tensor([32.0]))
     assert not mask_of_square(torch.full((8, 8), 5.0), far, geometry).any()
+
+
+def test_nothing_is_seen_of_what_is_nowhere() -> None:
+    model, geometry = looks_closer(ScriptedModel()), Geometry.fit(64, 96)
+    nowhere = Candidate(ObjectPrompt(), torch.full((16, 24), -5.0), True)
+    image = film(1)[0]
+    assert look_closer(model, image, geometry, [nowhere], True) == [None]
+    assert look_closer(model, image, geometry, [], True) == []
+    somewhere = Candidate(ObjectPrompt(), cells((8, 8, 24, 24)), True)
+    first, second = look_closer(model, image, geometry, [nowhere, somewhere], True)
+    assert first is None and second is not None and second.mask.any()
+
+
+def test_an_object_reaches_beyond_its_box_by_a_share_of_it_and_half_a_cell() -> None:
+    geometry = Geometry.fit(128, 192, short=64)
+    found = within(torch.tensor([[20.0, 10.0, 60.0, 50.0], [0.0, 0.0, 4.0, 4.0]]), geometry)
+    ys, xs = np.nonzero(found[20:])
+    assert (xs.min(), xs.max() + 1) == (2 * (20 - 4), 2 * (60 + 4)) and ys.max() + 21 == 2 * (50 + 4)
+    assert found[:13, :13].all()
 
 
 def test_boxes_of_objects_that_have_fewer_are_empty() -> None:

@@ -240,6 +240,7 @@ def seen_closer(
     """
     import torch.nn.functional as F
 
+    from univs.masks.frame_labels import mask_of
     from univs.masks.geometry import Geometry
     from univs.models.word_answers import word_parts
     from univs.models.word_head import WORD_STRIDE
@@ -249,7 +250,7 @@ def seen_closer(
     head, _ = word_parts(model)
     geometry = Geometry(image.shape[0], image.shape[1], *size)
     seen = look_closer(model, image, geometry, [Candidate(ObjectPrompt(), one, False) for one in logits], False)
-    masks = [one.mask for one in seen]
+    masks = [mask_of(rough, geometry) if one is None else one.mask for one, rough in zip(seen, logits, strict=True)]
     shares = F.avg_pool2d(geometry.shrink_masks(masks).to(logits)[None], WORD_STRIDE)
     return np.stack(masks), head.score_masks(head(features), shares, embeddings)[0]
 

@@ -22,6 +22,9 @@ from univs.models.univs import UniVS
 from univs.trackers.frame.prompt_constraints import MARGIN, around_points, inside_boxes
 from univs.trackers.object_prompts import ObjectPrompt
 
+FARTHEST = 1.25
+"""A square of more than so many times the pixels that the network sees of it, along a side, is not looked at: on the
+frames of videos that are set aside the masks so far are the better ones there, below it the closer look's."""
 SHRINKS = 0.75
 """Pixels of a square that are drawn together more than this are averaged first."""
 BORDER = 2
@@ -42,11 +45,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CloserMask:
-    """A candidate after a closer look: mask H W, mask logits H'/4 W'/4, and the IoU that it is thought to have."""
+    """A candidate after a closer look: mask H W, mask logits H'/4 W'/4."""
 
     mask: NDArray[np.bool_]
     logits: Tensor
-    quality: float
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Clicks:
 
 def look_closer(
     model: UniVS, image: NDArray[np.uint8], geometry: Geometry, candidates: Sequence[Candidate], confine: bool
-) -> list[CloserMask]:
-    """Each candidate anew; one without mask, box and click stays as it is, and is no object.
+) -> list[CloserMask | None]:
+    """Each candidate anew; None for one that is too large to be seen closer, or of which nothing says where it is.
 
     Args:
         model: with a `mask_refiner`.
@@ -69,29 +71,34 @@ def look_closer(
     """
     refiner = model.mask_refiner
     assert refiner is not None
-    device = model.pixel_mean.device
+    found: list[CloserMask | None] = [None] * len(candidates)
+    if not candidates:
+        return found
     boxes, clicks = boxes_of([one.said for one in candidates], geometry), clicks_of(candidates, geometry)
     logits = torch.stack([one.logits for one in candidates]).float()
     squares = squares_around(logits.cpu(), boxes, clicks.points, clicks.signs)
+    placed = (boxes != 0).flatten(1).any(1) | (clicks.signs == 1).any(1) | (logits > 0).flatten(1).any(1).cpu()
+    rows = (placed & (squares.side <= FARTHEST * refiner.side)).nonzero()[:, 0]
+    if not len(rows):
+        return found
+    device, padded = logits.device, geometry.padded
+    squares, boxes = Squares(squares.centre[rows], squares.side[rows]), boxes[rows]
+    points, signs = clicks.points[rows], clicks.signs[rows]
     looked = torch.cat([cut_frame(model, image, geometry, square, refiner.side) for square in each(squares)])
-    every, padded = torch.arange(len(candidates), device=device), geometry.padded
     there = Squares(squares.centre.to(device), squares.side.to(device))
-    prior = cut(logits[:, None].sigmoid(), every, there, refiner.cells, padded)[:, 0]
-    said = said_maps(prior, boxes.to(device), clicks.points.to(device), clicks.signs.to(device), there)
+    before = logits[rows.to(device), None].sigmoid()
+    prior = cut(before, torch.arange(len(rows), device=device), there, refiner.cells, padded)[:, 0]
+    said = said_maps(prior, boxes.to(device), points.to(device), signs.to(device), there)
     refined = model.refine(looked, said)
-    found = []
-    for row, (one, square) in enumerate(zip(candidates, each(squares), strict=True)):
-        own, shown = refined.mask_logits[row].float(), boxes[row][: len(one.said.boxes)]
+    for place, (row, square) in enumerate(zip(rows.tolist(), each(squares), strict=True)):
+        one, own = candidates[row], refined[place].float()
+        shown = boxes[place][: len(one.said.boxes)]
         if confine and one.fresh and not len(shown):
-            own = without_strays(own, clicks.points[row][clicks.signs[row] == 1], square, refiner.side)
-        if not (len(shown) or (clicks.signs[row] == 1).any() or (logits[row] > 0).any()):
-            nothing = np.zeros((geometry.height, geometry.width), bool)
-            found.append(CloserMask(nothing, logits[row], 0.0))
-            continue
+            own = without_strays(own, points[place][signs[place] == 1], square, refiner.side)
         mask, cells = mask_of_square(own, square, geometry), cells_of_square(own, square, geometry)
         if confine and len(shown):
             mask, cells = mask & within(shown, geometry), inside_boxes(cells, shown)
-        found.append(CloserMask(mask, cells, float(refined.quality[row].sigmoid())))
+        found[row] = CloserMask(mask, cells)
     return found
 
 

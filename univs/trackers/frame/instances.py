@@ -170,7 +170,7 @@ class InstanceTracker:
         return new | self._closer(frame, rough)
 
     def _closer(self, frame: EncodedFrame, rough: Mapping[int, Tensor]) -> dict[int, NDArray[np.bool_]]:
-        """The masks H W of new objects after a closer look, for a model that takes one: those that it still sees.
+        """The masks H W of new objects after a closer look, for a model that takes one: of those that were seen closer.
 
         rough: id -> h w mask logits.
         """
@@ -178,7 +178,7 @@ class InstanceTracker:
             return {}
         candidates = [Candidate(ObjectPrompt(), logits, False) for logits in rough.values()]
         seen = look_closer(self._model, frame.image, self._geometry, candidates, confine=False)
-        return {number: one.mask for number, one in zip(rough, seen, strict=True) if one.mask.any()}
+        return {number: one.mask for number, one in zip(rough, seen, strict=True) if one is not None and one.mask.any()}
 
     def _confirm(self, frame: EncodedFrame, followed: Followed, again: Mapping[int, float]) -> None:
         """Count a look at the known objects: those that a box showed are named as they are followed on this frame."""

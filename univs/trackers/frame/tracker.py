@@ -76,6 +76,10 @@ class Answer:
         """Its mask H W."""
         return mask_of(self.logits, geometry) if self.mask is None else self.mask
 
+    def seen_as(self, closer: CloserMask | None) -> Answer:
+        """The same after a closer look, if there was one: it says where the object ends, not whether it was meant."""
+        return self if closer is None else Answer(closer.logits, self.quality, closer.mask)
+
 
 @dataclass(frozen=True)
 class Followed:
@@ -251,20 +255,19 @@ class FrameTracker:
             if self.settings.confine_prompts:
                 masks = torch.stack([self._confined(one, said, object_id in new) for one in masks])
             meant[object_id] = [Answer(*one) for one in zip(masks, quality.tolist(), strict=True)]
-        if self.model.mask_refiner is not None and self.settings.closer_look and meant:
-            candidates = [
-                Candidate(asked[object_id], one.logits, object_id in new)
-                for object_id, answers in meant.items()
-                for one in answers
-            ]
-            confine = self.settings.confine_prompts
-            found = iter(look_closer(self.model, frame.image, self.geometry, candidates, confine))
-            meant = {object_id: [closer_answer(next(found)) for _ in answers] for object_id, answers in meant.items()}
         for object_id, answers in meant.items():
             best = self._best(answers, asked[object_id])
             order = sorted(range(len(answers)), key=lambda place: (place != best, -answers[place].quality))
             meant[object_id] = [answers[place] for place in order]
-        return meant
+        if self.model.mask_refiner is None or not self.settings.closer_look or not meant:
+            return meant
+        candidates = [
+            Candidate(asked[object_id], one.logits, object_id in new)
+            for object_id, answers in meant.items()
+            for one in answers
+        ]
+        found = iter(look_closer(self.model, frame.image, self.geometry, candidates, self.settings.confine_prompts))
+        return {object_id: [one.seen_as(next(found)) for one in answers] for object_id, answers in meant.items()}
 
     def _best(self, answers: Sequence[Answer], said: ObjectPrompt) -> int:
         """Place of the answer that is followed, of those to a prompt."""
@@ -331,11 +334,6 @@ class FrameTracker:
         if frame.key is not None and self.model.dense_memory is not None and self._dense is not None:
             value = self.model.dense_memory.memory_value(frame.features, probabilities[None])
             self._dense.write(frame.index, frame.key, value, keep=bool(visible), pinned=prompted)
-
-
-def closer_answer(seen: CloserMask) -> Answer:
-    """What a prompt may have meant, after a closer look."""
-    return Answer(seen.logits, seen.quality, seen.mask)
 
 
 def confidence(log_odds: Tensor, probabilities: Tensor) -> list[float]:
