@@ -46,16 +46,30 @@ def test_a_box_is_seen_in_a_square_around_it_and_its_mask_is_sharper_than_cells(
     assert np.logical_xor(rough.labels == 7, truth).sum() > np.logical_xor(fine.labels == 7, truth).sum()
 
 
-def test_a_click_is_seen_around_the_mask_that_it_led_to() -> None:
+def test_a_click_beside_a_box_is_known_and_a_click_alone_is_not_looked_at() -> None:
     frames = film(2)
     model = looks_closer(ScriptedModel())
-    results = run(model, frames, {0: [Points(7, [(12, 12)])]})
+    results = run(model, frames, {0: [Box(7, (8, 8, 24, 24)), Points(7, [(12, 12), (40, 12)], [True, False])]})
     assert same(results[0].labels == 7, frames[0][..., 0] == 1, 12)
     assert same(results[1].labels == 7, frames[1][..., 0] == 1, 12)
     assert len(model.squares) == 1  # type: ignore[arg-type]  # the second frame was asked nothing
     _, known = model.squares[0]  # type: ignore[index, misc]
-    assert known[0, 2].any() and not known[0, 1].any() and not known[0, 3].any()
+    assert known[0, 2].any() and known[0, 1].any() and not known[0, 3].any()  # the other click lies beside the square
     assert known[0, 0].mean() == pytest.approx((16 / 32) ** 2, abs=0.15)  # the mask so far
+    plain, clicked = ScriptedModel(), looks_closer(ScriptedModel())
+    said = {0: [Points(7, [(12, 12)])]}
+    assert (run(plain, frames, said)[0].labels == run(clicked, frames, said)[0].labels).all()
+    assert not clicked.squares  # type: ignore[truthy-bool]
+
+
+def test_the_mask_around_which_nothing_else_is_known_makes_the_square() -> None:
+    frame = picture(0, {1: (10, 10, 22, 22)})
+    model, geometry = looks_closer(ScriptedModel()), Geometry.fit(64, 96)
+    clicked = ObjectPrompt(points=[Points(7, [(12, 12)])])
+    (seen,) = look_closer(model, frame, geometry, [Candidate(clicked, cells((8, 8, 24, 24)), True)], True)
+    _, known = model.squares[0]  # type: ignore[index, misc]
+    assert seen is not None and same(seen.mask, area((10, 10, 22, 22)))
+    assert known[0, 2].any() and not known[0, 1].any() and not known[0, 3].any()
 
 
 def test_each_answer_is_looked_at_and_none_is_thought_likelier_for_it() -> None:
@@ -70,7 +84,7 @@ def test_each_answer_is_looked_at_and_none_is_thought_likelier_for_it() -> None:
 def test_without_it_answers_are_what_they_are() -> None:
     frames = film(1)
     model = looks_closer(Answering(0.5, 0.2, 0.9))
-    (result,) = run(model, frames, {0: [Points(7, [(12, 12)])]}, closer_look=False)
+    (result,) = run(model, frames, {0: [Box(7, (0, 0, 70, 60))]}, closer_look=False)
     assert same(result.labels == 7, area(GROUP)) and not model.squares  # type: ignore[truthy-bool]
     assert same(result.alternatives[7][1].mask, area(PART))
 
@@ -86,7 +100,7 @@ def test_what_is_too_large_to_be_seen_closer_stays_as_it_is() -> None:
 def test_masks_that_are_given_and_objects_that_are_followed_are_not_looked_at() -> None:
     frames = film(3)
     model = looks_closer(ScriptedModel())
-    run(model, frames, {0: shown(frames[0], 1, 2), 1: [Points(7, [(76, 14)])]})
+    run(model, frames, {0: shown(frames[0], 1, 2), 1: [Box(7, (64, 12, 88, 28))]})
     assert [len(squares) for squares, _ in model.squares] == [1]  # type: ignore[union-attr]
 
 
@@ -101,7 +115,7 @@ def test_the_memory_takes_the_mask_of_the_closer_look() -> None:
     frame = picture(0, {1: (8, 8, 24, 24)})
     model = looks_closer(ScriptedModel())
     model.answers[0, 1] = cells((8, 8, 20, 20))  # less than the object
-    (result,) = run(model, [frame], {0: [Points(7, [(12, 12)])]})
+    (result,) = run(model, [frame], {0: [Box(7, (8, 8, 24, 24))]})
     (_, remembered), *_ = model.encoded
     assert same(result.labels == 7, area((8, 8, 24, 24)))
     assert same(remembered[0, :64, :96].numpy() > 0.5, area((8, 8, 24, 24)))

@@ -47,7 +47,7 @@ class FrameSettings:
     the model sees scribbles as clicks along them, which it answers far better, or as they are drawn. nearly_best: of
     the answers to one click whose IoU is thought to be at most so much below the best one's, the largest is followed:
     they are hardly told apart more finely, and a click means a thing more often than a part of it. closer_look: whether
-    what was asked for is seen once more in a square of the frame around it, by a model that does that (`mask_refiner`).
+    what a box shows is seen once more in a square of the frame around it, by a model that does that (`mask_refiner`).
     """
 
     self_attention: SelfAttentionKind = "sep"
@@ -259,15 +259,12 @@ class FrameTracker:
             best = self._best(answers, asked[object_id])
             order = sorted(range(len(answers)), key=lambda place: (place != best, -answers[place].quality))
             meant[object_id] = [answers[place] for place in order]
-        if self.model.mask_refiner is None or not self.settings.closer_look or not meant:
+        boxed = [object_id for object_id in meant if asked[object_id].boxes]
+        if self.model.mask_refiner is None or not self.settings.closer_look or not boxed:
             return meant
-        candidates = [
-            Candidate(asked[object_id], one.logits, object_id in new)
-            for object_id, answers in meant.items()
-            for one in answers
-        ]
+        candidates = [Candidate(asked[i], one.logits, i in new) for i in boxed for one in meant[i]]
         found = iter(look_closer(self.model, frame.image, self.geometry, candidates, self.settings.confine_prompts))
-        return {object_id: [one.seen_as(next(found)) for one in answers] for object_id, answers in meant.items()}
+        return meant | {i: [one.seen_as(next(found)) for one in meant[i]] for i in boxed}
 
     def _best(self, answers: Sequence[Answer], said: ObjectPrompt) -> int:
         """Place of the answer that is followed, of those to a prompt."""
