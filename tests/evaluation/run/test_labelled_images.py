@@ -29,7 +29,7 @@ from univs.masks.geometry import Geometry
 from univs.models import own_files, zoo
 from univs.models.word_answers import discover
 from univs.results import FrameResult
-from univs.trackers.frame.closer_look import Candidate, look_closer
+from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, look_closer
 from univs.trackers.object_prompts import ObjectPrompt
 
 HEIGHT, WIDTH = 32, 48
@@ -242,7 +242,7 @@ def test_what_is_found_is_seen_closer_and_named_anew() -> None:
         geometry, nothing = Geometry.fit(64, 96), ObjectPrompt()
         for row in (0, len(masks) // 2, len(masks) - 1):
             candidate = Candidate(nothing, prediction.mask_logits[0, row, 0], False)
-            (one,) = look_closer(model, image, geometry, [candidate], False)
+            (one,) = look_closer(model, image, geometry, [candidate], False, HOWEVER_FAR)
             wanted = mask_of(candidate.logits, geometry) if one is None else one.mask
             assert (wanted == masks[row]).mean() > 0.99
             share = torch.nn.functional.avg_pool2d(torch.from_numpy(masks[row : row + 1]).float()[None], 8)

@@ -23,8 +23,11 @@ from univs.trackers.frame.prompt_constraints import MARGIN, around_points, insid
 from univs.trackers.object_prompts import ObjectPrompt
 
 FARTHEST = 1.25
-"""A square of more than so many times the pixels that the network sees of it, along a side, is not looked at: on the
-frames of videos that are set aside the masks so far are the better ones there, below it the closer look's."""
+"""A square of more than so many times the pixels that the network sees of it, along a side, is not looked at where a
+box was given: on the frames of videos that are set aside the masks so far are the better ones there, below it the
+closer look's."""
+HOWEVER_FAR = float("inf")
+"""For things that words found: their masks so far come of boxes that nobody drew."""
 SHRINKS = 0.75
 """Pixels of a square that are drawn together more than this are averaged first."""
 BORDER = 2
@@ -60,7 +63,12 @@ class Clicks:
 
 
 def look_closer(
-    model: UniVS, image: NDArray[np.uint8], geometry: Geometry, candidates: Sequence[Candidate], confine: bool
+    model: UniVS,
+    image: NDArray[np.uint8],
+    geometry: Geometry,
+    candidates: Sequence[Candidate],
+    confine: bool,
+    farthest: float = FARTHEST,
 ) -> list[CloserMask | None]:
     """Each candidate anew; None for one that is too large to be seen closer, or of which nothing says where it is.
 
@@ -68,6 +76,7 @@ def look_closer(
         model: with a `mask_refiner`.
         image: H W 3, the frame.
         confine: whether masks are held to boxes and clicks (`prompt_constraints`).
+        farthest: sides of squares that are looked at, as a multiple of the network's, at most.
     """
     refiner = model.mask_refiner
     assert refiner is not None
@@ -78,7 +87,7 @@ def look_closer(
     logits = torch.stack([one.logits for one in candidates]).float()
     squares = squares_around(logits.cpu(), boxes, clicks.points, clicks.signs)
     placed = (boxes != 0).flatten(1).any(1) | (clicks.signs == 1).any(1) | (logits > 0).flatten(1).any(1).cpu()
-    rows = (placed & (squares.side <= FARTHEST * refiner.side)).nonzero()[:, 0]
+    rows = (placed & (squares.side <= farthest * refiner.side)).nonzero()[:, 0]
     if not len(rows):
         return found
     device, padded = logits.device, geometry.padded
