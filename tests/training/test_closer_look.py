@@ -112,3 +112,17 @@ def test_boxes_alone_teach_no_closer_look() -> None:
     with pytest.raises(UserError, match="set stage.losses.refined=0"):
         ClipStep(build_small(looks=True), ALONE, known="boxes")
     ClipStep(build_small(looks=True), ClipLosses(), known="boxes")
+
+
+def test_what_reads_other_maps_by_now_is_out_of_use() -> None:
+    model = build_small(looks=True)
+    assert not model.looks_closer and not build_small().looks_closer
+    ClipStep(model, ALONE)
+    assert model.looks_closer
+    freeze_others(model, ["mask_decoder"])
+    ClipStep(model, ClipLosses())
+    assert model.looks_closer  # the backbone keeps its weights
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    ClipStep(model, ClipLosses())
+    assert not model.looks_closer

@@ -158,8 +158,13 @@ class MaskRefiner(nn.Module):
         side: S, a multiple of 32.
         widths: of the own maps at strides 4, 8 and 16, multiples of 8.
         layers: of the transformer at stride 16, where every cell sees all of the square.
+
+    Nobody looks closer before it has `learnt` to, by the backbone's maps as they are now: training sets that.
+
     Raises ValueError for a side or widths that cannot be.
     """
+
+    learnt: Tensor
 
     def __init__(self, channels: Sequence[int], side: int, widths: Sequence[int], layers: int) -> None:
         super().__init__()
@@ -168,6 +173,7 @@ class MaskRefiner(nn.Module):
         if len(widths) != 3 or any(width < GROUPS or width % GROUPS for width in widths):
             raise ValueError(f"the widths of a closer look are three multiples of {GROUPS}, not {list(widths)}")
         self.side = side
+        self.register_buffer("learnt", torch.zeros((), dtype=torch.bool))
         fine, middle, coarse = widths
         self.said = nn.ModuleList(
             [

@@ -90,6 +90,11 @@ class UniVS(nn.Module):
             nn.init.ones_(mask_decoder.mask_embedding.last.bias)
 
     @property
+    def looks_closer(self) -> bool:
+        """Whether it takes a closer look at what boxes show, and has learnt to."""
+        return self.mask_refiner is not None and bool(self.mask_refiner.learnt)
+
+    @property
     def streaming(self) -> dict[str, Any]:
         """Its own numbers for following objects through a video (`offers.streaming_numbers`)."""
         return streaming_numbers(self.config.get("streaming", {}))

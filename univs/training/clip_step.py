@@ -78,6 +78,10 @@ class ClipStep:
         boxes: BoxTerms | None = None,
     ) -> None:
         dense_memory_of(model)
+        if model.mask_refiner is not None and settings.refined > 0:
+            model.mask_refiner.learnt.fill_(True)
+        elif model.mask_refiner is not None and not is_frozen(model, ("backbone",)):
+            model.mask_refiner.learnt.fill_(False)  # the maps that it reads are about to become others
         if is_frozen(model, FAST):
             model = for_inference(model)
         self.model, self.dense, self.settings, self.counting = model, dense_memory_of(model), settings, counting

@@ -232,6 +232,8 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_found_is_seen_closer_and_named_anew() -> None:
     """Against the same steps one by one."""
     model = build_small(words=True, looks=True).eval()
+    assert model.mask_refiner is not None
+    model.mask_refiner.learnt.fill_(True)
     torch.manual_seed(1)
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     embeddings = torch.randn(3, 24)

@@ -13,7 +13,7 @@ SIDE = 64
 class Looking(nn.Module):
     """What a model has that looks closer."""
 
-    side, cells = SIDE, SIDE // 4
+    side, cells, learnt = SIDE, SIDE // 4, True
 
 
 def looks_closer(model: ScriptedModel) -> ScriptedModel:

@@ -97,6 +97,19 @@ def test_what_is_too_large_to_be_seen_closer_stays_as_it_is() -> None:
     assert not model.squares and (plain.labels == result.labels).all()  # type: ignore[truthy-bool]
 
 
+def test_nobody_looks_who_has_not_learnt_to_and_an_empty_look_changes_nothing() -> None:
+    frame, said = picture(0, {1: (8, 8, 24, 24)}), {0: [Box(7, (8, 8, 24, 24))]}
+    (plain,) = run(ScriptedModel(), [frame], said)
+    model = looks_closer(ScriptedModel())
+    model.mask_refiner.learnt = False  # type: ignore[union-attr, assignment]
+    (result,) = run(model, [frame], said)
+    assert not model.squares and (result.labels == plain.labels).all()  # type: ignore[truthy-bool]
+    blind = looks_closer(ScriptedModel())
+    blind.refine = lambda squares, said: torch.full((len(squares), 16, 16), -8.0)  # type: ignore[method-assign]
+    (result,) = run(blind, [frame], said)
+    assert (result.labels == plain.labels).all()
+
+
 def test_masks_that_are_given_and_objects_that_are_followed_are_not_looked_at() -> None:
     frames = film(3)
     model = looks_closer(ScriptedModel())
@@ -201,6 +214,8 @@ def test_a_model_of_few_channels_streams_as_it_answers_at_once(tmp_path: Any) ->
     from tests.training.conftest import build_small
 
     model: UniVS = build_small(answers=True, looks=True).eval()
+    assert model.mask_refiner is not None
+    model.mask_refiner.learnt.fill_(True)
     frames = film(3)
     first = run(model, frames, {0: [Box(1, (8, 8, 24, 24))]})  # type: ignore[arg-type]
     again = run(model, frames, {0: [Box(1, (8, 8, 24, 24))]})  # type: ignore[arg-type]

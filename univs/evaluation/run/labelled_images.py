@@ -212,7 +212,7 @@ def find(
         frame = F.interpolate(frame.float(), scaled, mode="bilinear", align_corners=False, antialias=True)
         features = model.encode_image(model.normalize(frame))
         prediction, objectness = discover(model, features, embeddings)
-        if model.mask_refiner is not None and model.word_head is not None:
+        if model.looks_closer and model.word_head is not None:
             masks, fits = seen_closer(model, image, scaled, features, prediction.mask_logits[0, :, 0], embeddings)
             return masks, (fits.sigmoid() * objectness[:, None]).cpu().numpy()
         logits = F.interpolate(prediction.mask_logits[0, :, 0][None], scale_factor=4, mode="bilinear")

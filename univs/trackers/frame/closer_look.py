@@ -70,7 +70,8 @@ def look_closer(
     confine: bool,
     farthest: float = FARTHEST,
 ) -> list[CloserMask | None]:
-    """Each candidate anew; None for one that is too large to be seen closer, or of which nothing says where it is.
+    """Each candidate anew; None for one that is too large to be seen closer, of which nothing says where it is, or of
+    which nothing is seen.
 
     Args:
         model: with a `mask_refiner`.
@@ -107,7 +108,8 @@ def look_closer(
         mask, cells = mask_of_square(own, square, geometry), cells_of_square(own, square, geometry)
         if confine and len(shown):
             mask, cells = mask & within(shown, geometry), inside_boxes(cells, shown)
-        found[row] = CloserMask(mask, cells)
+        if mask.any():
+            found[row] = CloserMask(mask, cells)
     return found
 
 

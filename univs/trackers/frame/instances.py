@@ -174,11 +174,11 @@ class InstanceTracker:
 
         rough: id -> h w mask logits.
         """
-        if self._model.mask_refiner is None or not self._looks_closer or not rough:
+        if not (self._model.looks_closer and self._looks_closer and rough):
             return {}
         candidates = [Candidate(ObjectPrompt(), logits, False) for logits in rough.values()]
         seen = look_closer(self._model, frame.image, self._geometry, candidates, False, HOWEVER_FAR)
-        return {number: one.mask for number, one in zip(rough, seen, strict=True) if one is not None and one.mask.any()}
+        return {number: one.mask for number, one in zip(rough, seen, strict=True) if one is not None}
 
     def _confirm(self, frame: EncodedFrame, followed: Followed, again: Mapping[int, float]) -> None:
         """Count a look at the known objects: those that a box showed are named as they are followed on this frame."""

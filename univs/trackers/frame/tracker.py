@@ -260,7 +260,7 @@ class FrameTracker:
             order = sorted(range(len(answers)), key=lambda place: (place != best, -answers[place].quality))
             meant[object_id] = [answers[place] for place in order]
         boxed = [object_id for object_id in meant if asked[object_id].boxes]
-        if self.model.mask_refiner is None or not self.settings.closer_look or not boxed:
+        if not (self.model.looks_closer and self.settings.closer_look and boxed):
             return meant
         candidates = [Candidate(asked[i], one.logits, i in new) for i in boxed for one in meant[i]]
         found = iter(look_closer(self.model, frame.image, self.geometry, candidates, self.settings.confine_prompts))
