@@ -98,11 +98,11 @@ def test_all_interacted_frames_are_shown_first_and_stay(
     new_session: NewSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The farthest first, so that the one from which masks are carried is the frame before."""
-    seen: list[tuple[FrameTracker, NDArray[np.uint8] | None, list[int]]] = []
+    seen: list[tuple[FrameTracker, NDArray[np.uint8], list[int]]] = []
     plain = FrameTracker.follow
 
     def follow(self: FrameTracker, frame: EncodedFrame, prompts: Mapping[int, ObjectPrompt]) -> Any:
-        seen.append((self, frame._image, sorted(prompts)))
+        seen.append((self, frame.image, sorted(prompts)))
         return plain(self, frame, prompts)
 
     monkeypatch.setattr(frame_tracker.FrameTracker, "follow", follow)

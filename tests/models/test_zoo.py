@@ -29,6 +29,7 @@ def test_tiny_is_small(repository: Path) -> None:
     model = build_model(yaml.safe_load((repository / "configs/model/tiny.yaml").read_text()))
     sizes = {name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in model.named_children()}
     assert sizes.pop("word_head") < 4.5  # runs where words are asked for
+    assert sizes.pop("mask_refiner") < 2.0  # and this where a box shows something, or words have found it
     assert sum(sizes.values()) < 6.0 and sizes["mask_decoder"] < 1.2
 
 

@@ -119,7 +119,7 @@ def test_the_long_stage_trains_all_but_the_image_encoder(
         run.main(overrides(photos, tmp_path / "out", "stage=long", "stage.frames=7", "stage.size=[32, 64]"))
     model, step = caught["model"], caught["step"]
     parts = {name: {p.requires_grad for p in part.parameters()} for name, part in model.named_children()}
-    frozen = {"backbone", "pixel_decoder", "text_prompter", "word_head"}
+    frozen = {"backbone", "pixel_decoder", "text_prompter", "word_head", "mask_refiner"}
     assert parts.keys() > {"backbone", "pixel_decoder"}
     assert all(wanted == {name not in frozen} for name, wanted in parts.items() if wanted), parts
     assert step.settings.memory_frames == 6
