@@ -45,6 +45,14 @@ class Squares:
         sides = (boxes[:, 2:] - boxes[:, :2]).amax(1) * factor
         return cls((boxes[:, :2] + boxes[:, 2:]) / 2, sides.clamp_min(least))
 
+    def to(self, device: torch.device) -> Squares:
+        """The same on another device."""
+        return Squares(self.centre.to(device), self.side.to(device))
+
+    def take(self, rows: Tensor | slice) -> Squares:
+        """Some of them."""
+        return Squares(self.centre[rows], self.side[rows])
+
     def places(self, count: int) -> tuple[Tensor, Tensor]:
         """Centres of `count` cells along each side: x and y, N count each."""
         steps = (torch.arange(count, device=self.side.device) + 0.5) / count - 0.5

@@ -87,7 +87,11 @@ def boxes_of_texts(head: WordHead, cells: WordCells, sentences: Tensor, size: tu
 
 @torch.no_grad()
 def discover(
-    model: UniVS, features: ImageFeatures, class_embeddings: Tensor, most: int = MOST_BOXES
+    model: UniVS,
+    features: ImageFeatures,
+    class_embeddings: Tensor,
+    most: int = MOST_BOXES,
+    cells: WordCells | None = None,
 ) -> tuple[Prediction, Tensor]:
     """The objects of one frame: boxes, answered as box prompts are; without a word head, learnable queries.
 
@@ -95,6 +99,7 @@ def discover(
         features: of one frame.
         class_embeddings: K D, of any length.
         most: at most so many objects.
+        cells: what the word head says of the frame, where that is known.
     Returns:
         a prediction with N rows, best first (Q in their own order without a word head), and how far each is an object
         N in 0..1: what the head says, or the official mask quality.
@@ -104,7 +109,7 @@ def discover(
         inside, near = ((learnable.mask_logits[0] > level).flatten(1).sum(1) for level in (1, -1))
         return learnable, inside / near.clamp_min(1)
     head, dense = word_parts(model)
-    cells = head(features)
+    cells = head(features) if cells is None else cells
     boxes, objectness = propose_boxes(cells, most)
     prediction = model.decode(features, box_request(model, features, dense.memory_key(features), boxes))
     masks = F.avg_pool2d((prediction.mask_logits[:, :, 0] > 0).float(), 2)

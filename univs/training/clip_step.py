@@ -9,6 +9,7 @@ Shapes: B clips, T frames, M targets (prompt queries), S pixels of a side, Ck, C
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +32,8 @@ from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
 from univs.training.tracking import Affinities, Supervisor
 from univs.training.truth import Known
+
+log = logging.getLogger(__name__)
 
 FAST = ("backbone", "pixel_decoder", "dense_memory", "word_head")
 """Parts that have a faster form (`for_inference`), which is taken where all of them keep their weights."""
@@ -81,6 +84,8 @@ class ClipStep:
         if model.mask_refiner is not None and settings.refined > 0:
             model.mask_refiner.learnt.fill_(True)
         elif model.mask_refiner is not None and not is_frozen(model, ("backbone",)):
+            if model.looks_closer:
+                log.warning("the closer look is out of use from here on, as the backbone is trained: stage=closer_look")
             model.mask_refiner.learnt.fill_(False)  # the maps that it reads are about to become others
         if is_frozen(model, FAST):
             model = for_inference(model)

@@ -243,7 +243,7 @@ def test_what_is_found_is_seen_closer_and_named_anew() -> None:
         prediction, objectness = discover(model, features, embeddings)
         geometry, nothing = Geometry.fit(64, 96), ObjectPrompt()
         for row in (0, len(masks) // 2, len(masks) - 1):
-            candidate = Candidate(nothing, prediction.mask_logits[0, row, 0], False)
+            candidate = Candidate(nothing, prediction.mask_logits[0, row, 0])
             (one,) = look_closer(model, image, geometry, [candidate], False, HOWEVER_FAR)
             wanted = mask_of(candidate.logits, geometry) if one is None else one.mask
             assert (wanted == masks[row]).mean() > 0.99

@@ -66,7 +66,7 @@ def test_the_mask_around_which_nothing_else_is_known_makes_the_square() -> None:
     frame = picture(0, {1: (10, 10, 22, 22)})
     model, geometry = looks_closer(ScriptedModel()), Geometry.fit(64, 96)
     clicked = ObjectPrompt(points=[Points(7, [(12, 12)])])
-    (seen,) = look_closer(model, frame, geometry, [Candidate(clicked, cells((8, 8, 24, 24)), True)], True)
+    (seen,) = look_closer(model, frame, geometry, [Candidate(clicked, cells((8, 8, 24, 24)))], True)
     _, known = model.squares[0]  # type: ignore[index, misc]
     assert seen is not None and same(seen.mask, area((10, 10, 22, 22)))
     assert known[0, 2].any() and not known[0, 1].any() and not known[0, 3].any()
@@ -186,11 +186,11 @@ def test_a_square_beyond_the_frame_is_empty_there() -> None:
 
 def test_nothing_is_seen_of_what_is_nowhere() -> None:
     model, geometry = looks_closer(ScriptedModel()), Geometry.fit(64, 96)
-    nowhere = Candidate(ObjectPrompt(), torch.full((16, 24), -5.0), True)
+    nowhere = Candidate(ObjectPrompt(), torch.full((16, 24), -5.0))
     image = film(1)[0]
     assert look_closer(model, image, geometry, [nowhere], True) == [None]
     assert look_closer(model, image, geometry, [], True) == []
-    somewhere = Candidate(ObjectPrompt(), cells((8, 8, 24, 24)), True)
+    somewhere = Candidate(ObjectPrompt(), cells((8, 8, 24, 24)))
     first, second = look_closer(model, image, geometry, [nowhere, somewhere], True)
     assert first is None and second is not None and second.mask.any()
 

@@ -39,8 +39,8 @@ from univs.terminal import plain_console, plain_table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from univs.models.features import ImageFeatures
     from univs.models.univs import UniVS
+    from univs.models.word_head import WordCells
     from univs.models.zoo import Network
 
 MOST_DETECTIONS = 100
@@ -211,9 +211,10 @@ def find(
     with torch.inference_mode():
         frame = F.interpolate(frame.float(), scaled, mode="bilinear", align_corners=False, antialias=True)
         features = model.encode_image(model.normalize(frame))
-        prediction, objectness = discover(model, features, embeddings)
-        if model.looks_closer and model.word_head is not None:
-            masks, fits = seen_closer(model, image, scaled, features, prediction.mask_logits[0, :, 0], embeddings)
+        cells = None if model.word_head is None else model.word_head(features)
+        prediction, objectness = discover(model, features, embeddings, cells=cells)
+        if model.looks_closer and cells is not None:
+            masks, fits = seen_closer(model, image, scaled, cells, prediction.mask_logits[0, :, 0], embeddings)
             return masks, (fits.sigmoid() * objectness[:, None]).cpu().numpy()
         logits = F.interpolate(prediction.mask_logits[0, :, 0][None], scale_factor=4, mode="bilinear")
         logits = F.interpolate(logits[..., : scaled[0], : scaled[1]], (height, width), mode="bilinear")[0]
@@ -226,7 +227,7 @@ def seen_closer(
     model: UniVS,
     image: NDArray[np.uint8],
     size: tuple[int, int],
-    features: ImageFeatures,
+    cells: WordCells,
     logits: Tensor,
     embeddings: Tensor,
 ) -> tuple[NDArray[np.bool_], Tensor]:
@@ -234,7 +235,7 @@ def seen_closer(
 
     Args:
         image: H W 3. size: height and width at which the model sees it.
-        features: of the image.
+        cells: of the image.
         logits: N h w, the masks so far.
         embeddings: K D.
     """
@@ -249,11 +250,11 @@ def seen_closer(
 
     head, _ = word_parts(model)
     geometry = Geometry(image.shape[0], image.shape[1], *size)
-    candidates = [Candidate(ObjectPrompt(), one, False) for one in logits]
+    candidates = [Candidate(ObjectPrompt(), one) for one in logits]
     seen = look_closer(model, image, geometry, candidates, False, HOWEVER_FAR)
     masks = [mask_of(rough, geometry) if one is None else one.mask for one, rough in zip(seen, logits, strict=True)]
     shares = F.avg_pool2d(geometry.shrink_masks(masks).to(logits)[None], WORD_STRIDE)
-    return np.stack(masks), head.score_masks(head(features), shares, embeddings)[0]
+    return np.stack(masks), head.score_masks(cells, shares, embeddings)[0]
 
 
 class ImageScorer:

@@ -19,7 +19,7 @@ from univs.masks.frame_labels import to_logits
 from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
-from univs.trackers.frame.prompt_constraints import MARGIN, around_points, inside_boxes
+from univs.trackers.frame.prompt_constraints import MARGIN, inside_boxes
 from univs.trackers.object_prompts import ObjectPrompt
 
 FARTHEST = 1.25
@@ -36,14 +36,10 @@ BORDER = 2
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be meant by what was said of an object: H'/4 W'/4 mask logits.
-
-    fresh: whether the object has just been made known; then its mask holds the clicks.
-    """
+    """What may be meant by what was said of an object: H'/4 W'/4 mask logits."""
 
     said: ObjectPrompt
     logits: Tensor
-    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def look_closer(
     Args:
         model: with a `mask_refiner`.
         image: H W 3, the frame.
-        confine: whether masks are held to boxes and clicks (`prompt_constraints`).
+        confine: whether masks are held to boxes (`prompt_constraints`).
         farthest: sides of squares that are looked at, as a multiple of the network's, at most.
     """
     refiner = model.mask_refiner
@@ -92,10 +88,10 @@ def look_closer(
     if not len(rows):
         return found
     device, padded = logits.device, geometry.padded
-    squares, boxes = Squares(squares.centre[rows], squares.side[rows]), boxes[rows]
+    squares, boxes = squares.take(rows), boxes[rows]
     points, signs = clicks.points[rows], clicks.signs[rows]
     looked = torch.cat([cut_frame(model, image, geometry, square, refiner.side) for square in each(squares)])
-    there = Squares(squares.centre.to(device), squares.side.to(device))
+    there = squares.to(device)
     before = logits[rows.to(device), None].sigmoid()
     prior = cut(before, torch.arange(len(rows), device=device), there, refiner.cells, padded)[:, 0]
     said = said_maps(prior, boxes.to(device), points.to(device), signs.to(device), there)
@@ -103,8 +99,6 @@ def look_closer(
     for place, (row, square) in enumerate(zip(rows.tolist(), each(squares), strict=True)):
         one, own = candidates[row], refined[place].float()
         shown = boxes[place][: len(one.said.boxes)]
-        if confine and one.fresh and not len(shown):
-            own = without_strays(own, points[place][signs[place] == 1], square, refiner.side)
         mask, cells = mask_of_square(own, square, geometry), cells_of_square(own, square, geometry)
         if confine and len(shown):
             mask, cells = mask & within(shown, geometry), inside_boxes(cells, shown)
@@ -115,7 +109,7 @@ def look_closer(
 
 def each(squares: Squares) -> list[Squares]:
     """One by one."""
-    return [Squares(squares.centre[row : row + 1], squares.side[row : row + 1]) for row in range(len(squares.side))]
+    return [squares.take(slice(row, row + 1)) for row in range(len(squares.side))]
 
 
 def boxes_of(said: Sequence[ObjectPrompt], geometry: Geometry) -> Tensor:
@@ -175,14 +169,8 @@ def cut_frame(model: UniVS, image: NDArray[np.uint8], geometry: Geometry, square
         pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
     shifted, extent = in_window(square, window, geometry)
     device = pixels.device
-    there = Squares(shifted.centre.to(device), shifted.side.to(device))
+    there = shifted.to(device)
     return cut(pixels, torch.zeros(1, dtype=torch.long, device=device), there, side, extent)
-
-
-def without_strays(logits: Tensor, clicks: Tensor, square: Squares, side: int) -> Tensor:
-    """c c mask logits of a square of `side` pixels without the parts of the mask that no click P 2 on it lies in."""
-    corner = square.centre[0] - square.side / 2
-    return around_points(logits, ((clicks - corner) * side / square.side).tolist()) if len(clicks) else logits
 
 
 def within(boxes: Tensor, geometry: Geometry) -> NDArray[np.bool_]:
@@ -202,7 +190,7 @@ def mask_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> NDArr
     window = window_of(square, geometry)
     shifted, extent = in_window(square, window, geometry)
     size = window[0].stop - window[0].start, window[1].stop - window[1].start
-    there = Squares(shifted.centre.to(logits.device), shifted.side.to(logits.device))
+    there = shifted.to(logits.device)
     found, inside = laid_back(logits[None], there, size, extent)
     mask = np.zeros((geometry.height, geometry.width), bool)
     mask[window] = ((found > 0) & inside)[0].cpu().numpy()
@@ -211,6 +199,6 @@ def mask_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> NDArr
 
 def cells_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> Tensor:
     """Mask logits c c of a square -> H'/4 W'/4, of the mean probability in each cell."""
-    there = Squares(square.centre.to(logits.device), square.side.to(logits.device))
+    there = square.to(logits.device)
     found, inside = laid_back(logits.sigmoid()[None], there, geometry.padded, geometry.padded)
     return to_logits(F.avg_pool2d((found * inside)[None], MASK_STRIDE)[0, 0])

@@ -176,7 +176,7 @@ class InstanceTracker:
         """
         if not (self._model.looks_closer and self._looks_closer and rough):
             return {}
-        candidates = [Candidate(ObjectPrompt(), logits, False) for logits in rough.values()]
+        candidates = [Candidate(ObjectPrompt(), logits) for logits in rough.values()]
         seen = look_closer(self._model, frame.image, self._geometry, candidates, False, HOWEVER_FAR)
         return {number: one.mask for number, one in zip(rough, seen, strict=True) if one is not None}
 

@@ -262,7 +262,7 @@ class FrameTracker:
         boxed = [object_id for object_id in meant if asked[object_id].boxes]
         if not (self.model.looks_closer and self.settings.closer_look and boxed):
             return meant
-        candidates = [Candidate(asked[i], one.logits, i in new) for i in boxed for one in meant[i]]
+        candidates = [Candidate(asked[i], one.logits) for i in boxed for one in meant[i]]
         found = iter(look_closer(self.model, frame.image, self.geometry, candidates, self.settings.confine_prompts))
         return meant | {i: [one.seen_as(next(found)) for one in meant[i]] for i in boxed}
 
