@@ -125,6 +125,13 @@ def test_a_crop_depends_on_index_and_seed_alone() -> None:
     assert any(not np.array_equal(forwards[0], image) for image in forwards[1:])
 
 
+def test_one_of_several_sizes_is_drawn_for_a_batch() -> None:
+    images = WordImages([(Yard(), 1.0)], size=[32, 48, 64], together=4)
+    sizes = [images[index].image.shape[0] for index in range(80)]
+    assert {len(set(sizes[batch : batch + 4])) for batch in range(0, 80, 4)} == {1}
+    assert set(sizes) == {32, 48, 64} and images[79].objects.shape == images[79].image.shape[:2]
+
+
 @pytest.mark.parametrize("text", ["the LEFT cat", "cat to the right"])
 def test_expressions_of_sides_are_not_mirrored(text: str) -> None:
     said = 0

@@ -13,7 +13,8 @@ from univs.losses.words import MIDDLE, assign_cells, box_losses, cell_losses, na
 
 
 def test_cells_answer_for_the_object_in_whose_middle_they_lie() -> None:
-    """Against a loop over cells: within 0.3 of the box around its centre, at least half a cell; smaller ones first."""
+    """Against a loop over cells: within 0.3 of the box around its centre, or a cell from it and in the box, at least
+    half a cell; smaller ones first."""
     boxes = torch.tensor([[0.0, 0, 96, 64], [40, 20, 60, 44], [4, 40, 9, 50], [70, 5, 90, 30]])
     owner = assign_cells(boxes, (8, 12), 8)
     want = torch.full((8, 12), -1)
@@ -21,7 +22,7 @@ def test_cells_answer_for_the_object_in_whose_middle_they_lie() -> None:
         for column in range(12):
             x, y, best = (column + 0.5) * 8, (row + 0.5) * 8, math.inf
             for g, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-                across, down = max(4, 0.5 * MIDDLE * (x1 - x0)), max(4, 0.5 * MIDDLE * (y1 - y0))
+                across, down = (max(4, min(max(8, 0.5 * MIDDLE * n), n / 2)) for n in (x1 - x0, y1 - y0))
                 near = abs(x - (x0 + x1) / 2) <= across and abs(y - (y0 + y1) / 2) <= down
                 if near and (x1 - x0) * (y1 - y0) < best:
                     want[row, column], best = g, (x1 - x0) * (y1 - y0)
@@ -46,22 +47,24 @@ def test_box_losses_against_a_loop() -> None:
     predicted = torch.cat([corner, corner + 4 + 12 * torch.rand(2, 2, 4, 4)], 1)
     boxes = [torch.tensor([[2.0, 3, 20, 25], [20, 20, 30, 31]]), torch.zeros(0, 4)]
     known = torch.rand(2, 4, 4) > 0.4
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
     for f in range(2):
         owner = assign_cells(boxes[f], (4, 4), 8)
+        cells = [int((owner == g).sum()) for g in range(len(boxes[f]))]
         for y in range(4):
             for x in range(4):
-                g, target = int(owner[y, x]), 0.0
+                g, target, weight = int(owner[y, x]), 0.0, 1.0
                 if g >= 0:
+                    weight = cells[g] ** -0.5
                     mine = predicted[f, :, y, x]
                     target = float(box_iou(mine[None], boxes[f][g : g + 1]))
-                    total += 2 * (1 - giou(mine.tolist(), boxes[f][g].tolist()))
-                    count += 1
+                    total += 2 * weight * (1 - giou(mine.tolist(), boxes[f][g].tolist()))
+                    count += weight
                 elif not known[f, y, x]:
                     continue
                 p = 1 / (1 + math.exp(-float(objectness[f, y, x])))
-                total -= (p - target) ** 2 * (target * math.log(p) + (1 - target) * math.log(1 - p))
-    assert count > 1
+                total -= weight * (p - target) ** 2 * (target * math.log(p) + (1 - target) * math.log(1 - p))
+    assert count > 1.5
     assert float(box_losses(objectness, predicted, boxes, known, 8)) == pytest.approx(total / count, rel=1e-4)
 
 

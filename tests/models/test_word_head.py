@@ -139,6 +139,27 @@ def test_a_head_with_a_trunk_reads_the_early_map() -> None:
     assert torch.allclose(alone, cells[0][1:], atol=1e-5)
 
 
+def test_cells_look_around_before_they_say_how_far_their_object_reaches() -> None:
+    """One looks at 5 x 5 cells, the next at every second of 9 x 9; both see nothing until they have learnt to."""
+    torch.manual_seed(0)
+    head, given = WordHead(DIM, WORDS, 8, around=2).eval(), features(1, 256, 256)
+    blind = WordHead(DIM, WORDS, 8).eval()
+    blind.load_state_dict(head.state_dict(), strict=False)
+    for name in ("words", "objectness", "reach"):
+        assert torch.equal(getattr(head(given), name), getattr(blind(given), name))
+    for part in head.around:
+        torch.nn.init.normal_(part.join.weight, std=0.5)
+        part.norm = torch.nn.Identity()  # which sees all of the map at once
+    mixed = torch.randn(1, 8, 32, 32)
+    changed = mixed.clone()
+    changed[..., 15, 16] += 1
+    differs = (head.around(mixed) != head.around(changed)).any(1)[0]
+    ys, xs = differs.nonzero().unbind(1)
+    assert (ys.min(), ys.max(), xs.min(), xs.max()) == (9, 21, 10, 22), "6 cells each way"
+    assert torch.equal(head(given).words, blind(given).words)
+    assert not torch.equal(head(given).reach, blind(given).reach)
+
+
 def test_only_an_efficientnet_makes_a_trunk() -> None:
     with pytest.raises(UserError, match="which 'resnet18' is not"):
         Trunk("resnet18")

@@ -97,7 +97,8 @@ def test_lines_of_a_run(tmp_path: Path) -> None:
     settings = compose("train", ["data.root=-", f"out={tmp_path}", "stage=words", "data=named_images"])
     lines = plan.run_lines(settings, options(budget=Budget(steps=9), warmup=2), CPU, 4)
     assert lines[0].startswith("length: 9 steps, 2 steps of warm-up")
-    assert lines[1] == "a step: 32 samples (8 x 4 processes) of 1 image, 256 x 256 pixels"
+    sizes = " or ".join(f"{side} x {side}" for side in (192, 256, 320, 384, 480))
+    assert lines[1] == f"a step: 32 samples (8 x 4 processes) of 1 image, {sizes} pixels"
     assert plan.place_lines(settings)[0] == "starts from: imagenet"
     save_checkpoint(tmp_path / "last.pt", {"step": 17})
     assert plan.place_lines(settings)[0] == f"starts from: step 17 of {tmp_path / 'last.pt'}"

@@ -160,10 +160,15 @@ class ClipSettings:
 
     def size_of(self, index: int) -> int:
         """Pixels of a side of a clip: those of a batch have the same."""
-        if isinstance(self.size, int):
-            return self.size
-        rng = np.random.default_rng([self.seed, SIZES, index // self.together])
-        return self.size[int(rng.integers(len(self.size)))]
+        return size_of_batch(self.size, index // self.together, self.seed)
+
+
+def size_of_batch(size: int | Sequence[int], batch: int, seed: int) -> int:
+    """The one size, or one of several, drawn for the batch of that number."""
+    if isinstance(size, int):
+        return size
+    rng = np.random.default_rng([seed, SIZES, batch])
+    return size[int(rng.integers(len(size)))]
 
 
 def missing_source(name: str, share: float) -> str:

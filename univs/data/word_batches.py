@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from univs.data.appearance import degrade
-from univs.data.clips import draw
+from univs.data.clips import draw, size_of_batch
 from univs.data.named_images import NamedImages, Samples, SemanticImages, SynthWords
 from univs.data.pack import open_pack
 from univs.data.source_settings import OpenedSource, Reader, SourceCount, open_sources
@@ -50,8 +50,9 @@ class WordImages(Dataset[WordImage]):
 
     Args:
         sources: data sets and their weights.
-        size: S.
+        size: S; several: one is drawn for every `together` crops in a row.
         seed: of the draws.
+        together: crops of one batch, all processes counted.
         counts: of what the sources hold, for who reports it.
     """
 
@@ -59,14 +60,15 @@ class WordImages(Dataset[WordImage]):
         self,
         sources: Sequence[tuple[Samples, float]],
         *,
-        size: int,
+        size: int | Sequence[int],
         seed: int = 0,
+        together: int = 1,
         counts: Sequence[SourceCount] = (),
     ) -> None:
         self.sources = [(source, weight) for source, weight in sources if len(source) and weight > 0]
         if not self.sources:
             raise UserError("words: no source with images and a positive weight")
-        self.size, self.seed, self.counts = size, seed, tuple(counts)
+        self.size, self.seed, self.together, self.counts = size, seed, together, tuple(counts)
         self.names = tuple(sorted({name for source, _ in self.sources for name in source.names}))
         self.numbers = {name: number for number, name in enumerate(self.names)}
 
@@ -75,14 +77,15 @@ class WordImages(Dataset[WordImage]):
 
     def __getitem__(self, index: int) -> WordImage:
         rng = np.random.default_rng([self.seed, index])
+        size = size_of_batch(self.size, index // self.together, self.seed)
         source = self.sources[draw(rng, {i: weight for i, (_, weight) in enumerate(self.sources)})][0]
         for _ in range(TRIES):
-            made = self._crop(source[int(rng.integers(len(source)))], source, rng)
+            made = self._crop(source[int(rng.integers(len(source)))], source, rng, size)
             if (made.classes != NO_CLASS).any():
                 break
         return made
 
-    def _crop(self, sample: VideoSample, source: Samples, rng: np.random.Generator) -> WordImage:
+    def _crop(self, sample: VideoSample, source: Samples, rng: np.random.Generator, size: int) -> WordImage:
         cv2 = opencv()
         t = int(rng.integers(len(sample.frames)))
         frame, objects = sample.frames[t], sample.labels[t]
@@ -94,9 +97,9 @@ class WordImages(Dataset[WordImage]):
         window = np.s_[y0 : y0 + max(1, int(side)), x0 : x0 + max(1, int(across))]
 
         def resized(pixels: np.ndarray, how: int) -> np.ndarray:
-            return cv2.resize(np.ascontiguousarray(pixels[window]), (self.size, self.size), interpolation=how)
+            return cv2.resize(np.ascontiguousarray(pixels[window]), (size, size), interpolation=how)
 
-        image = resized(frame, cv2.INTER_AREA if side > self.size else cv2.INTER_LINEAR)
+        image = resized(frame, cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
         objects, classes = resized(objects, cv2.INTER_NEAREST), resized(classes, cv2.INTER_NEAREST)
         counts = np.bincount(objects.ravel(), minlength=256)
         seen = [i for i in sample.categories if counts[i] >= 64 and sample.categories[i] in self.numbers]
@@ -149,8 +152,12 @@ def collate_words(images: Sequence[WordImage]) -> dict[str, Any]:
     }
 
 
-def build_word_images(sources: Sequence[Mapping[str, Any]], *, size: int, seed: int = 0) -> WordImages:
+def build_word_images(
+    sources: Sequence[Mapping[str, Any]], *, size: int | Sequence[int], seed: int = 0, together: int = 1
+) -> WordImages:
     """Training crops from a list of plain source descriptions, each with `kind`, `weight` and its reader's arguments.
+
+    size, seed, together: see `WordImages`.
 
     Kinds: coco (root, expressions, exclude, only, complete), semantic (images, labels, names: a list or a vocabulary),
     synth (arguments of SynthVS) and pack (file: sources packed by `univs datasets pack`). Raises UserError for an
@@ -158,7 +165,8 @@ def build_word_images(sources: Sequence[Mapping[str, Any]], *, size: int, seed: 
     """
     opened = open_sources(sources, word_readers())
     counts = [one.counted("photo") for one in opened]
-    return WordImages([(one.source, one.settings.weight) for one in opened], size=size, seed=seed, counts=counts)
+    weighted = [(one.source, one.settings.weight) for one in opened]
+    return WordImages(weighted, size=size, seed=seed, together=together, counts=counts)
 
 
 def word_readers() -> dict[str, Reader]:

@@ -23,8 +23,9 @@ def assign_cells(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     owner = torch.full(size, -1, dtype=torch.long, device=boxes.device)
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     for g in torch.argsort(extent.prod(1), descending=True).tolist():
-        # at least the cell that the centre lies in
-        across, down = (0.5 * MIDDLE * extent[g]).clamp_min(stride / 2).tolist()
+        # the cells next to the centre where they lie in the box, and at least the one that the centre lies in
+        reach = (0.5 * MIDDLE * extent[g]).clamp_min(stride).minimum(0.5 * extent[g])
+        across, down = reach.clamp_min(stride / 2).tolist()
         inside = ((y - centre[g, 1]).abs() <= down)[:, None] & ((x - centre[g, 0]).abs() <= across)
         owner[inside] = g
     return owner
@@ -38,7 +39,10 @@ def box_losses(
     stride: int,
     counting: Counting = ALONE,
 ) -> Tensor:
-    """Quality focal loss (Li et al. 2020) of objectness and GIoU loss of the boxes, per answering cell.
+    """Quality focal loss (Li et al. 2020) of objectness and GIoU loss of the boxes, a mean over the answering cells.
+
+    Those of one object weigh the less the more they are: together as much as the root of their number, so that neither
+    one large object outweighs a crowd nor the reverse.
 
     Args:
         objectness: F h w logits; predicted: F 4 h w boxes, xyxy in pixels.
@@ -50,15 +54,16 @@ def box_losses(
     for logits, found, wanted, sure in zip(objectness, predicted, boxes, known, strict=True):
         owner = assign_cells(wanted, (logits.shape[0], logits.shape[1]), stride)
         there = owner >= 0
-        target = torch.zeros_like(logits)
+        target, weight = torch.zeros_like(logits), torch.ones_like(logits)
         if bool(there.any()):
             ours, theirs = found[:, there].T, wanted[owner[there]]
             target[there] = box_iou(ours.detach(), theirs).diagonal()
-            total = total + 2 * generalized_box_iou_loss(ours, theirs).sum()
-            count += there.sum()
+            weight[there] = torch.bincount(owner[there], minlength=len(wanted))[owner[there]].to(logits).rsqrt()
+            total = total + 2 * (weight[there] * generalized_box_iou_loss(ours, theirs)).sum()
+            count += weight[there].sum()
         counted = there | sure
         gap = (logits.sigmoid() - target).abs().square()
-        loss = gap * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        loss = weight * gap * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         total = total + loss[counted].sum()
     return total / counting.share(count)
 

@@ -90,6 +90,24 @@ class Trunk(nn.Module):
         return at16[-1] if at16 else maps[0], maps[-1], self.head(maps[-1])
 
 
+class Around(nn.Module):
+    """What a cell of C channels sees of cells further and further away, added to what it knew; at first nothing."""
+
+    def __init__(self, channels: int, gap: int) -> None:
+        """gap: cells from one that is looked at to the next."""
+        super().__init__()
+        self.look = nn.Conv2d(channels, channels, 5, padding=2 * gap, dilation=gap, groups=channels)
+        self.norm = nn.GroupNorm(8, channels)
+        self.join = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.join.weight)
+        nn.init.zeros_(self.join.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """F C h w -> the same."""
+        joined: Tensor = x + self.join(F.relu(self.norm(self.look(x))))
+        return joined
+
+
 class WordHead(nn.Module):
     """Features -> `WordCells`, and the scores of texts on cells and on masks.
 
@@ -98,9 +116,11 @@ class WordHead(nn.Module):
         text_dim: D.
         hidden: channels between.
         trunk: name of the network whose late part it has (`Trunk`); None: it has none.
+        around: times that the cells look around them before they say how far their object reaches, twice as far each
+            time.
     """
 
-    def __init__(self, dim: int, text_dim: int, hidden: int, trunk: str | None = None) -> None:
+    def __init__(self, dim: int, text_dim: int, hidden: int, trunk: str | None = None, around: int = 0) -> None:
         super().__init__()
         self.trunk = None if trunk is None else Trunk(trunk)
         width = 3 * dim
@@ -118,6 +138,7 @@ class WordHead(nn.Module):
             nn.GroupNorm(8, hidden),
             nn.ReLU(),
         )
+        self.around = nn.Sequential(*(Around(hidden, 2**index) for index in range(around)))
         self.words = nn.Conv2d(width + hidden, text_dim, 1)
         self.objectness = nn.Conv2d(hidden, 1, 1)
         self.reach = nn.Conv2d(hidden, 4, 1)
@@ -143,9 +164,10 @@ class WordHead(nn.Module):
             meaning = enlarged(self.meaning(classified))
         together = torch.cat([*maps, features.levels[2]], 1)
         mixed = self.mix(together)
-        reach = WORD_STRIDE * self.reach(mixed).clamp(max=LARGEST).exp()
+        seen = self.around(mixed)
+        reach = WORD_STRIDE * self.reach(seen).clamp(max=LARGEST).exp()
         words = self.words(torch.cat([together, mixed], 1))
-        return WordCells(words if meaning is None else words + meaning, self.objectness(mixed)[:, 0], reach)
+        return WordCells(words if meaning is None else words + meaning, self.objectness(seen)[:, 0], reach)
 
     def score_cells(self, cells: WordCells, texts: Tensor) -> Tensor:
         """Logits F K h w of K D texts (of any length) on every cell."""

@@ -285,7 +285,12 @@ def words(
     stage = settings["stage"]
     head, _ = word_parts(model)
     freeze_others(model, stage["trained"])
-    images = build_word_images(settings["data"]["sources"], size=stage["size"], seed=settings["seed"])
+    images = build_word_images(
+        settings["data"]["sources"],
+        size=stage["size"],
+        seed=settings["seed"],
+        together=stage["batch_size"] * world,
+    )
     encoder = load_text_encoder(settings["model"]["text"]["encoder"])
     if isinstance(encoder, CachedTextEncoder):  # texts are drawn at random: nothing worth keeping on disk
         encoder = encoder.encoder

@@ -94,7 +94,7 @@ class ClipStage(AnyStage):
 class WordStage(AnyStage):
     """configs/stage/words.yaml."""
 
-    size: Crop
+    size: Crops
     step: Literal["words"]
     start: Literal["imagenet"] | None
     trained: TrainedParts

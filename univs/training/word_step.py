@@ -22,6 +22,7 @@ from univs.losses.counting import ALONE, Counting
 from univs.losses.words import box_losses, cell_losses, name_losses
 from univs.models.dense_memory import MemoryKey
 from univs.models.features import ImageFeatures
+from univs.models.prepared import for_inference
 from univs.models.text_encoder import TextEncoder
 from univs.models.univs import UniVS
 from univs.models.word_answers import text_request, word_parts
@@ -71,12 +72,13 @@ class WordStep:
         self.head, self.dense = word_parts(model)
         self.model, self.encoder, self.names, self.settings, self.counting = model, encoder, names, settings, counting
         self.embeddings = encoder.encode_categories(names)
+        self.images = for_inference(model)  # what encodes images keeps its weights
 
     def __call__(self, batch: dict[str, Any], kept_share: float) -> dict[str, Tensor]:
         """Weighted losses by name; `kept_share` is not used."""
         settings, rng = self.settings, np.random.default_rng(int(torch.randint(2**31, ())))
         with torch.no_grad():
-            features = self.model.encode_image(self.model.normalize(batch["frames"]))
+            features = self.images.encode_image(self.images.normalize(batch["frames"]))
             key = self.dense.memory_key(features)
         self.embeddings = self.embeddings.to(features.mask_features.device)
         cells = self.head(features)
