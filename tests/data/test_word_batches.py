@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,67 @@ def test_one_of_several_sizes_is_drawn_for_a_batch() -> None:
     sizes = [images[index].image.shape[0] for index in range(80)]
     assert {len(set(sizes[batch : batch + 4])) for batch in range(0, 80, 4)} == {1}
     assert set(sizes) == {32, 48, 64} and images[79].objects.shape == images[79].image.shape[:2]
+
+
+def quarters(crop: word_batches.WordImage) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Image, objects and classes of the four parts of a crop, by rows."""
+    half = crop.image.shape[0] // 2
+    spans = slice(0, half), slice(half, None)
+    return [(crop.image[y, x], crop.objects[y, x], crop.classes[y, x]) for y in spans for x in spans]
+
+
+def test_four_crops_make_one() -> None:
+    given = [*crops(Yard(expression="the cat"), 3), crops(Yard(complete=False), 1)[0]]
+    tiled = word_batches.tile_crops(given)
+    assert tiled.image.shape == (96, 96, 3) and tiled.objects.shape == tiled.classes.shape == (96, 96)
+    taken: list[int] = []
+    for one, (image, objects, classes) in zip(given, quarters(tiled), strict=True):
+        assert np.array_equal(image, one.image) and np.array_equal(classes, one.classes)
+        there = [int(i) for i in np.unique(one.objects) if i]
+        ids = [int(np.unique(objects[one.objects == i]).item()) for i in there]
+        assert (objects[one.objects == 0] == 0).all() and not set(ids) & set(taken)
+        named = {new: one.object_classes[old] for old, new in zip(there, ids, strict=True) if old in one.object_classes}
+        assert named == {new: name for new, name in tiled.object_classes.items() if new in ids}
+        taken += ids
+    assert sorted(taken) == list(range(1, len(taken) + 1)) and set(tiled.object_classes) <= set(taken)
+    assert len(tiled.object_classes) == sum(len(one.object_classes) for one in given) > 4
+    assert (tiled.complete, tiled.stuffed, tiled.expression) == (False, True, None)
+    assert tiled.vocabulary.tolist() == given[0].vocabulary.tolist()
+    assert tiled.stuff.tolist() == given[0].stuff.tolist() and word_batches.tile_crops(given[:3] * 2).complete
+
+
+def test_objects_for_which_no_id_is_left_are_unknown() -> None:
+    one = crops(Yard(), 1)[0]
+    objects = (np.arange(48 * 48) // 24 % 96 + 1).astype(np.uint8).reshape(48, 48)
+    objects[0, :2] = 0, 255
+    crowd = replace(one, objects=objects, object_classes=dict.fromkeys(range(1, 97), 1))
+    tiled = word_batches.tile_crops([crowd] * 4)
+    first, _, third, fourth = (objects for _, objects, _ in quarters(tiled))
+    assert set(np.unique(tiled.objects)) == set(range(256)) == {0, 255, *tiled.object_classes}
+    assert all(part[0, 0] == 0 and part[0, 1] == 255 for part in (first, third, fourth))
+    assert np.array_equal(first[1:], objects[1:]) and (third == 255).sum() > 1 and (fourth[1:] == 255).all()
+
+
+def test_a_share_of_the_large_crops_is_four_of_one_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Zoo(Yard):
+        def __getitem__(self, index: int) -> VideoSample:
+            sample = super().__getitem__(index)
+            return replace(sample, frames=sample.frames + np.array([0, 0, 200], np.uint8))
+
+    monkeypatch.setattr(word_batches, "TILED_FROM", 48)
+    sources = [(Yard(), 1.0), (Zoo(), 1.0)]
+    plain = WordImages(sources, size=[32, 48], seed=4)
+    images = WordImages(sources, size=[32, 48], seed=4, tiled=0.3)
+    whole = WordImages(sources, size=48, seed=4, tiled=1.0)
+    four = [index for index in range(200) if max(images[index].object_classes, default=0) not in (0, 3, 5)]
+    large = [index for index in range(200) if plain[index].image.shape[0] == 48]
+    assert set(four) <= set(large) and 0.15 < len(four) / len(large) < 0.45
+    for index in range(20):
+        parts = quarters(whole[index])
+        assert len({int(image[..., 2].max()) for image, _, _ in parts}) == 1, "of one source"
+        assert all(np.ptp(image[..., 1]) > 30 for image, _, _ in parts), "each a crop of its own"
+        assert any(not np.array_equal(parts[0][0], image) for image, _, _ in parts[1:])
+        assert np.array_equal(images[index].image, images[index].image)
 
 
 @pytest.mark.parametrize("text", ["the LEFT cat", "cat to the right"])

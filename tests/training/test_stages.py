@@ -70,6 +70,7 @@ def test_each_setting_has_its_line(override: str) -> None:
         (["stage.steps=3"], "one of the two"),
         (["stage=words", "stage.trained=[]"], "stage.trained must be given"),
         (["stage=words", "stage.start=x"], "stage.start must be null or imagenet, not x"),
+        (["stage=words", "stage.tiled=2"], "stage.tiled must be at most 1"),
         (["stage=words", "stage.losses.absent=3"], "stage.losses.absent must be at most 1"),
         (["stage=words", "stage.step=x"], "stage.step must be words or released or"),
         (

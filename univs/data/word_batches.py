@@ -6,7 +6,7 @@ K names of all data sets together; S pixels of a side; G objects of an image.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ from univs.vocabularies import vocabulary
 
 SIDES = ("left", "right")
 TRIES = 20
+TILED_FROM = 320
+"""Pixels of a side from which a crop may be four."""
+UNKNOWN = 255
+"""In maps of ids: a pixel of which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class WordImages(Dataset[WordImage]):
         seed: of the draws.
         together: crops of one batch, all processes counted.
         counts: of what the sources hold, for who reports it.
+        tiled: share of the crops of at least `TILED_FROM` pixels that are four of half their side (`tile_crops`), of
+            images of one source: many things, small and sharp, where a single crop has few, large and soft.
     """
 
     def __init__(
@@ -64,11 +70,13 @@ class WordImages(Dataset[WordImage]):
         seed: int = 0,
         together: int = 1,
         counts: Sequence[SourceCount] = (),
+        tiled: float = 0.0,
     ) -> None:
         self.sources = [(source, weight) for source, weight in sources if len(source) and weight > 0]
         if not self.sources:
             raise UserError("words: no source with images and a positive weight")
         self.size, self.seed, self.together, self.counts = size, seed, together, tuple(counts)
+        self.tiled = tiled
         self.names = tuple(sorted({name for source, _ in self.sources for name in source.names}))
         self.numbers = {name: number for number, name in enumerate(self.names)}
 
@@ -79,6 +87,12 @@ class WordImages(Dataset[WordImage]):
         rng = np.random.default_rng([self.seed, index])
         size = size_of_batch(self.size, index // self.together, self.seed)
         source = self.sources[draw(rng, {i: weight for i, (_, weight) in enumerate(self.sources)})][0]
+        if self.tiled and size >= TILED_FROM and rng.random() < self.tiled:
+            return tile_crops([self._named_crop(source, rng, size // 2) for _ in range(4)])
+        return self._named_crop(source, rng, size)
+
+    def _named_crop(self, source: Samples, rng: np.random.Generator, size: int) -> WordImage:
+        """A crop on which something has a name, where one is found in `TRIES` tries."""
         for _ in range(TRIES):
             made = self._crop(source[int(rng.integers(len(source)))], source, rng, size)
             if (made.classes != NO_CLASS).any():
@@ -123,6 +137,39 @@ class WordImages(Dataset[WordImage]):
         )
 
 
+def tile_crops(crops: Sequence[WordImage]) -> WordImage:
+    """Four crops of one source, S S each, as one of 2S 2S: two above, two below.
+
+    Their objects get ids anew; those for which none is left are unknown. What is true of one object on its own image
+    need not be on all four: the crop has no expression.
+    """
+
+    def joined(maps: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([np.concatenate(maps[row : row + 2], axis=1) for row in (0, 2)])
+
+    objects, object_classes, taken = [], {}, 0
+    for crop in crops:
+        number = np.full(256, UNKNOWN, np.uint8)
+        number[0] = 0
+        for old in np.unique(crop.objects):
+            if old not in (0, UNKNOWN) and taken < UNKNOWN - 1:
+                taken += 1
+                number[old] = taken
+                if old in crop.object_classes:
+                    object_classes[taken] = crop.object_classes[old]
+        objects.append(number[crop.objects])
+    return replace(
+        crops[0],
+        image=joined([crop.image for crop in crops]),
+        objects=joined(objects),
+        classes=joined([crop.classes for crop in crops]),
+        object_classes=object_classes,
+        complete=all(crop.complete for crop in crops),
+        stuffed=all(crop.stuffed for crop in crops),
+        expression=None,
+    )
+
+
 def collate_words(images: Sequence[WordImage]) -> dict[str, Any]:
     """A batch: frames B 3 S S uint8, objects and classes B S S, object_classes B G (NO_CLASS padded; object g has id
 
@@ -153,11 +200,16 @@ def collate_words(images: Sequence[WordImage]) -> dict[str, Any]:
 
 
 def build_word_images(
-    sources: Sequence[Mapping[str, Any]], *, size: int | Sequence[int], seed: int = 0, together: int = 1
+    sources: Sequence[Mapping[str, Any]],
+    *,
+    size: int | Sequence[int],
+    seed: int = 0,
+    together: int = 1,
+    tiled: float = 0.0,
 ) -> WordImages:
     """Training crops from a list of plain source descriptions, each with `kind`, `weight` and its reader's arguments.
 
-    size, seed, together: see `WordImages`.
+    size, seed, together, tiled: see `WordImages`.
 
     Kinds: coco (root, expressions, exclude, only, complete), semantic (images, labels, names: a list or a vocabulary),
     synth (arguments of SynthVS) and pack (file: sources packed by `univs datasets pack`). Raises UserError for an
@@ -166,7 +218,7 @@ def build_word_images(
     opened = open_sources(sources, word_readers())
     counts = [one.counted("photo") for one in opened]
     weighted = [(one.source, one.settings.weight) for one in opened]
-    return WordImages(weighted, size=size, seed=seed, together=together, counts=counts)
+    return WordImages(weighted, size=size, seed=seed, together=together, counts=counts, tiled=tiled)
 
 
 def word_readers() -> dict[str, Reader]:

@@ -95,6 +95,7 @@ class WordStage(AnyStage):
     """configs/stage/words.yaml."""
 
     size: Crops
+    tiled: Share
     step: Literal["words"]
     start: Literal["imagenet"] | None
     trained: TrainedParts
