@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.training.run_overrides import overrides
 from univs.configuration import compose
+from univs.data.word_batches import WordImages
 from univs.errors import UserError
 from univs.losses import BoxTerms, CriterionWeights
 from univs.models.embedding_cache import CachedTextEncoder
@@ -58,7 +59,9 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def trainer(*given: Any) -> None:
-        found.update(zip(("model", "step", "batches", "options", "out", "device", "draw"), given, strict=True))
+        found.update(
+            zip(("model", "step", "batches", "options", "out", "device", "draw", "origin"), given, strict=True)
+        )
         raise Caught
 
     monkeypatch.setattr(run, "Trainer", trainer)
@@ -232,6 +235,37 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
         assert torch.equal(whole["average"]["values"][name], resumed["average"]["values"][name])
 
 
+def test_what_a_run_is_known_by(photos: Path, tmp_path: Path) -> None:
+    def origin(*more: str) -> dict[str, str]:
+        return run.origin_of(compose("train", overrides(photos, tmp_path, *more)))
+
+    plain = origin()
+    paces = ["steps=9", "learning_rate=1", "batch_size=3", "workers=2", "frames=3", "size=64", "checkpointing=true"]
+    assert origin(*(f"stage.{pace}" for pace in paces), "stage.precision=float32", "device=auto") == plain
+    assert plain["init"] == "None" and plain["seed"] == "5" and plain["stage.losses.prompt"] == "1.0"
+    changes = ("init=tiny", "seed=6", "stage.losses.prompt=2", "stage.frozen_backbone=1", "stage.prompts.frames=1")
+    for change in changes:
+        name, value = change.split("=")
+        other = origin(change)
+        assert {key for key in plain | other if plain.get(key) != other.get(key)} == {name}
+        assert float(other[name]) == float(value) if value.isdigit() else other[name] == value
+    names = ("image", "clip", "long", "closer_look")
+    stages = [
+        tuple(sorted(run.origin_of(compose("train", ["data.root=-", f"stage={name}"])).items())) for name in names
+    ]
+    assert len(set(stages)) == len(names)
+
+
+def test_a_run_of_another_stage_is_no_start(photos: Path, tmp_path: Path, small_model: UniVS, monkeypatch: Any) -> None:
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+    monkeypatch.setattr(run, "save", lambda model, path, config: None)
+    given = overrides(photos, tmp_path, "stage.losses.points=16")
+    assert not run.main(given)
+    with pytest.raises(UserError, match=r"is of a run with stage.losses.points=16, not 17; choose another out="):
+        run.main([*given, "stage.losses.points=17"])
+    assert not run.main([*given, "stage.steps=3"])
+
+
 def test_synthetic_worlds_are_a_source_where_they_are_drawn(photos: Path, tmp_path: Path) -> None:
     more = ("data.probabilities={photo: 0, video: 0, synth: 1}", "data.synth.num_frames=3", "stage.whole=0.4")
     given = compose("train", overrides(photos, tmp_path, *more))
@@ -274,8 +308,9 @@ def test_words_train_the_parts_that_the_stage_names(
     step = caught["step"]
     assert isinstance(step, WordStep) and step.settings.texts == 2 and step.encoder is encoder and not started
     assert caught["draw"] is None and step.counting.processes == 1
-    of_three = run.prepare(compose("train", given), CPU, 3).step
-    assert isinstance(of_three, WordStep) and of_three.counting.processes == 3
+    of_three = run.prepare(compose("train", [*given, "stage.tiled=0.25"]), CPU, 3)
+    assert isinstance(of_three.step, WordStep) and of_three.step.counting.processes == 3
+    assert isinstance(of_three.data, WordImages) and (of_three.data.tiled, of_three.data.together) == (0.25, 6)
     batch = next(caught["batches"](0))
     assert batch["frames"].shape == (2, 3, 64, 64) and batch["vocabulary"].shape[1] == len(step.names)
     start(caught, [*given, "stage.start=imagenet"])

@@ -286,6 +286,75 @@ def test_a_stop_in_the_middle_of_an_update_waits_for_its_end(tmp_path: Path, mon
     assert_same(snapshot(resumed), snapshot(other))
 
 
+class Normed(nn.Module):
+    """A toy whose batch norms learn; one of them does not, another gathers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.head = nn.Linear(3, 3), nn.Linear(3, 1)
+        self.norm, self.fixed = nn.BatchNorm1d(3), nn.BatchNorm1d(3).eval()
+        self.bare = nn.BatchNorm1d(3, track_running_stats=False)
+
+    def train(self, mode: bool = True) -> Normed:
+        super().train(mode)
+        self.fixed.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.bare(self.fixed(self.norm(self.first(x)))))
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_step_that_was_stopped_leaves_no_trace_in_batch_norms(tmp_path: Path, part: int) -> None:
+    """Its batches are taken in again when the run goes on."""
+    whole, stopped = Normed(), Normed()
+    given = options(6, accumulate=2)
+    plain, calls = losses_of(stopped), itertools.count(1)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        found = plain(batch, kept)
+        if next(calls) == 4 + part:
+            os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    run = Trainer(stopped, step, batches, given, tmp_path, CPU)
+    run.run()
+    assert run.stopped and run.step_number == 2 and int(stopped.norm.num_batches_tracked) == 4
+    model = Normed()
+    resumed = Trainer(model, losses_of(model), batches, given, tmp_path, CPU)
+    resumed.run()
+    other = Trainer(whole, losses_of(whole), batches, given, tmp_path / "whole", CPU)
+    other.run()
+    assert_same(snapshot(resumed), snapshot(other))
+    assert int(model.norm.num_batches_tracked) == 12 and int(model.fixed.num_batches_tracked) == 0
+
+
+def test_a_run_goes_on_with_what_it_was_begun_with_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def begun(steps: int = 2, **origin: str) -> Trainer:
+        model = Toy()
+        return Trainer(model, losses_of(model), batches, options(steps), tmp_path, CPU, None, origin)
+
+    first = {"init": "imagenet", "seed": "0"}
+    begun(**first).run()
+    assert "goes on" not in capsys.readouterr().err
+    for name, value in (("init", "runs/tiny/tiny.safetensors"), ("seed", "1")):
+        with pytest.raises(UserError) as error:
+            begun(**{**first, name: value})
+        assert str(error.value) == (
+            f"{tmp_path / 'last.pt'} is of a run with {name}={first[name]}, not {value}; choose another out=, or give "
+            "what it was begun with to go on"
+        )
+    assert begun().step_number == 2, "of who says nothing nothing is asked"
+    again = begun(3, **first)
+    again.run()
+    said = capsys.readouterr().err
+    assert again.step_number == 3 and f"goes on from step 2 of {tmp_path / 'last.pt'}\n" in said
+    begun(3, **first).run()
+    said = capsys.readouterr().err
+    assert "goes on from step 3" in said and "its budget is spent: nothing is left to train\n" in said
+
+
 def test_an_update_that_fails_half_way_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer(tmp_path, options(6, save_minutes=0.0))
     update = run.average.update

@@ -76,7 +76,7 @@ class Report:
 
     def say(self, words: str) -> None:
         """A line of its own, beside the bar."""
-        self.console.print(words)
+        self.console.print(words, soft_wrap=True)
 
     def close(self) -> None:
         """No more is said."""

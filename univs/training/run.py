@@ -49,7 +49,7 @@ from univs.training.released.stage import read_sets, released_step
 from univs.training.schedule import Budget
 from univs.training.scribble_step import scribbles
 from univs.training.siammask_step import FRAMES, build_siammask, crop_pairs
-from univs.training.stages import box_terms, check_run
+from univs.training.stages import AnyStage, box_terms, check_run
 from univs.training.trainer import Trainer, TrainerOptions
 from univs.training.word_step import WordLosses, WordStep
 
@@ -207,6 +207,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         ClipPictures(model, data, folder / "pictures")
         if isinstance(data, TrainingClips) and isinstance(model, UniVS)
         else None,
+        origin_of(settings),
     )
     try:
         trainer.run()
@@ -220,6 +221,27 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
         save(model, weights, settings["model"])
         print(f"averaged weights after {trainer.step_number} steps: {weights}")
     return trainer.stopped
+
+
+def origin_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that make a run this one, by their names: where it starts, its seed, and what its stage teaches.
+
+    How long, how fast, with how much memory and where it runs may be other when it is gone on with.
+    """
+    free = {*TrainerOptions.__dataclass_fields__, *Budget.__dataclass_fields__, *AnyStage.__dataclass_fields__}
+    free = free - {"losses"} | {"size", "frames"}
+    stage = {name: value for name, value in settings["stage"].items() if name not in free}
+    flat: dict[str, str] = {"init": str(settings["init"]), "seed": str(settings["seed"])}
+
+    def flatten(name: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for inner, one in value.items():
+                flatten(f"{name}.{inner}", one)
+        else:
+            flat[name] = str(value)
+
+    flatten("stage", stage)
+    return flat
 
 
 def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:
@@ -290,6 +312,7 @@ def words(
         size=stage["size"],
         seed=settings["seed"],
         together=stage["batch_size"] * world,
+        tiled=stage["tiled"],
     )
     encoder = load_text_encoder(settings["model"]["text"]["encoder"])
     if isinstance(encoder, CachedTextEncoder):  # texts are drawn at random: nothing worth keeping on disk

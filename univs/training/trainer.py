@@ -8,7 +8,7 @@ resumed run is to the bit what it would have been without the stop.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,7 @@ class Trainer:
         options: see `TrainerOptions`.
         out: folder of `last.pt`, the curves and `log.jsonl`.
         draw: draws pictures of a step; None: nothing is drawn.
+        origin: what else must be as it was for a run to be gone on with, by the names of its settings.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class Trainer:
         out: Path,
         device: torch.device,
         draw: Callable[[int], None] | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> None:
         self.model, self.batches, self.options, self.out, self.device = model, batches, options, out, device
-        self.draw = draw
+        self.draw, self.origin = draw, dict(origin or {})
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         forward: nn.Module = _Forward(model, step)
         if self.world > 1:
@@ -111,6 +113,7 @@ class Trainer:
         self.clock = RunningClock()
         self.whole = True
         """Whether weights, moments, average and number of the step belong together."""
+        self._statistics = Statistics(model)
         self.stopped = False
         """Whether the run was asked to stop before its budget was spent."""
         self.seed = torch.initial_seed()
@@ -123,6 +126,12 @@ class Trainer:
         state = load_checkpoint(path)
         if state is None:
             return
+        for name, value in state.get("origin", {}).items():  # of earlier versions there is none
+            if self.origin.get(name, value) != value:
+                raise UserError(
+                    f"{path} is of a run with {name}={value}, not {self.origin[name]}; choose another out=, or give "
+                    "what it was begun with to go on"
+                )
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -139,7 +148,7 @@ class Trainer:
 
         Raises KeyboardInterrupt in all of them after the same step where any was told to stop.
         """
-        share = self.options.budget.progress(self.step_number, self.seconds)
+        share = self.progress_here()
         if self.world > 1:
             told = torch.tensor([0.0 if self.rank else share, float(self.interruption.asked)], device=self.device)
             torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)  # the first one's share, anyone's wish
@@ -148,12 +157,19 @@ class Trainer:
                 raise KeyboardInterrupt
         return share
 
+    def progress_here(self) -> float:
+        """Share of the budget that is spent, by the clock of this process."""
+        return self.options.budget.progress(self.step_number, self.seconds)
+
     def run(self) -> None:
         """Train until the budget is spent; Ctrl-C or SIGTERM saves and stops."""
         self.model.train()
         report = None  # the first process speaks for all
         if self.rank == 0:
             report = Report(self.out, self.options.budget, f"{self.precision}: {self._why}")
+            if self.step_number:
+                left = "" if self.progress_here() < 1 else ", and its budget is spent: nothing is left to train"
+                report.say(f"goes on from step {self.step_number} of {self.out / 'last.pt'}{left}")
         batches = self.batches(self.step_number * self.options.accumulate)
         with self.interruption, self.clock, closing(batches):
             try:
@@ -167,6 +183,7 @@ class Trainer:
                 self.interruption.hold()
                 if report is not None:
                     report.close()
+                self._statistics.put_back()
                 if self.rank == 0 and self.whole:
                     self.save()
 
@@ -177,11 +194,13 @@ class Trainer:
             begun = self.clock()
             with self.interruption.held():  # a process of the loader whose batch is not taken would complain
                 parts = [next(batches) for _ in range(self.options.accumulate)]
+                self._statistics.keep()
             waited += self.clock() - begun
             values = self.gradients(parts, progress)
             with self.interruption.held():
                 self.whole = False
                 self.update(values["gradient_norm"])
+                self._statistics.forget()
                 self.seconds += self.clock() - begun
                 self.step_number += 1
                 self.whole = True
@@ -262,8 +281,41 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
+            "origin": self.origin,
         }
         save_checkpoint(self.out / "last.pt", state)
+
+
+class Statistics:
+    """What the batch norms of a model gather in a forward pass: a step that is not finished leaves them as they were.
+
+    Those that are in eval mode, or gather nothing, are not looked at.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._kept: list[tuple[Tensor, Tensor]] = []
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """A step begins."""
+        self._kept = [
+            (buffer, buffer.clone())
+            for module in self._model.modules()
+            if isinstance(module, nn.modules.batchnorm._NormBase) and module.training
+            for buffer in module.buffers(recurse=False)
+        ]
+
+    def forget(self) -> None:
+        """The step is done."""
+        self._kept = []
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Undo what a step that was not finished did."""
+        for buffer, before in self._kept:
+            buffer.copy_(before)
+        self.forget()
 
 
 def _moved(value: Any, device: torch.device) -> Any:
