@@ -220,9 +220,14 @@ Prompt = Points | Box | Mask | Scribble | Text
 def validate_prompts(prompts: Iterable[Prompt], height: int, width: int) -> None:
     """Check the prompts of one frame of height x width pixels; raise UserError at the first one that cannot be used."""
     for prompt in prompts:
-        if not isinstance(prompt, Prompt):
-            raise UserError(f"{prompt!r:.40} is no prompt; give Points, Box, Mask, Scribble or Text")
+        check_prompt(prompt)
         prompt.validate(height, width)
+
+
+def check_prompt(prompt: Any) -> None:
+    """Raise UserError for what is no prompt."""
+    if not isinstance(prompt, Prompt):
+        raise UserError(f"{prompt!r:.40} is no prompt; give Points, Box, Mask, Scribble or Text")
 
 
 def _whole_id(object_id: object) -> int:

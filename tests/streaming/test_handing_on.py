@@ -175,3 +175,83 @@ def test_a_whole_video_hands_on_every_prompt_on_its_frame() -> None:
         segment(RecorderModel(), [frame()], {0: []})
     with pytest.raises(UserError, match=r"a prompt on frame 2, but the video has 2 frames \(0 to 1\)"):
         list(segment(RecorderModel(), [frame()] * 2, {2: [box(1)]}))
+
+
+def test_a_refused_name_is_nobodys() -> None:
+    session, _ = recorded()
+    with pytest.raises(UserError, match="a Text is not a visual prompt"):
+        session.step(frame(), [Text("the dog")])
+    assert session.step(frame(), [box(1)]).names == {}
+
+
+def test_what_a_tracker_refuses_leaves_no_name_and_no_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Recorder.answer
+
+    def refuse(self: Recorder, clip: Any) -> Any:
+        raise UserError("not this")
+
+    for task, said in (("refvos", Text("the dog")), ("vis", CATEGORIES)):
+        session, model = recorded(task)
+        monkeypatch.setattr(Recorder, "answer", refuse)
+        with pytest.raises(UserError, match="not this"):
+            session.step(frame(), [said])
+        monkeypatch.setattr(Recorder, "answer", plain)
+        assert session.step(frame()).names == {} and session.object_ids == ()
+        assert model.trackers_made[-1].question.categories is None
+
+
+def test_what_is_no_prompt_is_refused_before_the_video_is_opened() -> None:
+    wrong: Any
+    for wrong in ("the dog", (180, 60, 320, 300), None):
+        for prompts in ([wrong], {3: [box(1), wrong]}):
+            with pytest.raises(UserError, match="is no prompt; give Points, Box, Mask, Scribble or Text"):
+                segment(RecorderModel(), "nowhere.mp4", prompts)  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="is no prompt; give Points, Box, Mask, Scribble or Text"):
+            recorded()[0].push(frame(), [wrong])
+
+
+@pytest.mark.parametrize("names", [["person", "dog"], "person", ("person",)])
+def test_plain_names_are_no_categories(names: Any) -> None:
+    for ask in (
+        lambda: recorded("vis", {"categories": names}),
+        lambda: segment(RecorderModel(), [frame()], task="vis", categories=names),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(
+            UserError, match=r"categories must be given as univs\.Categories\(\['person', 'dog'\]\), not"
+        ):
+            ask()
+    with pytest.raises(UserError, match="the task vos takes no categories"):
+        recorded("vos", {"categories": names})
+    assert recorded("vis", {"categories": None})[0].push(frame())
+
+
+@pytest.mark.parametrize(("length", "stride"), [(3, 1), (2, 2)])
+def test_a_frame_that_waits_for_others_may_be_written_over(
+    length: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, plain = [], Recorder.answer
+
+    def looked(self: Recorder, clip: Any) -> Any:
+        seen.append([int(one.image[0, 0, 0]) for one in clip.frames])
+        return plain(self, clip)
+
+    monkeypatch.setattr(Recorder, "answer", looked)
+    session, model = recorded(clip_length=length, clip_stride=stride)
+    buffer = frame()
+    for index in range(6):
+        buffer[:] = index
+        session.push(buffer)
+    assert seen == [indices for _, indices, _ in model.trackers_made[0].asked] and len(seen) >= 3
+
+
+def test_a_frame_that_waits_for_nobody_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, plain = [], Recorder.answer
+
+    def looked(self: Recorder, clip: Any) -> Any:
+        seen.extend(one.image for one in clip.frames)
+        return plain(self, clip)
+
+    monkeypatch.setattr(Recorder, "answer", looked)
+    given = frame()
+    recorded()[0].push(given)
+    assert seen[0] is given

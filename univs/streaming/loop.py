@@ -92,6 +92,8 @@ class Loop:
         """
         before = self.schedule, self._frames, self._prompts
         index, self.schedule = self.schedule.frames, copy(self.schedule)
+        if self.schedule.length > 1:  # it waits for others, and meanwhile its array may be written over
+            image = image.copy()
         self._frames = [*self._frames, Frame(index, image)]
         if prompts:
             self._prompts = {**self._prompts, index: dict(prompts)}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from univs.errors import UserError
 from univs.masks.geometry import Geometry, short_side
-from univs.prompts import Categories, Prompt, Text, validate_prompts
+from univs.prompts import Categories, Prompt, Text, check_prompt, validate_prompts
 from univs.results import FrameResult, TrackSpool, VideoResult
 from univs.settings import ShortSideOrOwn, check_value
 from univs.streaming.loop import Loop
@@ -67,7 +67,7 @@ class Session:
         self._model = model.ready(precision, compiled)
         self.task = TASKS[task] if isinstance(task, str) else task
         self._categories: Categories | None = None
-        self._take_categories([options.pop("categories")] if "categories" in options else [])
+        self._categories = self._asked_for([options.pop("categories")] if "categories" in options else [])
         self._chosen = choose_tracker(model, self.task, options)
         self._schedule, self._short_side = self._chosen.schedule(), size
         self._expected: tuple[int, ...] = ()
@@ -83,7 +83,8 @@ class Session:
     def expect(self, object_ids: Iterable[int]) -> None:
         """Say before the first frame which objects will be prompted.
 
-        Clip by clip they take part in the decoding from the start; frame by frame this changes nothing.
+        Clip by clip those that will be shown take part in the decoding from the start; frame by frame, and for
+        expressions, this changes nothing.
         """
         self._expected = tuple(dict.fromkeys(object_ids))
 
@@ -106,7 +107,10 @@ class Session:
         return result
 
     def push(self, frame: NDArray[np.uint8], prompts: Sequence[Prompt | Categories] = ()) -> list[FrameResult]:
-        """Take in a frame as `step` does and return the results that became final, in order."""
+        """Take in a frame as `step` does and return the results that became final, in order.
+
+        Where clips have several frames the array is copied: a buffer may be filled with the next frame.
+        """
         self._check_open()
         check_frame(frame)
         height, width = frame.shape[:2]
@@ -121,13 +125,16 @@ class Session:
         prompts = said_on_a_frame(prompts)
         about_objects = [prompt for prompt in prompts if not isinstance(prompt, Categories)]
         said: dict[int, ObjectPrompt] = {}
+        names: dict[int, str] = {}
         if about_objects:
             validate_prompts(about_objects, height, width)
-            said = self.task.prompts_in(self._named(about_objects))
-        self._take_categories([prompt for prompt in prompts if isinstance(prompt, Categories)])
-        loop = self._loop or self._make_loop(height, width)
+            numbered, names = self._numbered(about_objects)
+            said = self.task.prompts_in(numbered)
+        categories = self._asked_for([prompt for prompt in prompts if isinstance(prompt, Categories)])
+        loop = self._loop or self._make_loop(height, width, categories)
         results = loop.push(frame, said)
-        self._loop, self._size = loop, (height, width)
+        self._loop, self._size, self._categories = loop, (height, width), categories
+        self._names |= names
         return self._handed_out(results)
 
     def remove(self, object_id: int) -> None:
@@ -158,35 +165,40 @@ class Session:
         rest = self.flush()
         return replace(self._spool.result(), rest=tuple(rest))
 
-    def _take_categories(self, said: Sequence[Categories]) -> None:
-        """Categories are the tracker's from the start. UserError where they come too late or are not asked for."""
+    def _asked_for(self, said: Sequence[Any]) -> Categories | None:
+        """The categories, which are the tracker's from the start: those said now, or before.
+
+        UserError where they come too late or are not asked for, and for plain names.
+        """
         if not said:
-            return
+            return self._categories
         if not self.task.takes_categories:
             raise UserError(f"the task {self.task.name} takes no categories; vis, vss and vps do")
         if self._loop is not None or len(said) > 1:
             raise UserError("categories are given once, with the first frame")
-        self._categories = said[0]
+        if said[0] is None or isinstance(said[0], Categories):
+            return said[0]
+        kind = type(said[0]).__name__
+        raise UserError(f"categories must be given as univs.Categories(['person', 'dog']), not as a {kind}")
 
-    def _make_loop(self, height: int, width: int) -> Loop:
+    def _make_loop(self, height: int, width: int, categories: Categories | None) -> Loop:
         short = short_side(self._short_side, self._chosen.short_side, height, width)
-        question = Question(
-            Geometry.fit(height, width, short, self._chosen.square_padding), self._categories, self._expected
-        )
+        question = Question(Geometry.fit(height, width, short, self._chosen.square_padding), categories, self._expected)
         return Loop(self._chosen.tracker(self._model, question), self._schedule)
 
-    def _named(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """The prompts, expressions without an id numbered by the next ids that are free."""
+    def _numbered(self, prompts: Sequence[Prompt]) -> tuple[list[Prompt], dict[int, str]]:
+        """The prompts, expressions without an id numbered by the next ids that are free; object id -> expression."""
         taken = {*self.object_ids, *self._names, *self._expected, *(p.object_id for p in prompts)}
         free = (number for number in count(1) if number not in taken)
-        named: list[Prompt] = []
+        numbered: list[Prompt] = []
+        names: dict[int, str] = {}
         for prompt in prompts:
             if isinstance(prompt, Text):
                 prompt = prompt if prompt.object_id is not None else replace(prompt, object_id=next(free))
                 assert prompt.object_id is not None
-                self._names[prompt.object_id] = prompt.text
-            named.append(prompt)
-        return named
+                names[prompt.object_id] = prompt.text
+            numbered.append(prompt)
+        return numbered, names
 
     def _handed_out(self, results: list[FrameResult]) -> list[FrameResult]:
         if self._names:
@@ -266,12 +278,19 @@ def _answers(
 
 
 def said_on_a_frame(prompts: Any) -> list[Prompt | Categories]:
-    """The prompts of a frame as a list; None is no prompt. Raises UserError for a single prompt and what is no list."""
+    """The prompts of a frame as a list; None is no prompt.
+
+    Raises UserError for a single prompt, what is no list, and what is no prompt in it.
+    """
     if prompts is None:
         return []
     if not isinstance(prompts, Iterable) or isinstance(prompts, str | bytes | Mapping):
         raise UserError(f"the prompts of a frame are a list of them, not {type(prompts).__name__}")
-    return list(prompts)
+    said = list(prompts)
+    for prompt in said:
+        if not isinstance(prompt, Categories):
+            check_prompt(prompt)
+    return said
 
 
 def check_frame(frame: NDArray[np.uint8]) -> None:

@@ -75,7 +75,7 @@ VPS = Task("vps", nothing_shown, takes_categories=True, labels="panoptic")
 VOS = Task("vos", by_object)
 """Objects shown by points, boxes, masks or scribbles are followed."""
 REFVOS = Task("refvos", by_expression, labels="expressions")
-"""Expressions describe objects; masks may overlap, and in the label map the later expression wins."""
+"""Expressions describe objects; masks may overlap, and in the label map the larger id wins."""
 PVOS = Task("pvos", shown_and_named)
 """Things and stuff are shown on their first frame and followed together; words are the name of a class."""
 ZERO_SHOT = Task("zero_shot", nothing_said, finds=True)

@@ -322,6 +322,30 @@ def test_an_entity_that_is_removed_leaves_the_others_in_place() -> None:
         session.remove(1)
 
 
+def test_segments_are_removed_by_their_numbers() -> None:
+    """Two entities are one segment of sky; so the dog, which comes on frame 3, is entity 4 and number 3."""
+    model, top, bottom = scripted(), (0, 0, 8, 96), (56, 0, 64, 96)
+    cat = sight(LEFT, 0.9, 0.1, 0.1, look=6 * colour(1))
+    model.sights[0] = [cat, *(sight((top, bottom)[i], 0.1, 0.1, 0.9, look=6 * colour(3 + i)) for i in (0, 1))]
+    frames = [picture(i, {1: LEFT, 3: top, 4: bottom, **({2: RIGHT} if i >= 3 else {})}) for i in range(26)]
+    with session_of(model, "vps", detect_interval=3, token_frames=1) as session:
+        results = [result for frame in frames[:13] for result in session.push(frame)]
+        assert results[-1].names == {1: "cat 1", 2: "sky 3", 3: "dog 2"} and len(results) == 10
+        assert session.object_ids == (1, 2, 3) and same(results[-1].labels == 3, area(RIGHT))
+        with pytest.raises(UserError, match="2 stands for a class of pixels"):
+            session.remove(2)
+        session.remove(3)
+        with pytest.raises(UserError, match="object 3 is not being followed; followed: 1, 2"):
+            session.remove(3)
+        model.sights |= dict.fromkeys(range(13, 26), model.sights[0])  # nobody finds it again
+        later = [result for frame in frames[13:] for result in session.push(frame)] + session.flush()
+    assert len(later) == 16
+    for result in later:
+        assert result.object_ids == (1, 2) and result.names == {1: "cat 1", 2: "sky 3"}
+        assert same(result.labels == 1, area(LEFT)) and not (result.labels[40:52, 52:76]).any()
+        assert (result.labels[2:6] == 2).all() and (result.labels[58:62] == 2).all()
+
+
 def test_double_detections_are_one_entity() -> None:
     model = scripted()
     double = sight((8, 8, 24, 28), 0.7, 0.1, 0.1, look=6 * colour(1))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, area, cells, colour, picture
 from univs.errors import UserError
-from univs.prompts import Box, Mask, Points, Prompt, Scribble, Text
+from univs.prompts import Box, Categories, Mask, Points, Prompt, Scribble, Text
 from univs.results import FrameResult
 from univs.streaming import Session
 
@@ -286,3 +286,53 @@ def test_an_expression_may_come_later() -> None:
     assert [result.object_ids for result in results] == [(1,)] * 3 + [(1, 2)] * 3
     assert all(same(result.mask(2), area(RIGHT)) for result in results[3:])
     assert [len(asked.rows) for asked in model.asked] == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_an_expression_that_was_announced_changes_nobody_before_it_comes(first: int) -> None:
+    """`segment` announces all ids, here in the order in which the prompts are written."""
+    said: dict[int, list[Prompt]] = {0: [Text("the one", 2)], 3: [Text("the two", 1)]}
+    prompts = {index: said[index] for index in (first, 3 - first)}
+    with session_of(scripted(), "refvos") as session:
+        session.expect([prompt.object_id or 0 for texts in prompts.values() for prompt in texts])
+        results = [result for i, frame in enumerate(film(6)) for result in session.push(frame, said.get(i, ()))]
+        results += session.flush()
+    alone = run(scripted(), film(6), said, "refvos")
+    assert [result.object_ids for result in results] == [(2,)] * 3 + [(1, 2)] * 3
+    for ours, theirs in zip(results, alone, strict=True):
+        assert same(ours.mask(2), area(LEFT)) and ours.scores == theirs.scores
+        assert (ours.labels == theirs.labels).all()
+
+
+def test_of_overlapping_expressions_the_larger_id_is_on_top() -> None:
+    """Whichever comes later."""
+    for prompts in ({0: [Text("the one", 5)], 1: [Text("the one", 2)]}, {0: [Text("the one", 2), Text("the one", 5)]}):
+        *_, last = run(scripted(), film(4), prompts, "refvos")
+        assert last.object_ids == (2, 5) and set(np.unique(last.labels)) == {0, 5}
+
+
+@pytest.mark.parametrize("refused", [[Box(3, (8, 8, 24, 24))], [Text("the two", 2), Box(3, (8, 8, 24, 24))]])
+def test_a_refused_expression_changes_nothing(refused: list[Prompt]) -> None:
+    session, frames = session_of(scripted(), "refvos", clip_length=1), film(3)
+    session.push(frames[0], [Text("the one", 1)])
+    with pytest.raises(UserError, match="followed by its words alone"):
+        session.push(picture(1, {}), refused)  # of a frame that shows nobody
+    assert session.object_ids == (1,)
+    (result,) = session.push(frames[1])
+    assert result.frame_index == 1 and result.object_ids == (1,) and same(result.mask(1), area(LEFT))
+    assert result.names == {1: "the one"}
+
+
+def test_a_refused_name_changes_nothing() -> None:
+    """The object with the good name comes before the one with the bad name."""
+    options = {"classes": Categories(("thing 1", "sky 3"), frozenset({0})), "text_encoder": ScriptedWords()}
+    session, frames = session_of(scripted(), "pvos", clip_length=1, **options), film(2)
+    session.push(frames[0], [Mask(1, area(LEFT)), Text("thing 1", 1)])
+    bad = [Text("sky 3", 1), Mask(1, area(RIGHT)), Mask(4, area(RIGHT)), Mask(5, area(RIGHT)), Text("sea", 5)]
+    with pytest.raises(UserError, match="object 5 cannot be of the class 'sea'"):
+        session.push(frames[1], bad)
+    assert session.object_ids == (1,)
+    (result,) = session.push(frames[1])
+    assert result.object_ids == (1,) and same(result.mask(1), area(LEFT)) and result.names == {1: "thing 1"}
+    tracker: Any = session._loop and session._loop.tracker
+    assert 1 not in tracker._stuff

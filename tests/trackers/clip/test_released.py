@@ -132,7 +132,7 @@ def test_of_later_detections_instances_are_filtered_and_segments_are_not() -> No
         new = [sight(RIGHT, 0.1, 0.8, 0.1, look=6 * colour(2)), sight(RIGHT, 0.1, 0.1, 0.7, look=6 * colour(3))]
         model.sights = {0: [known], 1: [known, *new]}
         tracker = answered(find(model, question(), settings), 2)  # type: ignore[operator]
-        assert tracker.object_ids == tuple(range(1, count + 1))
+        assert tracker.tracks.ids == tuple(range(1, count + 1))
 
 
 def test_segments_are_shown_by_the_share_and_the_weight_that_were_asked_for() -> None:

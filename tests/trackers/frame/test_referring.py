@@ -73,7 +73,7 @@ def test_an_expression_may_come_later_and_means_what_another_one_means() -> None
     assert [result.object_ids for result in results] == [(5,), (5,), (5, 9), (5, 9), (5, 9)]
     for result in results[2:]:
         assert same(result.mask(5), area(LEFT)) and same(result.mask(9), area(LEFT))
-        assert set(np.unique(result.labels)) == {0, 9}  # the later expression is on top
+        assert set(np.unique(result.labels)) == {0, 9}  # the larger id is on top
     assert asked(model) == [(0, 1), (2, 2), (4, 2)]
 
 
@@ -304,6 +304,23 @@ def test_what_was_never_described_cannot_be_corrected() -> None:
     session = session_of(scripted())
     with pytest.raises(UserError, match="object 4 was not described"):
         session.step(film(1)[0], [Mask(4, area(LEFT))])
+
+
+def test_a_refused_prompt_changes_nothing() -> None:
+    session, frames = session_of(scripted()), film(3)
+    session.step(frames[0], [Text("the 1", 1)])
+    with pytest.raises(UserError, match="object 4 was not described"):
+        session.step(frames[1], [Text("the 2", 1), Text("the 2", 2), Box(4, (8, 8, 24, 24))])
+    assert session.object_ids == (1,)
+    for frame in frames[1:]:
+        result = session.step(frame)
+        assert result.names == {1: "the 1"} and result.object_ids == (1,) and same(result.mask(1), area(LEFT))
+
+
+def test_of_overlapping_expressions_the_larger_id_is_on_top() -> None:
+    """Whichever comes later."""
+    results = run(scripted(), film(2), {0: [Text("the 1", 9)], 1: [Text("a 1", 5)]}, ask_interval=1)
+    assert results[1].object_ids == (5, 9) and set(np.unique(results[1].labels)) == {0, 9}
 
 
 def test_the_order_of_expressions_does_not_matter() -> None:

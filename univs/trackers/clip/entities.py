@@ -110,8 +110,8 @@ class EntityTracker:
 
     @property
     def object_ids(self) -> tuple[int, ...]:
-        """The entities that are being followed."""
-        return self.tracks.ids
+        """The entities that are being followed, under the ids that the results carry."""
+        return self.output.object_ids(self.tracks)
 
     def answer(self, shown: Clip[Frame]) -> list[FrameResult]:
         """Results of the frames that are ready with this clip, in time order."""
@@ -139,8 +139,8 @@ class EntityTracker:
         return self.output.finish(self.tracks)
 
     def remove(self, object_id: int) -> None:
-        """Stop following an entity. KeyError if it is not known."""
-        self._memory.remove(self.tracks.remove(object_id))
+        """Stop following an entity, by its id in the results. KeyError if it is not known."""
+        self._memory.remove(self.tracks.remove(self.output.remove(object_id)))
 
     def follow(self, clip: EncodedClip, logits: Tensor, embeddings: Tensor) -> None:
         """What the prompt queries say of the known entities: N T h w, N T C. Believed where it fits their past."""

@@ -52,6 +52,12 @@ class InstanceOutput:
     def oldest(self) -> int:
         return self._done
 
+    def object_ids(self, tracks: Tracks) -> tuple[int, ...]:
+        return tracks.ids
+
+    def remove(self, object_id: int) -> int:
+        return object_id
+
     def begin(self, tracks: Tracks, span: Span) -> list[FrameResult]:
         if self._windows.begin():
             self._note(tracks)

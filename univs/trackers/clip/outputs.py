@@ -44,6 +44,14 @@ class Output(Protocol):
         """The first frame whose mask logits it still needs."""
         ...
 
+    def object_ids(self, tracks: Tracks) -> tuple[int, ...]:
+        """What is being followed, under the ids that the results carry."""
+        ...
+
+    def remove(self, object_id: int) -> int:
+        """Forget what has this id in the results; the entity that it is. KeyError for what is none."""
+        ...
+
     def begin(self, tracks: Tracks, span: Span) -> list[FrameResult]:
         """A new clip is about to change the tracks."""
         ...

@@ -62,9 +62,19 @@ class PanopticOutput:
 
     @property
     def segments(self) -> list[Segment]:
-        """All segments so far: the things in the order of their numbers, then the stuff."""
+        """All segments so far that were not removed: the things in the order of their numbers, then the stuff."""
         things = [Segment(number, self._category[entity], True) for entity, number in self._things.items()]
         return things + [Segment(number, category, False) for category, number in self._stuff.items()]
+
+    def object_ids(self, tracks: Tracks) -> tuple[int, ...]:
+        return tuple(sorted(segment.number for segment in self.segments))
+
+    def remove(self, object_id: int) -> int:
+        for entity, number in self._things.items():
+            if number == object_id:
+                del self._things[entity], self._category[entity]
+                return entity
+        raise KeyError(object_id)
 
     def begin(self, tracks: Tracks, span: Span) -> list[FrameResult]:
         if not self._windows.begin():

@@ -18,7 +18,7 @@ from univs.models.univs import UniVS
 from univs.trackers.classes import text_encoder_of
 from univs.trackers.clip.memory import NOT_YET, ClipMemory
 from univs.trackers.encoded_frame import EncodedClip
-from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.object_prompts import ObjectPrompt, says_something
 from univs.trackers.prompt_encoding import encode_prompts, given_masks
 
 
@@ -29,8 +29,12 @@ class PromptStream(Protocol):
         """One more object, in the row behind those that exist; it may appear later."""
         ...
 
+    def check(self, prompt: ObjectPrompt) -> None:
+        """UserError for what cannot be used here."""
+        ...
+
     def take_in(self, row: int, frame_index: int, prompt: ObjectPrompt) -> None:
-        """Something was said about an object on a frame of the coming clip. UserError for what cannot be used here."""
+        """Something that `check` lets pass was said about an object on a frame of the coming clip."""
         ...
 
     def remove(self, row: int) -> None:
@@ -58,9 +62,11 @@ class VisualStream:
         self._memory.add([NOT_YET])
         self._appeared.append(False)
 
-    def take_in(self, row: int, frame_index: int, prompt: ObjectPrompt) -> None:
+    def check(self, prompt: ObjectPrompt) -> None:
         if prompt.texts:
             raise UserError("objects that are followed by their masks take no words; use the task refvos")
+
+    def take_in(self, row: int, frame_index: int, prompt: ObjectPrompt) -> None:
         if not self._appeared[row]:
             self._memory.appear(row, frame_index)
             self._appeared[row] = True
@@ -102,9 +108,12 @@ class TextStream:
     def add(self) -> None:
         self._texts.append(None)
 
-    def take_in(self, row: int, frame_index: int, prompt: ObjectPrompt) -> None:
-        if not prompt.texts or prompt.points or prompt.boxes or prompt.masks or prompt.scribbles:
+    def check(self, prompt: ObjectPrompt) -> None:
+        if not prompt.texts or says_something(prompt):
             raise UserError("clip by clip an expression is followed by its words alone; give words only")
+        self._load()
+
+    def take_in(self, row: int, frame_index: int, prompt: ObjectPrompt) -> None:
         text = prompt.texts[-1]
         features = self._load().encode([clean_text(text) if self._clean else text])
         self._texts[row] = features.to(self._model.pixel_mean.device)

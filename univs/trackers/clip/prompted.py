@@ -127,6 +127,7 @@ class ClipTracker:
 
     def answer(self, shown: Clip[Frame]) -> list[FrameResult]:
         """Decode the clip and let it add to what is known; the results of the frames that are in no later clip."""
+        self._check(shown)  # before anything is remembered of the clip
         clip = self._encoder(shown)
         self._open(clip)
         if self.object_ids:
@@ -161,6 +162,15 @@ class ClipTracker:
         self.logits = {index: _one_more(value) for index, value in self.logits.items()}
         self.embeddings = {index: _one_more(value) for index, value in self.embeddings.items()}
         self.stream.add()
+
+    def _check(self, shown: Clip[Frame]) -> None:
+        """UserError for new prompts that cannot be used."""
+        for index in range(self._stop, shown.span.stop):
+            for object_id, prompt in shown.prompts.get(index, {}).items():
+                if self._stuff is not None and prompt.texts:
+                    self._stuff.number(object_id, prompt.texts[-1])
+                    prompt = replace(prompt, texts=[])
+                self.stream.check(prompt)
 
     def _open(self, clip: EncodedClip) -> None:
         """Make room for the new frames, forget the oldest, take in the prompts."""
@@ -294,7 +304,7 @@ class ClipTracker:
 
     def _result(self, index: int) -> FrameResult:
         """Objects that compete, in the order of a set of their ids, of which the first is on top (as released); of
-        those that may overlap the last, each with a mask of its own."""
+        those that may overlap the largest id, each with a mask of its own."""
         first = dict(zip(self.objects.ids, self._first_frames, strict=True))
         object_ids = tuple(i for i in set(self.objects.ids) if NOT_YET < first[i] <= index)
         logits = self.logits[index][self.objects.rows(object_ids)]

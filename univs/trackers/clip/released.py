@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from univs.masks.suppression import Rule
 from univs.models.text_encoder import TextEncoder
@@ -119,10 +119,10 @@ def follow_named(model: UniVS, question: Question, settings: NamedSettings) -> C
 
 
 def follow_described(model: UniVS, question: Question, settings: DescribedSettings) -> ClipTracker:
-    """Who follows objects that expressions describe (RefVOS)."""
+    """Who follows objects that expressions describe (RefVOS); nobody is asked for before its words come."""
     stream = TextStream(model, settings.text_encoder, clean=settings.clean_texts)
     history = max(settings.token_frames, settings.tracking.clips.clip_length)
-    return ClipTracker(model, question, stream, settings.tracking, history=history)
+    return ClipTracker(model, replace(question, expected_ids=()), stream, settings.tracking, history=history)
 
 
 def find_instances(model: UniVS, question: Question, settings: InstanceSettings) -> EntityTracker:

@@ -41,13 +41,17 @@ class StuffObjects:
         """What objects may be."""
         return self._load_classes()
 
-    def take_in(self, object_id: int, name: str) -> None:
-        """An object is of the class of that name. UserError if there is no such class."""
+    def number(self, object_id: int, name: str) -> int:
+        """Place of the class of that name, said to be an object's, among the classes. UserError if there is none."""
         if name not in self.classes.names:
             near = difflib.get_close_matches(name, self.classes.names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"object {object_id} cannot be of the class {name!r}: no such class is known{hint}")
-        number = self.classes.names.index(name)
+        return self.classes.names.index(name)
+
+    def take_in(self, object_id: int, name: str) -> None:
+        """An object is of the class of that name. UserError if there is no such class."""
+        number = self.number(object_id, name)
         self._classes.pop(object_id, None)
         if not self.classes.things[number]:
             self._classes[object_id] = number

@@ -96,8 +96,7 @@ class ReferringTracker:
         """A mask for each expression on the one frame of the clip."""
         frame = EncodedFrame(clip.frames[0], self._model, self._geometry)
         said = clip.prompts.get(frame.index, {})
-        for object_id, prompt in said.items():
-            self._take_in(object_id, prompt)
+        self._described |= {object_id: self._meant(object_id, prompt) for object_id, prompt in said.items()}
         replies = self._ask([i for i, one in self._described.items() if self._is_due(one, frame.index)], frame)
         masks: dict[int, NDArray[np.bool_]] = {}
         scores: dict[int, float] = {}
@@ -115,12 +114,13 @@ class ReferringTracker:
         """Stop following an object. KeyError if it is not known."""
         del self._described[object_id]
 
-    def _take_in(self, object_id: int, prompt: ObjectPrompt) -> None:
+    def _meant(self, object_id: int, prompt: ObjectPrompt) -> _Described:
+        """The expression that a prompt is about, a new one if it brings words. UserError if there was none yet."""
         if prompt.texts:
-            text = self._encoder.encode(prompt.texts[-1:]).to(self._model.pixel_mean.device)
-            self._described[object_id] = _Described(text)
-        elif object_id not in self._described:
+            return _Described(self._encoder.encode(prompt.texts[-1:]).to(self._model.pixel_mean.device))
+        if object_id not in self._described:
             raise UserError(f"object {object_id} was not described; say what is meant, or use the task vos")
+        return self._described[object_id]
 
     def _is_due(self, described: _Described, frame_index: int) -> bool:
         return described.tracker is None or frame_index % self._settings.ask_interval == 0
