@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from univs import training
 from univs.cli import main
+from univs.video import VideoWriter
 
 
 @pytest.fixture
@@ -112,6 +114,17 @@ def test_bad_videos(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "does not exist" in fails(capsys, "segment", str(tmp_path / "no.mp4"), *box)
     assert "holds no frames" in fails(capsys, "segment", str(tmp_path / "empty"), *box)
     assert "there is no camera 987" in fails(capsys, "segment", "987", *box)
+
+
+def test_the_video_in_a_folder_is_not_replaced_by_the_overlay(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with VideoWriter(tmp_path / "overlay.mp4", 5) as video:
+        video.write(np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "shot").mkdir()
+    (tmp_path / "shot" / "clip.mp4").symlink_to(tmp_path / "overlay.mp4")
+    said = ["segment", str(tmp_path / "shot"), "--box", "1@0:0,0,9,9", "--out", str(tmp_path)]
+    assert "would be replaced; name another --out" in fails(capsys, *said)
 
 
 def test_bad_masks(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:

@@ -235,8 +235,9 @@ def _segment(arguments: argparse.Namespace) -> None:
     named = arguments.model and model_for(arguments.model, task)
     weights = weights_path(arguments.weights or named or "tiny")
     reader = open_video(arguments.input)
-    check_prompts(prompts, reader.size, reader.num_frames)
-    refuse_own_input(arguments.input, arguments.out)
+    check_prompts(prompts, reader.size, None if reader.announced else reader.num_frames)
+    for source in (arguments.input, reader.name):  # a folder or glob, and the one file found there
+        refuse_own_input(source, arguments.out)
     with claim_folder(arguments.out) as claim:
         device = choose_device(arguments.device)
         check_precision(arguments.precision, device)

@@ -264,6 +264,9 @@ def test_nothing_is_written_among_the_frames_of_a_glob(shot: Path, capsys: pytes
     said = ["effect", str(shot / "frames" / "*.png"), "--mask", str(shot / "found"), "--effect", "blur"]
     assert cli.main([*said, "--out", str(shot / "frames")]) == 2
     assert "is where the frames of INPUT lie; name another folder" in capsys.readouterr().err
+    below = ["effect", str(shot / "frames" / "**" / "*.png"), *said[2:]]
+    assert cli.main([*below, "--out", str(shot / "frames")]) == 2
+    assert "is where the frames of INPUT lie; name another folder" in capsys.readouterr().err
     assert len(list((shot / "frames").iterdir())) == COUNT
     assert cli.main([*said, "--out", str(shot / "other")]) == 0
 
@@ -279,6 +282,32 @@ def test_what_is_read_is_not_written_over(shot: Path, capsys: pytest.CaptureFixt
     assert cli.main([*said, str(shot / behind), "--out", str(shot / "clip.mp4")]) == 2
     assert f"clip.mp4 is {option}; name another one" in capsys.readouterr().err
     assert (shot / "clip.mp4").read_bytes() == before
+
+
+@pytest.mark.parametrize(("option", "place"), [("INPUT", ""), ("INPUT", "*.mp4"), ("--background", "")])
+def test_a_file_that_its_folder_or_a_glob_stands_for_is_not_written_over(
+    shot: Path, capsys: pytest.CaptureFixture[str], option: str, place: str
+) -> None:
+    (shot / "one").mkdir()
+    clip = shot / "one" / "clip.mp4"
+    with VideoWriter(clip, 5) as video:
+        for t in range(COUNT):
+            video.write(textured(HEIGHT, WIDTH, t))
+    before, given = clip.read_bytes(), str(shot / "one" / place)
+    if option == "INPUT":
+        said = [given, "--effect", "blur"]
+    else:
+        said = [str(shot / "frames"), "--effect", "background", "--background", given]
+    assert cli.main(["effect", *said, "--mask", str(shot / "found"), "--out", str(clip)]) == 2
+    assert f"clip.mp4 is {option}; name another one" in capsys.readouterr().err
+    assert clip.read_bytes() == before
+
+
+def test_a_colon_in_the_name_of_a_video_is_no_protocol(shot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shot)
+    assert run(shot, "--effect", "blur", "--out", "take:2.mp4") == 0
+    said = ["effect", "take:2.mp4", "--mask", "found", "--effect", "blur", "--out", "take:3.mp4"]
+    assert cli.main(said) == 0 and len(list(open_video("take:3.mp4"))) == COUNT
 
 
 def test_every_effect_says_what_it_does() -> None:

@@ -134,6 +134,25 @@ def test_a_video_that_would_be_replaced_is_refused(tmp_path: Path, source: str) 
     refuse_own_input(str(tmp_path / "out" / "video.mp4"), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("lies", "source", "message"),
+    [
+        ("out/masks/00000.png", "o*/masks/*.png", "would be replaced"),
+        ("out/overlay.mp4", "o*/overlay.mp4", "would be replaced"),
+        ("out/masks/1/00000.png", "**/*.png", "would be replaced"),
+        ("out/shot1.png", "o*/shot*.png", "is that of the frames"),
+    ],
+)
+def test_what_a_glob_finds_in_the_output_folder_is_refused(
+    tmp_path: Path, lies: str, source: str, message: str
+) -> None:
+    (tmp_path / lies).parent.mkdir(parents=True)
+    (tmp_path / lies).write_bytes(b"")
+    with pytest.raises(UserError, match=message):
+        refuse_own_input(str(tmp_path / source), tmp_path / "out")
+    refuse_own_input(str(tmp_path / source), tmp_path / "other")
+
+
 @pytest.mark.parametrize(("source", "out"), [("v", "v"), ("v/*.png", "v"), ("v", "w/../v"), ("v/", "link")])
 def test_results_do_not_come_among_the_frames(tmp_path: Path, source: str, out: str) -> None:
     (tmp_path / "v").mkdir()

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -95,6 +96,27 @@ def test_truncated_video_keeps_what_was_done(
     assert 0 < done < FRAMES
     assert last_line.startswith("univs: error: ") and f"it ends at frame {done}" in last_line
     assert results_in(out).num_frames == done == open_video(out / "overlay.mp4").num_frames
+
+
+def test_a_prompt_past_the_frames_that_a_header_announces(
+    tmp_path: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fragments.mp4"  # whose header counts the first fragment alone
+    with av.open(str(path), "w", options={"movflags": "frag_keyframe"}) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = WIDTH, HEIGHT, "yuv420p", 3
+        for index in range(8):
+            frame = np.repeat(moving_square(index)[..., None].astype(np.uint8) * 200, 3, 2)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode(None))
+    assert open_video(path).num_frames == 3
+    said = ["segment", str(path), "--weights", weights, "--out", str(tmp_path / "out"), "--no-overlay", "--box"]
+    assert main([*said, "1@5:30,20,54,44"]) == 0
+    masks = masks_in(tmp_path / "out")
+    assert len(masks) == 8 and not masks[4].any() and masks[5].any()
+    assert main([*said, "1@8:30,20,54,44"]) == 2
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert last_line == "univs: error: there is a prompt on frame 8, but the video has 8 frames (0 to 7)"
 
 
 @pytest.fixture(scope="module")

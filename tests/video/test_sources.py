@@ -19,6 +19,28 @@ def test_arrays_lists_and_generators() -> None:
         assert np.array_equal(list(reader), FRAMES)
 
 
+class SharedStream:
+    """Frames of one stream, however often they are asked for: a capture, or a progress bar around a generator."""
+
+    def __init__(self) -> None:
+        self.stream = iter(FRAMES)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield from self.stream
+
+
+def test_no_frame_of_a_shared_stream_is_lost() -> None:
+    assert np.array_equal(list(open_video(SharedStream())), FRAMES)
+
+
+def test_arrays_can_be_read_again_also_while_they_are_read() -> None:
+    reader = open_video(list(FRAMES))
+    first = iter(reader)
+    next(first)
+    assert np.array_equal(list(reader), FRAMES) and np.array_equal(list(first), FRAMES[1:])
+    assert np.array_equal(list(reader), FRAMES)
+
+
 def test_a_generator_is_read_only_as_far_as_asked() -> None:
     made = []
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import pytest
 from univs import UserError
 from univs.video import VideoWriter, open_video
 from univs.video.av_reader import upright
-from univs.video.writer import MOST_PIXELS, fitting_size
+from univs.video.writer import MOST_PIXELS, fitting_size, of_file
 
 FASTSTART = {"movflags": "faststart"}
 
@@ -23,12 +24,18 @@ def card(index: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def encode(
-    path: Path, count: int, *, options: dict[str, str] | None = None, matrix: Sequence[int] | None = None
+    path: Path,
+    count: int,
+    *,
+    options: dict[str, str] | None = None,
+    matrix: Sequence[int] | None = None,
+    rate: Fraction | int = 25,
+    codec: str = "libx264",
 ) -> None:
     """A video without our own writer."""
     noise = np.random.default_rng(0)
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream("libx264", rate=25)
+        stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         if matrix is not None:
             stream.set_display_matrix(matrix)
@@ -94,6 +101,22 @@ def test_errors_of_the_system_name_the_file(tmp_path: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert caught.value.filename == str(path) and list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_ffmpeg_alone_are_of_the_file_too() -> None:
+    with pytest.raises(OSError, match="Protocol not found") as caught, of_file(Path("a.mp4")):
+        av.open("nowhere:a.mp4")
+    assert caught.value.filename == "a.mp4"
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out-2024-01-01T12:30:00").mkdir()
+    for name in ("12:30.mp4", "out-2024-01-01T12:30:00/overlay.mp4", "file:a.mp4"):
+        with VideoWriter(name, fps=25) as writer:
+            writer.write(card(1))
+        assert len(list(open_video(name))) == 1 and list(Path(name).parent.glob("*.mp4")) == [Path(name)]
+        Path(name).unlink()
 
 
 def test_nothing_appears_before_the_video_is_whole_or_after_an_error(tmp_path: Path) -> None:
@@ -198,6 +221,28 @@ def test_an_avi_that_ends_between_two_pictures_is_cut_short(tmp_path: Path) -> N
         for _ in open_video(tmp_path / "a.avi"):
             seen += 1
     assert seen == 30
+
+
+SLOW = [("a.avi", "libx264"), ("a.avi", "mpeg4"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")]
+
+
+@pytest.mark.parametrize("rate", [Fraction(3, 2), 1, Fraction(2, 3), Fraction(1, 5)])
+@pytest.mark.parametrize(("name", "codec"), SLOW)
+def test_a_slow_video_is_whole_with_its_last_picture_and_cut_short_without(
+    tmp_path: Path, name: str, codec: str, rate: Fraction | int
+) -> None:
+    path = tmp_path / name
+    for count in (1, 2, 9):
+        encode(path, count, rate=rate, codec=codec)
+        assert len(list(open_video(path))) == count
+    with av.open(str(path)) as container:
+        last = max(packet.pos for packet in container.demux(video=0) if packet.size)
+    path.write_bytes(path.read_bytes()[: last - (8 if name == "a.avi" else 0)])  # less its head
+    seen = 0
+    with pytest.raises(UserError, match="is cut short: it ends at frame 8"):
+        for _ in open_video(path):
+            seen += 1
+    assert seen == 8
 
 
 @pytest.mark.parametrize("content", [b"", b"this is a text, not a film\n" * 200, bytes(range(256)) * 40])

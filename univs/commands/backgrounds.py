@@ -20,7 +20,7 @@ class Background:
     """Pictures of one size, at any moment from the start on, none earlier than the one before.
 
     A video begins anew where it ends; a picture is a video of one frame. What is larger or wider than the frame is cut,
-    nothing is stretched.
+    nothing is stretched. name: the file or folder that is read, or the colour.
     """
 
     def __init__(self, given: str, size: tuple[int, int]) -> None:
@@ -28,13 +28,14 @@ class Background:
 
         Raises UserError for what is neither, and for a camera.
         """
-        self._size = size
+        self.name, self._size = given, size
         self._reader: VideoReader | None = None
         self._picture: Picture | None = None
         if not Path(given).exists():
             self._picture = np.broadcast_to(np.array(colour(given), np.uint8), (*size, 3))
             return
         self._reader = open_video(given)
+        self.name = self._reader.name
         self._frames: Iterator[Picture] = iter(self._reader)
         self._taken = 0
 

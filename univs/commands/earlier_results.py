@@ -81,8 +81,12 @@ def refuse_own_input(source: str, folder: Path) -> None:
     Nor may the folder be that of the frames: what a run writes there would be among them the next time.
     """
     given, out = Path(os.path.realpath(source)), Path(os.path.realpath(folder))
+    by_glob = glob.has_magic(source) and not given.exists()
+    found = [Path(match) for match in glob.iglob(source, recursive=True) if os.path.isfile(match)] if by_glob else []
     own = [out / place for place in FILES if place != "."]
-    if given == out / "overlay.mp4" or any(place in (given, *given.parents) for place in own):
-        raise UserError(f"{source} lies in the output folder {folder} and would be replaced; name another --out")
-    if out in (given, given.parent if glob.has_magic(source) and not given.exists() else given):
+    for path in (given, *map(Path, map(os.path.realpath, found))):
+        if path == out / "overlay.mp4" or any(place in (path, *path.parents) for place in own):
+            raise UserError(f"{source} lies in the output folder {folder} and would be replaced; name another --out")
+    folders = {Path(os.path.realpath(path.parent)) for path in found}
+    if out in {given.parent if by_glob else given, *folders}:
         raise UserError(f"the output folder {folder} is that of the frames; name another --out")

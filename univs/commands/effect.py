@@ -132,9 +132,10 @@ def run(arguments: argparse.Namespace) -> None:
     as_video = out.suffix.lower() == ".mp4"
     check_out(out, arguments.effect, as_video)
     reader = open_video(arguments.input)
-    refuse_own_input(arguments, out)
+    background = None if arguments.background is None else Background(arguments.background, reader.size)
+    refuse_own_input(arguments, out, reader, background)
     start = time.perf_counter()
-    change = change_of(arguments, numbers, reader.size)
+    change = change_of(arguments, numbers, background)
     with subject_of(arguments, reader) as subject, nullcontext() if as_video else claim_folder(out):
         frames = changed(subject, change, reader.fps, smoothing=not arguments.no_smoothing)
         count = (write_video if as_video else write_pictures)(frames, out, reader.fps)
@@ -188,22 +189,26 @@ def check_out(out: Path, effect: str, as_video: bool) -> None:
         raise UserError(f"--out {out}: videos are written as .mp4; for PNGs name a folder")
 
 
-def refuse_own_input(arguments: argparse.Namespace, out: Path) -> None:
+def refuse_own_input(
+    arguments: argparse.Namespace, out: Path, reader: VideoReader, background: Background | None
+) -> None:
     """Raise UserError if what is read would be replaced, or what is written lay among the frames that are read."""
     if not out.exists():
         return
-    for option, given in (("INPUT", arguments.input), ("--background", arguments.background)):
-        if given is not None and Path(given).exists() and out.samefile(given):
+    named = [("INPUT", arguments.input), ("INPUT", reader.name)]  # a folder or glob, and the one file found there
+    if background is not None:
+        named += [("--background", arguments.background), ("--background", background.name)]
+    for option, given in named:
+        if Path(given).exists() and out.samefile(given):
             raise UserError(f"--out {out} is {option}; name another one")
-    folders = {Path(match).parent for match in glob.iglob(arguments.input)} if out.is_dir() else ()
+    folders = {Path(match).parent for match in glob.iglob(arguments.input, recursive=True)} if out.is_dir() else ()
     if not Path(arguments.input).exists() and any(out.samefile(folder) for folder in folders):
         raise UserError(f"--out {out} is where the frames of INPUT lie; name another folder")
 
 
-def change_of(arguments: argparse.Namespace, numbers: Mapping[str, float], size: tuple[int, int]) -> Change:
-    """The effect that is asked for, of frames of a size."""
-    if arguments.effect == "background":
-        background = Background(arguments.background, size)
+def change_of(arguments: argparse.Namespace, numbers: Mapping[str, float], background: Background | None) -> Change:
+    """The effect that is asked for."""
+    if background is not None:
         wrap = arguments.light_wrap
         return lambda frame, alpha, now: effects.replace_background(frame, alpha, background.at(now), light_wrap=wrap)
     function = FUNCTIONS[arguments.effect]

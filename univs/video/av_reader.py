@@ -17,6 +17,8 @@ from univs.errors import UserError
 from univs.mistaken_files import download_fault
 from univs.video.reader import DEFAULT_FPS, Frame, VideoReader
 
+SLACK = 0.5
+"""Seconds by which a whole stream may end before the length that is announced."""
 _CAMERA_FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
@@ -46,7 +48,7 @@ class FileReader(VideoReader):
 
     def _open(self) -> Any:
         try:
-            container = av.open(str(self._path))
+            container = av.open(str(self._path.absolute()))  # what stands before a colon would be a protocol
         except (FFmpegError, OSError) as error:
             fault = download_fault(self._path, "a video") if self._path.is_file() else None
             reason = f"it {fault}" if fault else _reason(error)
@@ -59,18 +61,22 @@ class FileReader(VideoReader):
     def _decode(self, container: Any) -> Iterator[Frame]:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        index, seconds, whole = 0, 0.0, True
+        in_order = container.format.name == "avi"  # its pictures have places, but no times
+        index, latest, end, whole = 0, 0, 0, True
         try:
             for packet in container.demux(stream):
                 whole = not packet.is_corrupt  # false where the file ends inside this packet
                 for frame in stream.decode(packet if whole else None):  # None: the frames that wait in the decoder
                     yield upright(frame.to_ndarray(format="rgb24"), frame.rotation)
-                    index, seconds = index + 1, frame.time or 0.0
+                    index += 1
                 if not whole:
                     break
+                time = packet.dts if in_order else packet.pts
+                if time is not None and time >= latest:
+                    latest, end = time, time + (packet.duration or time - latest)
         except FFmpegError as error:
             raise UserError(f"{self.name} is broken at frame {index}: {_reason(error)}") from None
-        if not whole or _cut_short(stream, self._path, seconds):
+        if not whole or _cut_short(stream, self._path, float(end * stream.time_base)):
             expected = f"{stream.frames} frames" if stream.frames else "more"
             raise UserError(f"{self.name} is cut short: it ends at frame {index} but announces {expected}")
 
@@ -112,21 +118,22 @@ def upright(frame: Frame, rotation: int) -> Frame:
     return np.ascontiguousarray(np.rot90(frame, round(rotation / 90) % 4))
 
 
-def _cut_short(stream: Any, path: Path, seconds: float) -> bool:
+def _cut_short(stream: Any, path: Path, end: float) -> bool:
     """Whether the container's index points past the end of the file, or the stream ends before its length.
 
-    Matroska says the length in a tag, AVI in its header: such files may end between two pictures.
+    end: of the last picture, in seconds, its own length included. Matroska says the length in a tag, AVI in its header:
+    such files may end between two pictures.
     """
     size = os.path.getsize(path)
     if any(entry.pos + entry.size > size for entry in stream.index_entries):
         return True
     if stream.container.format.name == "avi" and stream.frames and stream.average_rate:  # its duration is guessed anew
-        return float(stream.frames / stream.average_rate) - seconds > 0.5
+        return float(stream.frames / stream.average_rate) - end > SLACK
     announced = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if announced is None:
         return False
     hours, minutes, rest = map(float, announced.groups())
-    return hours * 3600 + minutes * 60 + rest - seconds > 1.0
+    return hours * 3600 + minutes * 60 + rest - end > SLACK
 
 
 def _reason(error: BaseException) -> str:

@@ -66,13 +66,15 @@ class ArrayReader(VideoReader):
         if first is None:
             raise UserError("the frames given are empty; give at least one frame")
         self.rereadable = iterator is not source
-        self._source = source if self.rereadable else itertools.chain([first], iterator)
+        self._source = source
+        self._begun: Iterator[Any] | None = itertools.chain([first], iterator)  # some iterators share one stream
         self.size = _checked(first, 0).shape[:2]
         length = getattr(source, "__len__", None)
         self.num_frames = None if length is None else int(length())
 
     def frames(self) -> Iterator[Frame]:
-        for index, frame in enumerate(self._source):
+        source, self._begun = self._begun or iter(self._source), None
+        for index, frame in enumerate(source):
             yield _checked(frame, index)
 
 

@@ -57,7 +57,7 @@ class VideoWriter:
         if self._container is None:
             temporary = self._stack.enter_context(atomic_path(self._path))
             with of_file(self._path):
-                opened = av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"})
+                opened = av.open(str(temporary.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
             self._container = self._stack.enter_context(opened)
             self._stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
             self._stream.height, self._stream.width = padded.shape[:2]
@@ -80,10 +80,12 @@ class VideoWriter:
 
 @contextmanager
 def of_file(path: Path) -> Iterator[None]:
-    """Errors of the system within, which FFmpeg gives no name, say which file they are of."""
+    """Errors of the system and of FFmpeg within are OSErrors that say which file they are of."""
+    from av.error import FFmpegError
+
     try:
         yield
-    except OSError as error:
+    except (FFmpegError, OSError) as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
