@@ -215,6 +215,7 @@ def test_coco_boxes_alone_are_refused_when_the_source_is_opened(coco_folder: Pat
         ([[1, 1, float("nan"), 5, 7, 7]], "annotation 7: a polygon holds a coordinate that is no finite number"),
         ([[1, 1, 1e9, 5, 7, 7]], "annotation 7: a polygon reaches .*far outside"),
         ("box", "annotation 7: a mask is 'box'"),
+        ([[0, 1] * 50] * 80, "annotation 7: a mask is written out pixel by pixel"),
     ],
 )
 def test_coco_masks_that_are_none_name_file_and_annotation(coco_folder: Path, mask: Any, why: str) -> None:

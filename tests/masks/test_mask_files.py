@@ -120,6 +120,19 @@ def test_the_id_255_is_no_void_and_one_object_is_one(tmp_path: Path) -> None:
             read_objects(tmp_path / "m.png", single=True)
 
 
+def test_an_opaque_alpha_channel_leaves_a_soft_mask_of_one_object_as_it_is(tmp_path: Path) -> None:
+    edge = [*range(10, 150, 10), 150, 150, 150, *range(160, 255, 10)]  # with a step: a shadow, or a second object?
+    soft = np.repeat(np.array([[*[0] * 20, *edge, *[255] * 20, *edge[::-1], 0]], np.uint8), 40, 0)
+    grey, opaque = Image.fromarray(soft), Image.new("L", soft.shape[::-1], 255)
+    plain = read_objects(saved(tmp_path, grey), single=True).ids
+    assert np.array_equal(plain, soft > 127)
+    for bands, mode in (((grey, opaque), "LA"), ((grey, grey, grey, opaque), "RGBA")):
+        path = saved(tmp_path, Image.merge(mode, bands))
+        assert np.array_equal(read_objects(path, single=True).ids, plain)
+        with pytest.raises(UserError, match="smoothed edges"):
+            read_objects(path)
+
+
 def test_which_files_may_be_masks() -> None:
     names = {"a.png": True, "A.PNG": True, "a.b.tiff": True, ".a.png": False, "a.jpg": False, "png": False}
     assert {name: is_mask(Path(name)) for name in names} == names

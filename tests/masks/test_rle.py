@@ -82,6 +82,7 @@ def test_every_form_of_a_mask_is_read() -> None:
         ([[1, 2, float("nan"), 4, 5, 6]], "no finite number"),
         ([[1, 2, True, 4, 5, 6]], "no list of numbers"),
         ([[0] * 9 for _ in range(6)], "written out pixel by pixel"),
+        ([array("d", [0] * 9) for _ in range(6)], "written out pixel by pixel"),
     ],
 )
 def test_what_is_no_mask_is_refused_in_one_line(mask: Any, why: str) -> None:

@@ -129,7 +129,7 @@ def _objects(picture: Picture, where: str, single: bool) -> Objects:
     if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
         _refuse_deep_channels(picture, where)
         pixels = np.asarray(image.convert("RGBA"))
-        return opaque_objects(pixels[..., :3], pixels[..., 3], where)
+        return opaque_objects(pixels[..., :3], pixels[..., 3], where, single)
     if image.mode == "RGB":
         _refuse_deep_channels(picture, where)
         return coloured_objects(np.asarray(image), where, single)

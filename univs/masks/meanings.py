@@ -120,11 +120,14 @@ def coloured_objects(colours: NDArray[np.uint8], where: str, single: bool = Fals
     return _with_void(ids[places].reshape(colours.shape[:2]))
 
 
-def opaque_objects(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], where: str) -> Objects:
-    """Colours H W 3 with alpha H W: the object is what is opaque, or the objects if the colours there are of ids."""
+def opaque_objects(colours: NDArray[np.uint8], alpha: NDArray[np.uint8], where: str, single: bool = False) -> Objects:
+    """Colours H W 3 with alpha H W: the object is what is opaque, or the objects if the colours there are of ids.
+
+    Where all is opaque, the colours are as `coloured_objects` has them.
+    """
     lowest, highest = int(alpha.min()), int(alpha.max())
     if lowest == highest > 0:
-        return coloured_objects(colours, where)
+        return coloured_objects(colours, where, single)
     if lowest > 0 or highest == 0:
         what = "nothing in it is transparent" if lowest else "all of it is transparent"
         raise UserError(f"{where} has an alpha channel, but {what}; expected the object opaque, the rest transparent")

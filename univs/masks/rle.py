@@ -113,7 +113,7 @@ def _fill(polygons: Any, size: Size, where: str) -> Rle | None:
     """The RLE of polygons."""
     if not isinstance(polygons, list):
         raise UserError(f"{where}: a mask is {polygons!r:.40}; expected {FORMS}")
-    if len(polygons) == size[0] and all(isinstance(row, list) and len(row) == size[1] for row in polygons):
+    if len(polygons) == size[0] and all(isinstance(row, list | array) and len(row) == size[1] for row in polygons):
         raise UserError(f"{where}: a mask is written out pixel by pixel; expected {FORMS}")
     try:
         return fill_polygons(polygons, size)
