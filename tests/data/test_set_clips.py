@@ -77,6 +77,13 @@ def test_processes_share_the_data_set_of_a_batch() -> None:
         assert not np.array_equal(both[0]["frames"], both[1]["frames"])
 
 
+def test_clips_never_end() -> None:
+    clips = SetClips([(one(), 1.0)], SETTINGS)
+    assert clips[len(clips)].frames.tobytes() != clips[len(clips) + 1].frames.tobytes()
+    with pytest.raises(IndexError):
+        clips[-1]
+
+
 def test_a_clip_depends_on_index_and_seed_alone() -> None:
     first, again = SetClips([(one(), 1.0)], SETTINGS), SetClips([(one(), 1.0)], SETTINGS)
     other = SetClips([(one(), 1.0)], replace(SETTINGS, seed=5))

@@ -154,7 +154,7 @@ class ClipSettings:
     whole_share: float = 0.0  # of those, so many show all of the photo
     prompts: PromptDraws = PromptDraws()
     seed: int = 0
-    length: int = 1_000_000
+    length: int = 1_000_000  # what `len` says, for samplers that ask; there are clips beyond it
     together: Count = 1  # clips of one batch, all processes counted
     growth: GapGrowth | None = None  # None: every source has its own gaps throughout
 
@@ -233,7 +233,7 @@ class TrainingClips(Dataset[TrainingClip]):
         return self.settings.length
 
     def __getitem__(self, index: int) -> TrainingClip:
-        if not 0 <= index < len(self):
+        if index < 0:
             raise IndexError(index)
         rng, size = np.random.default_rng([self.settings.seed, index]), self.settings.size_of(index)
         for _ in range(TRIES):

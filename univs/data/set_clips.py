@@ -53,7 +53,8 @@ class SetClipSettings:
     """What clips to make.
 
     frames: T. size: S in pixels. objects: of a clip, at most. batch: clips of a batch, those of all processes together.
-    near: how many labelled frames may lie between two frames of a clip, on either side of one of them.
+    near: how many labelled frames may lie between two frames of a clip, on either side of one of them. length: what
+    `len` says, for samplers that ask; there are clips beyond it.
     """
 
     frames: int
@@ -91,7 +92,7 @@ class SetClips(Dataset[SetClip]):
         return self.settings.length
 
     def __getitem__(self, index: int) -> SetClip:
-        if not 0 <= index < len(self):
+        if index < 0:
             raise IndexError(index)
         place, question = self.of_batch(index // self.settings.batch)
         rng, source = np.random.default_rng([self.settings.seed, 1, index]), self.sets[place]

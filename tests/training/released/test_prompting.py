@@ -169,6 +169,18 @@ def test_categories_are_those_shown_then_others(visible: list[LabelledClip], cli
     assert alone[1].classes.tolist() == [2, 1, 1]  # only one other class: again
 
 
+def test_all_clips_are_asked_for_as_many_categories(
+    small_official_model: UniVS, features: ImageFeatures, visible: list[LabelledClip]
+) -> None:
+    """Of two classes the first clip shows both; the second lists both, and the one not shown is nobody's there."""
+    clips = [replace(clip, labels=torch.tensor(labels)) for clip, labels in zip(visible, ([0, 1, 1], [1]), strict=True)]
+    asked = draw_categories(clips, [torch.tensor([0, 1])] * 2, 9, 2, LastDraws())
+    assert [(a.classes.tolist(), a.shown) for a in asked] == [([0, 1], 2), ([1, 0], 1)]
+    prompted = ask_for_categories(small_official_model, features, clips, asked, torch.eye(2, 24))
+    assert prompted.queries.query.shape[:2] == (2, 2) and prompted.targets.ids.tolist() == [[0, 1], [0, -1]]
+    assert not prompted.targets.masks[1, 1].any()
+
+
 def test_a_category_is_everything_of_it(
     small_official_model: UniVS, features: ImageFeatures, visible: list[LabelledClip]
 ) -> None:

@@ -111,7 +111,8 @@ def draw_categories(
 
     Args:
         clips: with the objects that count and their labels.
-        listed: of each clip the classes of all its annotations; what is listed and not shown is not asked for.
+        listed: of each clip the classes of all its annotations; what is listed and not shown is asked for only where
+            all classes are listed.
         most: N is the largest number of categories that a clip shows, and at most this.
         classes: K.
     """
@@ -121,8 +122,10 @@ def draw_categories(
     for present, known in zip(shown, listed, strict=True):
         every = torch.arange(classes, device=present.device)
         others = every[~torch.isin(every, known)]
+        missing = max(0, count - len(present))
+        if missing and not len(others):
+            others = every[~torch.isin(every, present)]
         others = others[draws.permutation(len(others)).to(others.device)]
-        missing = max(0, count - len(present)) if len(others) else 0
         filling = others[_in_turn(missing, len(others), others.device)]
         asked.append(AskedCategories(torch.cat([present, filling])[:count], min(count, len(present))))
     return asked
