@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.formats.box_folders import write_csv, write_mot
+from tests.formats.box_folders import write_csv, write_frames, write_mot
 from univs.errors import UserError
 from univs.formats.box_tables import read_csv, read_mot
 
@@ -31,6 +31,15 @@ def test_csv(tmp_path: Path) -> None:
     (cat,) = read_csv(tmp_path).recordings
     assert cat.annotated == (0, 2) and len(cat) == 3
     assert cat.boxes_of(0) == {1: (4, 5, 34, 25)} and cat.boxes_of(2) == {1: (6, 5, 36, 25), 2: (8, 8, 24, 24)}
+
+
+def test_a_line_of_mot_is_about_the_frame_of_its_number(tmp_path: Path) -> None:
+    """Frames whose names are not padded: the twelfth is 12, not the one that the alphabet has there."""
+    write_frames(tmp_path / "one" / "img1", [f"{t}.png" for t in range(1, 13)])
+    (tmp_path / "one" / "gt").mkdir()
+    (tmp_path / "one" / "gt" / "gt.txt").write_text("2,7,1,2,10,10\n12,7,3,4,10,10\n")
+    (video,) = read_mot(tmp_path).recordings
+    assert [video.frames[place].name for place in video.annotated] == ["2.png", "12.png"]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from tests.formats.conftest import change
 from univs.errors import UserError
 from univs.evaluation.metrics.burst import score
 from univs.formats import read_set
-from univs.formats.burst import write
+from univs.formats.burst import GivenTracks, write
 from univs.formats.sample import VideoSample
-from univs.results import encode_rle
+from univs.results import FrameResult, encode_rle
 from univs.vocabularies.tao import tao_distractors, tao_names
 
 FILE = "annotations/val/all_classes.json"
@@ -128,6 +128,38 @@ def test_overlaps_and_large_track_ids(synth_clips: list[VideoSample], tmp_path: 
     assert labels is not None
     np.testing.assert_array_equal(labels.objects, np.where(small, 2, large.astype(int)))
     assert recording.categories == {1: tao_names()[1], 2: tao_names()[2]}
+
+
+@pytest.mark.parametrize("first", [0, 299])
+def test_answers_carry_the_ids_of_the_file(first: int, synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    write(synth_clips, tmp_path, "val")
+
+    def rename(content: Any) -> None:
+        for row in content["sequences"]:
+            official = {track: str(first + place) for place, track in enumerate(row["track_category_ids"])}
+            for tracks in (row["track_category_ids"], *row["segmentations"]):
+                kept = dict(tracks)
+                tracks.clear()
+                tracks.update((official[track], one) for track, one in kept.items())
+
+    for name in ("all_classes", "first_frame_annotations"):
+        change(tmp_path / f"annotations/val/{name}.json", rename)
+    found = read_set("burst", tmp_path)
+    writer = GivenTracks(tmp_path / "out", found)
+    for recording in found.recordings:
+        with writer.writing(recording) as take:
+            for t in recording.annotated:
+                labels = recording.labels_of(t)
+                assert labels is not None
+                take(FrameResult(t, labels.objects, tuple(recording.shown)))
+    writer.finish(found.recordings)
+    truth, pred = (json.loads(path.read_text())["sequences"] for path in (tmp_path / FILE, writer.pred))
+    assert str(first) in truth[0]["track_category_ids"]
+    for true, row in zip(truth, pred, strict=True):
+        assert row["track_category_ids"] == true["track_category_ids"]
+        assert [set(frame) for frame in row["segmentations"]] == [set(frame) for frame in true["segmentations"]]
+    figures = score(tmp_path / FILE, writer.pred, task="exemplar_guided").summary
+    assert figures["HOTA all"] == pytest.approx(100)
 
 
 BROKEN = {

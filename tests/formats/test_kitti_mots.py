@@ -14,7 +14,7 @@ from univs.errors import UserError
 from univs.evaluation.metrics.kitti_mots import score
 from univs.formats import find_set, read_set
 from univs.formats.borrowed_names import borrow
-from univs.formats.kitti_mots import SEQUENCES, write
+from univs.formats.kitti_mots import SEQUENCES, truth, write
 from univs.formats.sample import VideoSample
 from univs.results import encode_rle
 from univs.video.pictures import write_picture
@@ -99,6 +99,31 @@ def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: P
     write(synth_clips, tmp_path, "val")
     summary = score(tmp_path, tmp_path / "label_02").summary
     assert {value for key, value in summary.items() if value == value} == {1.0}
+
+
+@pytest.mark.parametrize("kind", ["instances_txt", "instances"])
+def test_frames_are_scored_by_the_numbers_in_their_names(
+    kind: str, synth_clips: list[VideoSample], tmp_path: Path
+) -> None:
+    """A frame is lost in one sequence, the other begins at 1: the map of sequences names the last frame there is."""
+    write(synth_clips, tmp_path, "train")
+    shutil.rmtree(tmp_path / ("instances" if kind == "instances_txt" else "instances_txt"))
+    images = tmp_path / "training" / "image_02"
+    (images / "0000" / "000001.png").unlink()
+    for folder in (images / "0001", tmp_path / "instances" / "0001"):
+        for path in sorted(folder.glob("*.png"), reverse=True):
+            path.rename(path.with_name(f"{int(path.stem) + 1:06d}.png"))
+    if kind == "instances_txt":
+        text = tmp_path / "instances_txt" / "0001.txt"
+        lines = [line.partition(" ") for line in text.read_text().splitlines()]
+        text.write_text("".join(f"{int(frame) + 1} {rest}\n" for frame, _, rest in lines))
+    data = read_set("kitti_mots", tmp_path, "train")
+    recordings = [data.recordings[0], data.recordings[1]]
+    made = truth(data, recordings, tmp_path / "truth")
+    assert made is not None
+    figures = score(made, made / "label_02")
+    assert [figures.figures[name]["car"]["Count"]["Frames"] for name in ("0000", "0001")] == [5, 6]
+    assert {value for value in figures.summary.values() if value == value} == {1.0}
 
 
 def test_what_is_missing_is_named(synth_clips: list[VideoSample], tmp_path: Path) -> None:

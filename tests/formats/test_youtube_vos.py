@@ -68,6 +68,22 @@ def test_all_frames_are_taken_where_they_are(synth_clips: list[VideoSample], tmp
     np.testing.assert_array_equal(truth.objects, clip.labels[3])
 
 
+def test_an_object_begins_on_the_frame_of_the_least_number(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    """Names that are not padded: 5 comes before 10."""
+    clip, late = late_clip(synth_clips[0])
+    write([clip], tmp_path, "train", name="ytvos19")
+    for path in tmp_path.rglob("0*.*"):
+        path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
+    meta = tmp_path / "train" / "meta.json"
+    content = json.loads(meta.read_text())
+    for thing in content["videos"][clip.name]["objects"].values():
+        thing["frames"] = [str(int(frame)) for frame in thing["frames"] if frame != "00000"]
+    meta.write_text(json.dumps(content))
+    recording = read_set("ytvos19", tmp_path, "train").recordings[0]
+    assert recording.shown == {number: 2 if number == late else 1 for number in clip.object_ids()}
+    np.testing.assert_array_equal(recording.sample().labels, clip.labels)
+
+
 def test_the_truth_scores_full_marks(synth_clips: list[VideoSample], tmp_path: Path) -> None:
     write(synth_clips, tmp_path, "valid", name="ytvos19")
     assert score(tmp_path, tmp_path / "valid" / "Annotations_gt").summary["G"] == 1

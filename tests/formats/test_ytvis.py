@@ -42,6 +42,21 @@ def test_masks_come_back(name: str, synth_clips: list[VideoSample], tmp_path: Pa
         assert recording.shown == {} and recording.wanted is None
 
 
+@pytest.mark.parametrize(("folder", "called"), [("both/", ["both/1", "both/2"]), ("", ["1", "2"])])
+def test_videos_whose_frames_share_a_folder_have_names_of_their_own(
+    folder: str, called: list[str], synth_clips: list[VideoSample], tmp_path: Path
+) -> None:
+    path = export("ytvis19", [*synth_clips, synth_clips[0]], tmp_path)
+
+    def share(content: Any) -> None:
+        for video in content["videos"][:2]:
+            video["file_names"] = [f"{folder}{video['id']}_{t}.jpg" for t in range(5)]
+
+    change(path, share)
+    names = [recording.name for recording in read_set("ytvis19", tmp_path).recordings]
+    assert names == [*called, synth_clips[0].name]
+
+
 def oracle(recording: Recording, classes: dict[str, int], shift: int = 0) -> list[dict[str, Any]]:
     masks = {number: [] for number in recording.categories}
     for t in range(len(recording)):
@@ -179,6 +194,9 @@ def test_missing_and_broken_files_are_named(synth_clips: list[VideoSample], tmp_
     with pytest.raises(
         UserError, match=r"annotations_valid\.json, video 1, frame 0, object 1 .* has the size 4 x 4; expected"
     ):
+        read_set("ovis", tmp_path).recordings[0].labels_of(0)
+    change(path, lambda c: [a.update(segmentations=[[[0, 1] * 40] * 48] * 5) for a in c["annotations"]])
+    with pytest.raises(UserError, match=r"annotations_valid\.json, video 1, frame 0, object 1 .* pixel by pixel"):
         read_set("ovis", tmp_path).recordings[0].labels_of(0)
     path.write_text("{")
     with pytest.raises(UserError, match=r"annotations_valid\.json"):

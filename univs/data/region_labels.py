@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from univs.data.photo import Photo, shrink
+from univs.formats.files import folder_name
 from univs.formats.label_pixels import read_indices, require_same_size
 from univs.formats.photo_masks import pair_files
 from univs.settings import Count, Share
@@ -26,7 +27,7 @@ class RegionLabels:
     ) -> None:
         """Pairs images with label maps of the same stem; UserError for missing folders and files without a partner."""
         self.files = pair_files(Path(images), Path(labels), "photos with regions")
-        self.name = Path(images).parent.name
+        self.name = folder_name(Path(images).parent)
         self.least, self.most, self.longest = least, most, longest
 
     def __len__(self) -> int:

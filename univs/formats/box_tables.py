@@ -13,7 +13,7 @@ from pathlib import Path
 
 from univs.errors import UserError
 from univs.formats.boxes import Box, FrameBoxes, box_of_corner
-from univs.formats.files import inside, is_named, list_frames, read_lines, read_names, require_folder
+from univs.formats.files import folder_name, inside, is_named, list_frames, read_lines, read_names, require_folder
 from univs.formats.recording import Recording, RecordingSet
 from univs.texts import read_text
 
@@ -32,9 +32,9 @@ def read_mot(root: Path, *, exclude: str | Path | list[str] | None = None, compl
     exclude: names of sequences, a list or a text file. complete: whether every object has a box. Raises UserError for
     missing folders, lines that do not fit and frames that are not there.
     """
-    banned = read_names(exclude)
+    banned, name = read_names(exclude), folder_name(root)
     folders = sorted(path.parent.parent for path in require_folder(root, MOT).glob("*/gt/gt.txt"))
-    chosen = [folder for folder in folders if not is_named(banned, root.name, folder.name)]
+    chosen = [folder for folder in folders if not is_named(banned, name, folder.name)]
     if not chosen:
         raise UserError(f"{MOT}: no SEQUENCE/gt/gt.txt left to read in {root}")
     recordings = []
@@ -42,8 +42,8 @@ def read_mot(root: Path, *, exclude: str | Path | list[str] | None = None, compl
         path = folder / "gt" / "gt.txt"
         rows = (_mot_row(line, f"{path}: {line!r:.60}") for line in read_lines(path, "boxes"))
         frames = list_frames(folder / "img1", f"sequence {folder.name}")
-        recordings.append(_recording(f"{root.name}/{folder.name}", frames, _table(rows), complete, path))
-    return RecordingSet(root.name, "", root, tuple(recordings))
+        recordings.append(_recording(f"{name}/{folder.name}", frames, _table(rows), complete, path))
+    return RecordingSet(name, "", root, tuple(recordings))
 
 
 def _mot_row(line: str, where: str) -> tuple[int, str, Box] | None:
@@ -67,7 +67,7 @@ def read_csv(root: Path, *, exclude: str | Path | list[str] | None = None, compl
     not there.
     """
     path, images = root / CSV, require_folder(root / "JPEGImages", "videos with boxes")
-    banned = read_names(exclude)
+    banned, home = read_names(exclude), folder_name(root)
     lines = csv.DictReader(read_text(path, f"boxes: {','.join(COLUMNS)}").splitlines(), skipinitialspace=True)
     missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
     if missing:
@@ -76,14 +76,14 @@ def read_csv(root: Path, *, exclude: str | Path | list[str] | None = None, compl
     for row in lines:
         rows[str(row["video"])].append(row)
     recordings = []
-    for name in (name for name in rows if not is_named(banned, root.name, name)):
+    for name in (name for name in rows if not is_named(banned, home, name)):
         frames = list_frames(inside(images, name), f"video {name}")
         places = {file.stem: place for place, file in enumerate(frames)}
         table = _table(_csv_row(row, places, f"{path}, video {name}") for row in rows[name])
-        recordings.append(_recording(f"{root.name}/{name}", frames, table, complete, path))
+        recordings.append(_recording(f"{home}/{name}", frames, table, complete, path))
     if not recordings:
         raise UserError(f"{path}: no video left to read")
-    return RecordingSet(root.name, "", root, tuple(recordings))
+    return RecordingSet(home, "", root, tuple(recordings))
 
 
 def _csv_row(row: Mapping[str, str], places: Mapping[str, int], where: str) -> tuple[int, str, Box]:

@@ -50,7 +50,8 @@ class Video(NamedTuple):
 def read(root: Path, split: str) -> RecordingSet:
     """A split. The labels on which a track first appears are those shown, by `first_frame_annotations.json` if there.
 
-    Tracks keep their ids where these fit; where one exceeds 254, those of its video are numbered in order from 1.
+    Tracks keep their ids where these fit; where one is below 1 or exceeds 254, those of its video are numbered in order
+    from 1 (`Recording.object_keys` leads back).
     """
     path = first_file(root, [name.format(split) for name in FILES], TITLE)
     content = read_json(path, TITLE, ("sequences",))
@@ -115,6 +116,7 @@ def make_recording(
         frames=tuple(home / file for file in video.files),
         annotated=video.annotated,
         labels=partial(label_frame, masks=masks, ids=ids, size=video.size, what=what),
+        object_keys={number: track for track, number in ids.items() if number not in (track, IGNORE)},
         categories=categories,
         shown={ids[track]: place for track, place in sorted(given.items()) if ids.get(track, IGNORE) != IGNORE},
         wanted=video.annotated,
@@ -219,14 +221,17 @@ class GivenTracks(JsonAnswers):
         sequence: dict[str, Any] = {"dataset": dataset, "seq_name": name, "annotated_image_paths": []}
         found: list[dict[str, Any]] = []
 
+        def track(number: int) -> str:
+            return str(recording.object_keys.get(number, number))
+
         def take(result: FrameResult) -> None:
             sequence["height"], sequence["width"] = result.labels.shape
             sequence["annotated_image_paths"].append(recording.frames[result.frame_index].name)
             rles = {number: result.rle(number) for number in result.object_ids}
-            found.append({str(number): {"rle": rle["counts"]} for number, rle in rles.items() if rle is not None})
+            found.append({track(number): {"rle": rle["counts"]} for number, rle in rles.items() if rle is not None})
 
         yield take
-        classes = {str(number): self._numbers[recording.categories[number]] for number in sorted(recording.shown)}
+        classes = {track(number): self._numbers[recording.categories[number]] for number in sorted(recording.shown)}
         self.keep(recording, [{**sequence, "track_category_ids": classes, "segmentations": found}])
 
 

@@ -10,7 +10,7 @@ from univs.errors import UserError
 from univs.fields import by_id, flag, whole
 from univs.formats.boxes import Box, FrameBoxes, box_of_corner
 from univs.formats.coco_images import CocoImage, image_of
-from univs.formats.files import expecting, inside, is_named, read_json, read_names, require_folder
+from univs.formats.files import expecting, folder_name, inside, is_named, read_json, read_names, require_folder
 from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 
@@ -39,11 +39,12 @@ def read_folder(root: Path, *, exclude: str | Path | list[str] | None = None, co
             if "bbox" not in row:
                 raise ValueError(f"annotation {row.get('id', place)} has no bbox")
             boxes[key].append(box_of_corner(row["bbox"]))
-    chosen = [image for image in every.values() if boxes.get(image.key) and not is_named(banned, root.name, image.file)]
+    name = folder_name(root)
+    chosen = [image for image in every.values() if boxes.get(image.key) and not is_named(banned, name, image.file)]
     if not chosen:
         raise UserError(f"{TITLE}: {path} has no image left with a box")
-    make = partial(_recording, name=root.name, folder=images, boxes=dict(boxes), crowded=crowded, complete=complete)
-    return RecordingSet(root.name, "", root, LazyRecordings(make, chosen))
+    make = partial(_recording, name=name, folder=images, boxes=dict(boxes), crowded=crowded, complete=complete)
+    return RecordingSet(name, "", root, LazyRecordings(make, chosen))
 
 
 def _recording(

@@ -19,6 +19,7 @@ from univs.errors import UserError
 from univs.files import folders_in
 from univs.formats.files import (
     first_file,
+    folder_name,
     inside,
     is_named,
     list_frames,
@@ -143,15 +144,15 @@ def read_folder(
     images = resolution_folder(require_folder(root / "JPEGImages", OWN))
     masks = resolution_folder(require_folder(root / "Annotations", OWN))
     names = folders_in(images) if image_set is None else sorted(read_names(image_set))
-    banned = read_names(exclude)
+    banned, folder = read_names(exclude), folder_name(root)
     recordings = tuple(
-        _own_recording(f"{root.name}/{name}", images / name, masks / name, complete)
+        _own_recording(f"{folder}/{name}", images / name, masks / name, complete)
         for name in names
-        if not is_named(banned, root.name, name)
+        if not is_named(banned, folder, name)
     )
     if not recordings:
         raise UserError(f"{OWN} {root}: no sequence left to read")
-    return RecordingSet(root.name, "", root, recordings)
+    return RecordingSet(folder, "", root, recordings)
 
 
 def _own_recording(name: str, images: Path, masks: Path, complete: bool) -> Recording:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from univs import texts
 from univs.errors import UserError
 from univs.files import atomic_path
 from univs.texts import expecting as expecting
-from univs.video.images import IMAGE_SUFFIXES, is_image
+from univs.video.images import IMAGE_SUFFIXES, is_image, natural_key
 
 
 def read_json(path: Path, what: str, keys: Sequence[str] = ()) -> Any:
@@ -31,14 +32,14 @@ def write_json(path: Path, content: Any, **options: Any) -> None:
 
 
 def list_frames(folder: Path, what: str) -> tuple[Path, ...]:
-    """The pictures in a folder, by name, hidden ones left out.
+    """The pictures in a folder in the natural order of their names (2.jpg before 10.jpg), hidden ones left out.
 
     Raises UserError if it is missing or holds none, and where two differ in their suffixes alone.
     """
-    found = tuple(files_by_stem(require_folder(folder, what), is_image, what).values())
+    found = files_by_stem(require_folder(folder, what), is_image, what).values()
     if not found:
         raise UserError(f"{what}: no frames ({' '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
-    return found
+    return tuple(sorted(found, key=natural_key))
 
 
 def read_lines(path: Path, what: str) -> list[str]:
@@ -123,6 +124,17 @@ def read_names(exclude: str | Path | list[str] | tuple[str, ...] | None) -> froz
     if not path.is_file():
         raise UserError(f"list of excluded names: no file {path}")
     return frozenset(line for line in texts.read_entries(path, "names, one a line") if not line.startswith("#"))
+
+
+def folder_name(folder: Path) -> str:
+    """The name of a folder, also of one that is given as . or ..; a link has its own."""
+    return folder.resolve().name if folder.name in ("", "..") else folder.name
+
+
+def distinct_names(short: Sequence[str], full: Sequence[str]) -> list[str]:
+    """Names of N things: the short ones, and the full ones of those whose short names are equal."""
+    counts = Counter(short)
+    return [name if counts[name] == 1 else other for name, other in zip(short, full, strict=True)]
 
 
 def is_named(names: Collection[str], folder: str, name: str) -> bool:

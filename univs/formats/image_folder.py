@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from univs.formats.coco_images import SEVERAL, Annotation, CocoFile, CocoImage, read_coco
-from univs.formats.files import expecting, inside, is_named, read_names, require_folder
+from univs.formats.files import expecting, folder_name, inside, is_named, read_names, require_folder
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import MOST_OBJECTS, overlay
 from univs.formats.recording import Expression, FrameLabels, Recording
@@ -87,13 +87,14 @@ def read_folder(
     images = require_folder(root / "images", f"{TITLE}: images")
     source = read_coco(root / "annotations.json", TITLE)
     banned, wanted = read_names(exclude), None if only is None else read_names(only)
+    name = folder_name(root)
     chosen = tuple(
         image
         for image in source.images
-        if not is_named(banned, root.name, image.file) and (wanted is None or is_named(wanted, root.name, image.file))
+        if not is_named(banned, name, image.file) and (wanted is None or is_named(wanted, name, image.file))
     )
     said = {} if expressions is None else _read_expressions(expressions)
-    return ImageFolder(root.name, images, source, chosen, complete, stuffed, said)
+    return ImageFolder(name, images, source, chosen, complete, stuffed, said)
 
 
 def _read_expressions(path: Path) -> dict[int, list[str]]:

@@ -255,7 +255,8 @@ def truth(data: RecordingSet, recordings: Sequence[Recording], folder: Path) -> 
     """For the scorer: evaluate_mots.seqmap.val, label_02/SEQUENCE.txt, the text files of the set or made of its PNG."""
     if not all(recording.label_files for recording in recordings):
         return None
-    lines = [f"{recording.name} empty 000000 {len(recording) - 1:06d}" for recording in recordings]
+    last = {recording.name: max(int(frame.stem) for frame in recording.frames) for recording in recordings}
+    lines = [f"{name} empty 000000 {frame:06d}" for name, frame in last.items()]
     write_lines(folder / MAP.format(split="val"), lines)
     for recording in recordings:
         path, files = folder / "label_02" / f"{recording.name}.txt", recording.label_files

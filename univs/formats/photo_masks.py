@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from univs.errors import UserError
-from univs.formats.files import files_by_stem, is_named, read_names, require_folder
+from univs.formats.files import files_by_stem, folder_name, is_named, read_names, require_folder
 from univs.formats.recording import FrameLabels, Recording, RecordingSet
 from univs.formats.sample import IGNORE
 from univs.masks.mask_files import is_mask, read_objects
@@ -24,10 +24,10 @@ def read_folder(
     `category` names the object if all photos show the same kind; `exclude` lists `file.jpg` or `folder/file.jpg`.
     Raises UserError for missing folders and for an image or mask that has no partner.
     """
-    banned = read_names(exclude)
+    banned, folder = read_names(exclude), folder_name(root)
     recordings = tuple(
         Recording(
-            name=f"{root.name}/{image.name}",
+            name=f"{folder}/{image.name}",
             frames=(image,),
             annotated=(0,),
             labels=partial(_read_single, mask),
@@ -35,9 +35,9 @@ def read_folder(
             categories={1: category} if category else {},
         )
         for image, mask in pair_files(root / "images", root / "masks", "photos with masks")
-        if not is_named(banned, root.name, image.name)
+        if not is_named(banned, folder, image.name)
     )
-    return RecordingSet(root.name, "", root, recordings)
+    return RecordingSet(folder, "", root, recordings)
 
 
 def _read_single(path: Path, index: int) -> FrameLabels:

@@ -46,6 +46,7 @@ class Recording:
     """A video of a public set; nothing of it is in memory until a frame or its labels are asked for.
 
     name: as the set calls it, a relative path. key: its official id in files of results, where that is not the name.
+    object_keys: object id -> its official id in files of results, where that is another one.
     frames: files of all frames, in order. annotated: the frames (indices into `frames`, ascending) that have labels;
     labels: reads those of one of them (a `functools.partial` of a free function, so that recordings can be pickled).
     label_files: the files that `labels` reads, one for each annotated frame or fewer (a JSON that holds them all is not
@@ -71,6 +72,7 @@ class Recording:
     complete: bool = False
     drawn: Callable[[int], np.ndarray] | None = None
     boxes: Callable[[int], FrameBoxes] | None = None
+    object_keys: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -28,6 +28,7 @@ from univs.formats.lazy import LazyRecordings
 from univs.formats.recording import Recording, RecordingSet
 from univs.formats.sample import VideoSample
 from univs.formats.truth_files import link
+from univs.video.images import natural_key
 
 EVERY = 5
 """Distance of annotated frames."""
@@ -59,7 +60,11 @@ def _recording(root: Path, split: str, what: str, video: tuple[str, Mapping[str,
     frames = list_frames(inside(everything, name), what) if everything.is_dir() else asked
     places = {frame.stem: place for place, frame in enumerate(frames)}
     with expecting(home / "meta.json", FIELDS):
-        begins = {int(number): str(min(thing["frames"])) for number, thing in objects.items() if thing["frames"]}
+        begins = {
+            int(number): min(map(str, thing["frames"]), key=natural_key)
+            for number, thing in objects.items()
+            if thing["frames"]
+        }
         nouns = {int(n): str(thing["category"]) for n, thing in objects.items() if "category" in thing}
     truth = home / "Annotations_gt"
     files = label_files(frames, (truth if truth.is_dir() else home / "Annotations") / name, what)

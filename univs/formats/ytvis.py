@@ -19,7 +19,7 @@ from univs.fields import flag, whole
 from univs.formats.answer_writer import JsonAnswers, Take
 from univs.formats.boxes import FrameBoxes, box_of_corner
 from univs.formats.class_names import ClassNames
-from univs.formats.files import expecting, first_file, folder_holding, inside, read_json, write_json
+from univs.formats.files import distinct_names, expecting, first_file, folder_holding, inside, read_json, write_json
 from univs.formats.label_maps import video_name
 from univs.formats.lazy import LazyRecordings
 from univs.formats.painting import box_of, compact, number_objects, paint, run_lengths
@@ -90,12 +90,13 @@ def read(root: Path, split: str, *, style: str) -> RecordingSet:
     with expecting(path, FIELDS):
         names = {whole(row["id"]): str(row["name"]) for row in content["categories"]}
         videos = list_videos(content, path)
+    called = tuple(zip(video_names(videos), videos, strict=True))
     folders = [name.format(split) for name in dict.fromkeys((chosen.folder, *FOLDERS))]
     first = str(Path(videos[0].files[0]).parent) if videos else "."
     folder = folder_holding(root, folders, first, f"{chosen.title} frames")
     annotated = any(video.tubes for video in videos)
     make = partial(make_recording, folder=folder, path=path, names=names, annotated=annotated)
-    return RecordingSet(style_name(style), split, root, LazyRecordings(make, videos), names, frozenset(names), path)
+    return RecordingSet(style_name(style), split, root, LazyRecordings(make, called), names, frozenset(names), path)
 
 
 def style_name(style: str) -> str:
@@ -127,8 +128,18 @@ def list_videos(content: Mapping[str, Any], path: Path) -> list[Video]:
     return videos
 
 
-def make_recording(video: Video, *, folder: Path, path: Path, names: Mapping[int, str], annotated: bool) -> Recording:
-    """The recording of an entry."""
+def video_names(videos: Sequence[Video]) -> list[str]:
+    """The folders of the frames of some videos; of videos that share one, FOLDER/ID."""
+    folders = [Path(video.files[0]).parent for video in videos]
+    full = [(folder / str(video.key)).as_posix() for folder, video in zip(folders, videos, strict=True)]
+    return distinct_names([folder.as_posix() for folder in folders], full)
+
+
+def make_recording(
+    called: tuple[str, Video], *, folder: Path, path: Path, names: Mapping[int, str], annotated: bool
+) -> Recording:
+    """The recording of an entry and its name."""
+    name, video = called
     ids = number_objects([tube.area for tube in video.tubes], [tube.crowd for tube in video.tubes])
     named = zip(ids, video.tubes, strict=True)
     with expecting(path, FIELDS):
@@ -137,8 +148,8 @@ def make_recording(video: Video, *, folder: Path, path: Path, names: Mapping[int
     shown = annotated and all(tube.masks is not None for tube in video.tubes)
     boxed = annotated and all(tube.boxes is not None for tube in video.tubes)
     return Recording(
-        name=str(Path(video.files[0]).parent.as_posix()),
-        frames=tuple(inside(folder, name) for name in video.files),
+        name=name,
+        frames=tuple(inside(folder, file) for file in video.files),
         annotated=tuple(range(len(video.files))) if annotated else (),
         labels=partial(label_frame, tubes=video.tubes, ids=ids, size=video.size, what=what) if shown else None,
         boxes=partial(frame_boxes, tubes=video.tubes, ids=ids, what=what) if boxed else None,

@@ -28,7 +28,7 @@ class ImageReader(VideoReader):
 
     def __init__(self, paths: Iterable[Path], name: str) -> None:
         self.name = name
-        self._paths = sorted(paths, key=_natural_key)
+        self._paths = sorted(paths, key=natural_key)
         if not self._paths:
             raise UserError(f"{name} holds no frames; expected images ({' '.join(sorted(IMAGE_SUFFIXES))})")
         named: dict[Path, Path] = {}
@@ -99,6 +99,7 @@ def list_images(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if is_image(path) and not path.is_dir()]
 
 
-def _natural_key(path: Path) -> list[tuple[int, int, str]]:
+def natural_key(path: Path | str) -> list[tuple[int, int, str]]:
+    """Sorts paths by the numbers in them: 2.jpg before 10.jpg."""
     parts = re.split(r"([0-9]+)", str(path))
     return [(1, int(part), part) if number % 2 else (0, 0, part) for number, part in enumerate(parts)]

@@ -102,6 +102,17 @@ def test_first_and_last_frame_are_left_out() -> None:
     assert SemiSupervised().compute() == {}
 
 
+def test_only_the_objects_that_are_named_count() -> None:
+    """Whatever their ids: neither those below them, nor others on the first map, nor those that come later."""
+    truth = np.zeros((4, 12, 12), np.uint8)
+    truth[:, 2:6, 2:6], truth[:, 8:11, 8:11], truth[2:, 8:11, 0:2] = 38, 41, 5
+    scoring = SemiSupervised(objects={38})
+    for labels in truth:
+        scoring.update(np.where(labels == 38, labels, 0), labels)
+    scores = scoring.compute()
+    assert list(scores) == [38] and scores[38].jaccards[1:3] == (1.0, 1.0)
+
+
 def read_labels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,11 @@ def data(root: Path) -> Any:
 class Boxes:
     """Answers a box, wherever it lies, with a mask that is one column wider to the right."""
 
+    begun = 0
+
     def __init__(self, recording: Recording, question: Question) -> None:
         self.said: list[Any] = []
+        Boxes.begun += 1
 
     def push(self, frame: np.ndarray, prompts: Sequence[Any] = ()) -> list[FrameResult]:
         (prompt,) = prompts
@@ -97,6 +101,32 @@ def test_each_object_is_shown_alone_and_scored(root: Path, tmp_path: Path, capsy
     assert outcome.figures == {"IoU": pytest.approx(100 * np.mean(every))}
     report(outcome, Console(file=io.StringIO()))
     assert f"{100 * np.mean(every):.1f}" in capsys.readouterr().out
+
+
+def test_images_of_one_name_are_answered_each_for_itself(root: Path, tmp_path: Path) -> None:
+    """Two of one stem in folders of their own, and two folders of one name; other names are as short as ever."""
+    content = json.loads((root / "one" / "annotations.json").read_text())
+    for place, name in enumerate(("a/1.png", "b/1.png")):
+        (root / "one" / "images" / name).parent.mkdir()
+        (root / "one" / "images" / f"{place}.png").rename(root / "one" / "images" / name)
+        content["images"][place]["file_name"] = name
+    (root / "one" / "annotations.json").write_text(json.dumps(content))
+    (root / "val.txt").write_text("a/1.png\nb/1.png\n")
+    job = find_job(data(root), None, 0.01, "box", tmp_path / "out")
+    assert [r.name for r in job.recordings] == [
+        f"one_0/{name}" for name in ("a/1.png_1", "a/1.png_2", "a/1.png_3", "b/1.png_1")
+    ]
+    Boxes.begun = 0
+    assert answer(job, Boxes, {}, World(0, 1), Console(file=io.StringIO())) is not None and Boxes.begun == 4
+    for name in ("x", "y"):
+        shutil.copytree(root / "one", root / name / "one")
+    (root / "val.txt").write_text("b/1.png\n")
+    both = {**data(root), "folders": ["x/one", "y/one"]}
+    assert [r.name for r in find_job(both, None, 0.01, "box", tmp_path).recordings] == [
+        "one_0/b/1.png_1",
+        "one_1/b/1.png_1",
+    ]
+    assert [r.name for r in find_job(data(root), None, 0.01, "box", tmp_path).recordings] == ["one/1_1"]
 
 
 def test_low_masks_are_counted(root: Path, tmp_path: Path) -> None:

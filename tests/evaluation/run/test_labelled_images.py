@@ -100,8 +100,13 @@ class Told:
         return []
 
 
-def go(root: Path, found: dict[str, list[tuple[str, np.ndarray, float]]], settings: dict[str, Any]) -> Outcome:
-    job = find_job(data(root), None, root / "out")
+def go(
+    root: Path,
+    found: dict[str, list[tuple[str, np.ndarray, float]]],
+    settings: dict[str, Any],
+    most: int | None = None,
+) -> Outcome:
+    job = find_job(data(root), most, root / "out")
     outcome = answer(
         job,
         lambda recording, question: Told(found[recording.name.partition("_")[0]]),
@@ -153,6 +158,13 @@ def test_a_detection_is_excused_where_most_of_it_is_unknown(root: Path) -> None:
         found = {"one": [("dog", beside, 0.9), ("dog", dog, 0.7)], "two": []}
         outcome = go(root, found, {"columns": columns})
         assert outcome.scores is not None and outcome.scores.rows["dog"]["AP50"] == pytest.approx(precision)
+
+
+def test_a_run_of_some_images_says_so(root: Path) -> None:
+    found: dict[str, list[tuple[str, np.ndarray, float]]] = {"one": [], "two": []}
+    for most, note in ((1, "the first 1 videos"), (2, ""), (3, ""), (None, "")):
+        go(root, found, {}, most)
+        assert json.loads((root / "out" / "summary.json").read_text())["note"] == note
 
 
 def test_other_classes_are_another_run(root: Path) -> None:

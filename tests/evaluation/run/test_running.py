@@ -200,6 +200,17 @@ def test_all_processes_are_waited_for_before_the_answers_are_put_together(davis:
     assert answer(job, oracles("davis17", job.data), {}, Waiting(rank=1, size=2), quiet()) is None and there == [3, 3]
 
 
+def test_videos_of_one_name_are_refused_before_the_first_is_answered(davis: Path, tmp_path: Path) -> None:
+    job = find_job("davis17", davis, None, None, tmp_path)
+    first, second, third = job.recordings
+    twice = replace(job, recordings=[first, second, replace(third, name=first.name)])
+    before = Oracle.pushed
+    with pytest.raises(UserError, match=f"two videos are called {first.name}") as caught:
+        answer(twice, oracles("davis17", job.data), {}, ALONE, quiet())
+    assert all(str(one.frames[0]) in str(caught.value) for one in (first, third))
+    assert Oracle.pushed == before and not job.folder.exists()
+
+
 def test_answers_to_other_prompts_are_others(davis: Path, tmp_path: Path) -> None:
     job, other = (find_job("davis17", davis, None, None, tmp_path, kind) for kind in ("mask", "box"))
     assert other.made_from == {**job.made_from, "prompt": "box"} and job.made_from["prompt"] == "mask"

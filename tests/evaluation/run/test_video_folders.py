@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -91,6 +92,20 @@ def test_figures_of_a_sequence(tmp_path: Path) -> None:
     assert outcome.figures["J&F"] == pytest.approx((outcome.figures["J"] + outcome.figures["F"]) / 2)
     follow("davis2016", root, tmp_path / "merged")
     assert figures_of(tmp_path / "merged", "set/pair")["1"]["J"][1] == pytest.approx(150 / 250)
+
+
+def test_objects_that_are_shown_are_scored_whatever_their_ids(tmp_path: Path) -> None:
+    """One with the id 38; nobody asks for the one that comes later."""
+    root, out = tmp_path / "set", tmp_path / "out"
+    write_sequence(root, "one", 4)
+    for index, path in enumerate(sorted((root / "Annotations" / "one").iterdir())):
+        labels = np.array(Image.open(path)) * 38
+        labels[25:35, 10:20] = 5 if index >= 2 else 0
+        Image.fromarray(labels).save(path)
+    outcome = follow("davis_folder", root, out)
+    assert figures_of(out, "set/one") == {"38": {"J": [None, pytest.approx(1 / 3), 0.0, None], "F": ANY}}
+    assert outcome.figures["J"] == pytest.approx(100 / 6)
+    assert json.loads((out / "summary.json").read_text())["rows"]["set/one"]["objects"] == 1
 
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:

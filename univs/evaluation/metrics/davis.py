@@ -9,7 +9,7 @@ Masks are boolean H x W, label maps integer H x W with 0 for background; figures
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -188,13 +188,14 @@ class ObjectScore:
 class SemiSupervised:
     """Scores one video whose first true masks were given: feed its frames in order, then ask for the scores.
 
-    Objects are the ids 1 to the highest one on the first true label map, as in DAVIS-2017; `merge=True` makes one
-    object of everything that is labelled, as in DAVIS-2016 (whose masks are stored as 0 and 255). The first and the
-    last frame are not evaluated. Label 255 is otherwise no object, but background.
+    Objects are the ids 1 to the highest one on the first true label map, as in DAVIS-2017, or those that `objects`
+    names; `merge=True` makes one object of everything that is labelled, as in DAVIS-2016 (whose masks are stored as 0
+    and 255). The first and the last frame are not evaluated. Label 255 is otherwise no object, but background.
     """
 
-    def __init__(self, merge: bool = False) -> None:
+    def __init__(self, merge: bool = False, objects: Iterable[int] | None = None) -> None:
         self.merge = merge
+        self._named = None if objects is None else sorted(objects)
         self._objects: list[int] = []
         self._figures: list[NDArray[np.float64]] = []  # of each frame, 2 N
 
@@ -207,8 +208,8 @@ class SemiSupervised:
             self._figures.append(measure_objects(prediction, truth, self._objects))
         else:
             count = 1 if self.merge else int(truth[truth != IGNORE].max(initial=0))
-            self._objects = list(range(1, count + 1))
-            self._figures.append(np.full((2, count), np.nan))
+            self._objects = list(range(1, count + 1)) if self._named is None else self._named
+            self._figures.append(np.full((2, len(self._objects)), np.nan))
 
     def compute(self) -> dict[int, ObjectScore]:
         """Scores of the objects by id, the frame fed last left out."""

@@ -108,13 +108,14 @@ def answer(
 
     Args:
         settings: what the answers depend on; those made under others are made again.
-    Raises UserError, before the first frame is answered, for files of these videos that cannot be read to their end.
+    Raises UserError, before the first frame is answered, for files of these videos that cannot be read to their end,
+    and where two videos have one name.
     """
     benchmark = job.benchmark
     made_under = {"dataset": benchmark.dataset, "task": benchmark.task, **job.made_from, **settings}
     writer = benchmark.writer(job.folder / "predictions", job.data)
     store = AnswerStore(job.folder / "videos", writer, made_under)
-    share = deal([len(recording) for recording in job.recordings], world.size)[world.rank]
+    share = deal(lengths_of(job.recordings), world.size)[world.rank]
     recordings = [job.recordings[place] for place in share]
 
     def remark(recording: Recording, record: VideoRecord) -> None:
@@ -158,6 +159,22 @@ def answer(
     )
     write_summary(outcome)
     return outcome
+
+
+def lengths_of(recordings: Sequence[Recording]) -> list[int]:
+    """Frames of each video. Raises UserError where two have one name: the answers of one would count for both."""
+    firsts: dict[str, Path] = {}
+    lengths = []
+    for recording in recordings:
+        name, first = recording.name, recording.frames[0]
+        if name in firsts:
+            raise UserError(
+                f"two videos are called {name}: the one that begins with {firsts[name]} and the one that begins with "
+                f"{first}; give one another name, or leave it out"
+            )
+        firsts[name] = first
+        lengths.append(len(recording))
+    return lengths
 
 
 def make_submission(job: Job, pred: Path) -> Path | None:

@@ -27,7 +27,8 @@ from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.runner import RESULTS, run_benchmark
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter, mask_of
-from univs.formats.image_folder import read_folder
+from univs.formats.files import distinct_names
+from univs.formats.image_folder import ImageFolder, read_folder
 from univs.masks.meanings import IGNORE
 from univs.results import FrameResult
 from univs.settings import Count, Device, Share, ShortSide, Text
@@ -67,12 +68,10 @@ def find_job(data: LabelledData, objects: int | None, least_share: float, prompt
     Raises UserError for files that are missing or do not fit, and if there is no object of that size.
     """
     root = Path(data["root"])
-    found = [
-        single
-        for name in data["folders"]
-        for image in read_folder(root / name, only=data["list"], stuffed=False).recordings
-        for single in single_objects(image, Path(name).name, least_share)
-    ]
+    folders = [read_folder(root / name, only=data["list"], stuffed=False) for name in data["folders"]]
+    images = (image for folder in folders for image in folder.recordings)
+    named = zip(image_names(folders), images, strict=True)
+    found = [single for name, image in named for single in single_objects(image, name, least_share)]
     if not found:
         raise UserError(f"no object covers {least_share:g} of an image of {data['list']}; lower least_share")
     if objects is not None and objects < len(found):
@@ -90,14 +89,22 @@ def find_job(data: LabelledData, objects: int | None, least_share: float, prompt
     )
 
 
-def single_objects(image: Recording, folder: str, least_share: float) -> list[Recording]:
-    """Videos of one frame, each with one of the objects on it that cover so much of it."""
+def image_names(folders: Sequence[ImageFolder]) -> list[str]:
+    """FOLDER/STEM of every image of some folders, in order; FOLDER_PLACE/FILE of those that would share it."""
+    files = [(place, folder.name, image.file) for place, folder in enumerate(folders) for image in folder.images]
+    return distinct_names(
+        [f"{folder}/{Path(file).stem}" for _, folder, file in files],
+        [f"{folder}_{place}/{file}" for place, folder, file in files],
+    )
+
+
+def single_objects(image: Recording, name: str, least_share: float) -> list[Recording]:
+    """Videos of one frame, NAME_OBJECT, each with one of the objects on it that cover so much of it."""
     labels = image.labels_of(0)
     assert labels is not None
     ids, counts = np.unique(labels.objects, return_counts=True)
-    stem = f"{folder}/{Path(image.frames[0]).stem}"
     return [
-        replace(image, name=f"{stem}_{number}", shown={int(number): 0})
+        replace(image, name=f"{name}_{number}", shown={int(number): 0})
         for number, count in zip(ids, counts, strict=True)
         if number not in (0, IGNORE) and count >= least_share * labels.objects.size
     ]

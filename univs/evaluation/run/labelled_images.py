@@ -106,7 +106,8 @@ class Images:
 def find_job(data: LabelledData, most: int | None, folder: Path) -> Job:
     """The images of a list. Raises UserError for files that are missing or do not fit, and if there is no image."""
     root = Path(data["root"])
-    images = Images.of([NamedImages(root / name, only=data["list"]) for name in data["folders"]], most)
+    folders = [NamedImages(root / name, only=data["list"]) for name in data["folders"]]
+    images = Images.of(folders, most)
     if not images.places:
         raise UserError(f"no image of {data['list']} in {', '.join(data['folders'])} of {data['root']}")
     if not images.classes:
@@ -134,6 +135,7 @@ def find_job(data: LabelledData, most: int | None, folder: Path) -> Job:
         recordings,
         folder,
         {"data": {**data, "folders": list(data["folders"])}, "classes": list(images.classes)},
+        len(images.places) == sum(map(len, folders)),
     )
 
 

@@ -27,11 +27,12 @@ MEANS = ("j", "j_recall", "j_decay", "f", "f_recall", "f_decay")
 class FirstMaskScorer:
     """Compares the answers of one sequence with its labels (a `figure_writer.Scorer`).
 
-    Without an object on the first frame there is nothing to follow and there are no figures.
+    Objects are those that are shown, whatever their ids; others, also those that come later, are background. Without
+    an object on the first frame there is nothing to follow and there are no figures.
     """
 
     def __init__(self, recording: Recording, one_object: bool) -> None:
-        self._recording, self._scoring = recording, SemiSupervised(one_object)
+        self._recording, self._scoring = recording, SemiSupervised(one_object, recording.shown)
 
     def take(self, result: FrameResult) -> None:
         labels = self._recording.labels_of(result.frame_index)
@@ -40,10 +41,9 @@ class FirstMaskScorer:
 
     def figures(self) -> Mapping[str, Any]:
         """Object id -> J and F frame by frame, None on frames that are not evaluated."""
-        scores = self._scoring.compute() if self._recording.shown else {}
         return {
             str(number): {"J": _to_json(score.jaccards), "F": _to_json(score.boundaries)}
-            for number, score in scores.items()
+            for number, score in self._scoring.compute().items()
         }
 
 
