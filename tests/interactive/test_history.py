@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from univs.interactive.history import STEPS, History, State, Unfinished
 
@@ -58,3 +59,21 @@ def test_old_steps_are_forgotten() -> None:
 def test_masks_that_were_there_before_are_needed_too() -> None:
     history = History([State().with_mask(4, 1).finished(4).with_mask(4, 2)])
     assert history.masks() == {1, 2}
+
+
+def test_what_a_removed_object_had_counts_no_more_when_its_id_comes_again() -> None:
+    state = State({1: "cat", 2: ""}).with_mask(4, 3).started(7, 4).finished(4)
+    assert state.in_mask(3) == state.in_round(7) == (1, 2)
+    again = replace(state.without(1), objects={2: "", 1: "dog"}).with_mask(5, 4).started(8, 5)
+    assert again.in_mask(3) == again.in_round(7) == (2,)
+    assert again.in_mask(4) == again.in_round(8) == (2, 1)
+    assert State.from_json(json.loads(json.dumps(again.to_json()))) == again
+    older = {name: value for name, value in state.to_json().items() if name != "removed"}
+    assert State.from_json(older) == state
+
+
+def test_the_next_id() -> None:
+    assert State().next_id == 1 and State({3: "", 1: ""}).next_id == 4
+    assert State({1: "", 2: ""}).without(2).next_id == 3, "no id comes again as long as there are others"
+    assert State({1: "", 2: "", 65535: ""}).next_id == 3 and State({65535: ""}).without(65535).next_id == 1
+    assert State(dict.fromkeys(range(1, 65536), "")).next_id == 65536, "there is none"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from univs.errors import UserError
 from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.local_control import LocalSegmenter, Region, stitch
-from univs.interactive.segmenters import PaintingSegmenter
+from univs.interactive.segmenters import PaintingSegmenter, PromptSegmenter
+from univs.interactive.segmenters.prompts import places
 
 
 def test_all_but_the_margin_is_taken_over() -> None:
@@ -36,6 +39,38 @@ def test_a_stroke_acts_in_the_region_on_the_mask_as_it_is_now() -> None:
     expected[15, 13:27] = 1
     assert np.array_equal(found, expected)
     assert local.takes == {"strokes"}
+
+
+class Told(PaintingSegmenter):
+    """Keeps what it was told."""
+
+    def segment(self, frame: np.ndarray, current: np.ndarray, said: Interactions) -> np.ndarray:
+        self.said = said
+        return super().segment(frame, current, said)
+
+
+def test_what_was_said_earlier_beyond_the_region_is_left_out() -> None:
+    told, frame, current = Told(), np.zeros((30, 40, 3), np.uint8), np.zeros((30, 40), np.float32)
+    inside, outside = Click(12, 7, False), (Click(9, 7), Click(30, 7), Click(12, 25), Click(12, 4))
+    said = Interactions(clicks=(Click(10, 5),), earlier=(outside[0], inside, *outside[1:]))
+    LocalSegmenter(told, Region(10, 5, 30, 25)).segment(frame, current, said)
+    assert told.said.clicks == (Click(0, 0),) and told.said.earlier == (Click(2, 2, False),)
+
+
+def test_strokes_beyond_the_region_are_no_prompts_at_its_border() -> None:
+    frame, current = np.zeros((30, 40, 3), np.uint8), np.zeros((30, 40), np.float32)
+    asked: list[Interactions] = []
+
+    class Asked(PromptSegmenter):
+        def _ask(self, frame: np.ndarray, said: Interactions, *_: object) -> np.ndarray:
+            asked.append(said)
+            return np.ones(frame.shape[:2], bool)
+
+    local = LocalSegmenter(Asked(SimpleNamespace(streaming={})), Region(10, 5, 30, 25))  # type: ignore[arg-type]
+    beyond, within = Stroke(((0, 0), (8, 3))), Stroke(((12, 8), (20, 8)))
+    assert not local.segment(frame, current, Interactions((beyond,))).any() and not asked
+    assert local.segment(frame, current, Interactions((beyond, within))).any() and len(asked) == 1
+    assert places(asked[0], True, 20, 20) == places(asked[0].__class__((asked[0].strokes[1],)), True, 20, 20)
 
 
 def test_what_lies_outside_is_refused() -> None:

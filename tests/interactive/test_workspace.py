@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from univs.errors import UserError
 from univs.interactive.history import State
+from univs.interactive.interactions import Click
 from univs.interactive.workspace import MadeMask, VideoFacts, Workspace, exists
 
 VIDEO = VideoFacts("film.mp4", 9, (30, 40), (30, 40))
@@ -21,7 +24,8 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     masks = draws.random((2, 32, 48)).astype(np.float32)
     masks[0, 0, :3] = (0, 1, 0.5)
     work = Workspace(tmp_path, VIDEO)
-    number = work.add_mask(MadeMask(labels, (3, 70000)))
+    clicks = {70000: (Click(3.25, 4), Click(0, 1, False)), 3: (Click(1e6, -2),)}
+    number = work.add_mask(MadeMask(labels, (3, 70000), clicks))
     first, second = work.add_round(), work.add_round()
     state = State({3: "cat"}).with_mask(4, number).started(first, 4).finished(4).started(second, 4)
     work.push(state)
@@ -32,19 +36,24 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
     again = Workspace(tmp_path)
     assert again.video == VIDEO and again.history.now == state and exists(tmp_path)
     made = again.mask(number)
-    assert np.array_equal(made.labels, labels) and made.known == (3, 70000)
-    for rounds, index, want in (
-        ([first, second], 5, {3: masks[0], 300: masks[1]}),
-        ([first, second], 6, {300: masks[1]}),
-        ([first], 6, {3: masks[0]}),
-        ([first, second], 7, {}),
+    assert np.array_equal(made.labels, labels) and made.known == (3, 70000) and made.clicks == clicks
+    both = State({3: "", 300: ""}, rounds=(first, second))
+    later = replace(both.without(300), objects=both.objects, rounds=(first, second, 9))
+    again._rounds[9] = set()
+    for seen, index, want in (
+        (both, 5, {3: masks[0], 300: masks[1]}),
+        (both, 6, {300: masks[1]}),
+        (replace(both, rounds=(first,)), 6, {3: masks[0]}),
+        (both, 7, {}),
+        (both.without(300), 5, {3: masks[0]}),
+        (later, 5, {3: masks[0]}),  # its id came again
     ):
-        found = again.frame(rounds, index)
+        found = again.frame(seen, index)
         assert found.keys() == want.keys()
         for one, mask in want.items():
             assert found[one].dtype == np.float32
             assert np.abs(found[one] - mask).max() <= 2**-17 * 1.01
-    exact = again.frame([first], 5)[3][0, :3]
+    exact = again.frame(both, 5)[3][0, :3]
     assert exact[0] == 0 and exact[1] == 1, "what is certain stays so"
     again.close()
 
@@ -107,6 +116,8 @@ def test_other_videos_versions_and_damage_are_refused(tmp_path: Path) -> None:
         ({"version": "x"}, "is damaged: version 'x'"),
         ({"states": []}, "is damaged: position 1 of 0"),
         ({"position": -1}, "is damaged: position -1"),
+        ({"position": float("inf")}, "is damaged: cannot convert float infinity"),
+        ({"video": ["a", "many", 30, 40, 30, 40]}, "is damaged: invalid literal"),
         ({"states": [{"objects": 3}]}, "is damaged"),
         ({"video": ["a", 9]}, "is damaged"),
     ):
@@ -122,3 +133,49 @@ def test_other_videos_versions_and_damage_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{number:05}.npz is damaged"):
             again.mask(number)
     again.close()
+
+
+def test_a_byte_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
+    """Of every byte of an archive: what is packed, and the words of the archive itself."""
+    work = Workspace(tmp_path, VIDEO)
+    labels = np.random.default_rng(0).integers(0, 3, (30, 40)).astype(np.int32)
+    number = work.add_mask(MadeMask(labels, (1, 2)))
+    path = tmp_path / "masks" / f"{number:05}.npz"
+    good, told = path.read_bytes(), 0
+    for place in range(0, len(good), 3):
+        for bits in (1, 0xFF):
+            path.write_bytes(good[:place] + bytes([good[place] ^ bits]) + good[place + 1 :])
+            try:
+                work.mask(number)
+            except UserError as error:
+                told += "is damaged" in str(error) and "\n" not in str(error)
+    assert told > len(good) / 2
+    work.close()
+
+
+def test_files_of_an_older_version_have_no_clicks(tmp_path: Path) -> None:
+    work = Workspace(tmp_path, VIDEO)
+    number = work.add_mask(MadeMask(np.ones((30, 40), np.int32), (1,), {1: (Click(2, 3),)}))
+    path = tmp_path / "masks" / f"{number:05}.npz"
+    with zipfile.ZipFile(path) as packed:
+        kept = {name: packed.read(name) for name in packed.namelist() if name != "clicks.npy"}
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, content in kept.items():
+            packed.writestr(name, content)
+    assert work.mask(number).known == (1,) and work.mask(number).clicks == {}
+    work.close()
+
+
+def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
+    """Only what a killed process left of this workspace's own files goes."""
+    Workspace(tmp_path, VIDEO).close()
+    theirs = [
+        tmp_path / place
+        for place in (".git/.index.77.tmp.json", ".cache/.00003.77.tmp.npz", ".notes.tmp", ".a.77.tmp.txt")
+    ]
+    ours = [tmp_path / place for place in (".workspace.77.tmp.json", "masks/.00003.77.tmp.npz")]
+    for path in (*theirs, *ours):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    Workspace(tmp_path).close()
+    assert all(path.exists() for path in theirs) and not any(path.exists() for path in ours)

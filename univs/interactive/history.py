@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from univs.prompts import LARGEST_ID
+
 STEPS = 100
 """Steps that can be undone; what only older ones need is deleted."""
 
@@ -24,7 +26,9 @@ class State:
 
     objects: id -> name, in the order in which they came. masks: interacted frame -> number of its mask. rounds: numbers
     of the propagations that count, the newest last. pending: interacted frame that was not propagated yet -> number of
-    the mask it had before, None for none. unfinished: of the last round, if it did not come to its end.
+    the mask it had before, None for none. unfinished: of the last round, if it did not come to its end. removed: id of
+    an object that was removed -> numbers of the newest mask and round of then (0: none); what they and older ones have
+    of it counts no more, should its id come again.
     """
 
     objects: Mapping[int, str] = field(default_factory=dict)
@@ -32,6 +36,28 @@ class State:
     rounds: tuple[int, ...] = ()
     pending: Mapping[int, int | None] = field(default_factory=dict)
     unfinished: Unfinished | None = None
+    removed: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def next_id(self) -> int:
+        """Of a new object: above all that there were; if these reach the largest, the lowest that is free."""
+        above = 1 + max((*self.objects, *self.removed), default=0)
+        free = (number for number in range(1, LARGEST_ID + 1) if number not in self.objects)
+        return above if above <= LARGEST_ID else next(free, above)
+
+    def in_mask(self, number: int) -> tuple[int, ...]:
+        """The objects of which a mask counts, if it has them."""
+        return tuple(one for one in self.objects if number > self.removed.get(one, (0, 0))[0])
+
+    def in_round(self, number: int) -> tuple[int, ...]:
+        """The objects of which a round counts, if it has them."""
+        return tuple(one for one in self.objects if number > self.removed.get(one, (0, 0))[1])
+
+    def without(self, object_id: int) -> State:
+        """An object is no more, nor what any mask or round has of it."""
+        objects = {number: name for number, name in self.objects.items() if number != object_id}
+        newest = max(self.masks.values(), default=0), max(self.rounds, default=0)
+        return replace(self, objects=objects, removed={**self.removed, object_id: newest})
 
     def with_mask(self, frame: int, number: int) -> State:
         """A mask was made on a frame; it takes the place of any other there."""
@@ -58,6 +84,7 @@ class State:
             "rounds": list(self.rounds),
             "pending": [[frame, number] for frame, number in self.pending.items()],
             "unfinished": None if self.unfinished is None else [self.unfinished.round, self.unfinished.start],
+            "removed": [[number, *newest] for number, newest in self.removed.items()],
         }
 
     @classmethod
@@ -70,6 +97,7 @@ class State:
             tuple(int(number) for number in values["rounds"]),
             {int(frame): None if number is None else int(number) for frame, number in values["pending"]},
             None if unfinished is None else Unfinished(*map(int, unfinished)),
+            {int(number): (int(mask), int(last)) for number, mask, last in values.get("removed", ())},
         )
 
 

@@ -56,15 +56,17 @@ class Click:
 class Interactions:
     """All that was said about an object on a frame, the oldest first; what the mask so far came of is not repeated.
 
-    box: left, top, right, bottom, the last two exclusive.
+    box: left, top, right, bottom, the last two exclusive. earlier: the clicks that the mask so far came of, the oldest
+    first; none if it came of anything else. They are for who does not see that mask; a `Session` fills them in.
     """
 
     strokes: tuple[Stroke, ...] = ()
     clicks: tuple[Click, ...] = ()
     box: tuple[float, float, float, float] | None = None
+    earlier: tuple[Click, ...] = ()
 
     def kinds(self) -> set[Kind]:
-        """Which of them there are."""
+        """Which of them there are; what was said earlier is none."""
         given: dict[Kind, object] = {"strokes": self.strokes, "clicks": self.clicks, "box": self.box}
         return {kind for kind, value in given.items() if value}
 
@@ -91,6 +93,7 @@ class Interactions:
             tuple(replace(s, xy=tuple((x - left, y - top) for x, y in s.xy)) for s in self.strokes),
             tuple(replace(c, x=c.x - left, y=c.y - top) for c in self.clicks),
             box and (box[0] - left, box[1] - top, box[2] - left, box[3] - top),
+            tuple(replace(c, x=c.x - left, y=c.y - top) for c in self.earlier),
         )
 
 

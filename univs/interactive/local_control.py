@@ -6,7 +6,7 @@ not; what a network makes of the border of a crop is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,7 +68,8 @@ class LocalSegmenter:
     """A segmenter that sees and changes a region alone.
 
     Args:
-        segmenter: acts in the region; what is said is told to it in pixels of the region, strokes beyond it are cut.
+        segmenter: acts in the region; what is said is told to it in pixels of the region. What strokes and earlier
+            clicks have beyond it is cut.
         region: lies in every frame that is asked about.
     """
 
@@ -85,6 +86,8 @@ class LocalSegmenter:
         region.validate(*current.shape)
         moved = said.moved(region.left, region.top)
         height, width = region.bottom - region.top, region.right - region.left
+        inside = tuple(click for click in moved.earlier if 0 <= click.x < width and 0 <= click.y < height)
+        moved = replace(moved, earlier=inside)
         for click in moved.clicks:
             if not (0 <= click.x < width and 0 <= click.y < height):
                 x, y = click.x + region.left, click.y + region.top

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from univs.interactive.history import State
 from univs.interactive.interactions import Interactions
 from univs.interactive.propagation import stretches
 from univs.interactive.segmenters import Segmenter, segment_objects
-from univs.interactive.workspace import MadeMask, VideoFacts, Workspace
+from univs.interactive.workspace import Clicks, MadeMask, VideoFacts, Workspace
 from univs.masks.frame_labels import label_type
 from univs.masks.geometry import Geometry, short_side
 from univs.masks.mask_files import read_objects
@@ -131,8 +131,8 @@ class Session:
         self._check_frame(index)
         ids = tuple(state.objects)
         if index in state.masks:
-            made = self.workspace.mask(state.masks[index]).labels
-            labels = np.where(np.isin(made, ids), made, 0).astype(label_type(ids))
+            made, known = self._mask(state, state.masks[index])
+            labels = np.where(np.isin(made.labels, known), made.labels, 0).astype(label_type(ids))
             return FrameResult(index, labels, ids, dict.fromkeys(ids, 1.0), names=self._names())
         masks = self._carried(state, index)
         if not masks:
@@ -149,15 +149,16 @@ class Session:
 
     def probabilities(self, index: int) -> dict[int, Tensor]:
         """Object id -> H' W' at the padded input; objects that nothing is known of on the frame are left out."""
+        state = self._state
         self._check_frame(index)
-        return self._known(self._state, index)
+        return self._made(state, state.masks[index]) if index in state.masks else self._carried(state, index)
 
     # What can be done
 
     def add_object(self, name: str = "", object_id: int | None = None) -> int:
-        """One more object, by an id of one's own or the next free one. Returns the id."""
+        """One more object, by an id of one's own (of a removed one too) or the next free one. Returns the id."""
         state = self._free_state()
-        number = 1 + max(state.objects, default=0) if object_id is None else object_id
+        number = state.next_id if object_id is None else object_id
         check_value("object_id", number, int)
         if not 1 <= number <= LARGEST_ID or number in state.objects:
             raise UserError(f"object id {number} is {'taken' if number in state.objects else 'not 1 to 65535'}")
@@ -170,10 +171,8 @@ class Session:
         self.workspace.push(replace(state, objects={**state.objects, object_id: str(name)}))
 
     def remove_object(self, object_id: int) -> None:
-        """An object and its masks are no more; undo brings them back."""
-        state = self._free_state(object_id)
-        left = {number: name for number, name in state.objects.items() if number != object_id}
-        self.workspace.push(replace(state, objects=left))
+        """An object and its masks are no more, whatever gets its id; undo brings them back."""
+        self.workspace.push(self._free_state(object_id).without(object_id))
 
     def interact(self, index: int, masks: Mapping[int, Mask]) -> FrameResult:
         """Masks of some objects on a frame, H W each, are certain from now on: this very frame shows them.
@@ -181,36 +180,28 @@ class Session:
         An object that is not among them keeps what it has on the frame, where no mask covers it; of two masks that
         overlap the later counts. A later interaction on the same frame takes the place of the earlier.
         """
-        state = self._free_state(*masks)
-        self._check_frame(index)
-        size = self.frames.reader.size
-        for object_id, mask in masks.items():
-            if np.shape(mask) != size:
-                raise UserError(f"the mask of object {object_id} has shape {np.shape(mask)}, the frames {tuple(size)}")
-        labels = self.result(index).labels.astype(np.int32)
-        labels[np.isin(labels, list(masks))] = 0
-        for object_id, mask in masks.items():
-            labels[np.asarray(mask, bool)] = object_id
-        number = self.workspace.add_mask(MadeMask(labels, tuple(state.objects)))
-        self.workspace.push(state.with_mask(index, number))
-        return self.result(index)
+        return self._interact(index, masks, {})
 
     def segment(
         self, index: int, segmenter: Segmenter, said: Mapping[int, Interactions], *, background: float | None = None
     ) -> FrameResult:
         """Make masks on a frame of what is said about some objects, and `interact` with them.
 
-        background: as for `segment_objects`. UserError for what the segmenter does not take.
+        Clicks that a mask came of are told again (`Interactions.earlier`), until it is made otherwise. background: as
+        for `segment_objects`. UserError for what the segmenter does not take.
         """
-        self._free_state(*said)
-        current = self.result(index).labels
-        found = segment_objects(segmenter, self.frames[index], current, said, background=background)
-        return self.interact(index, {number: found.labels == number for number in said})
+        state = self._free_state(*said)
+        current, clicks = self.result(index).labels, self._clicks(state, index)
+        told = {number: replace(one, earlier=clicks.get(number, ())) for number, one in said.items()}
+        found = segment_objects(segmenter, self.frames[index], current, told, background=background)
+        clicked = {n: (*one.earlier, *one.clicks) for n, one in told.items() if one.kinds() <= {"clicks"}}
+        return self._interact(index, {number: found.labels == number for number in said}, clicked)
 
     def import_mask(self, index: int, path: str | os.PathLike[str]) -> FrameResult:
         """All objects of a mask file (docs/inputs.md) on a frame; ids that are new are new objects.
 
-        Where the file says that nothing is known, the frame keeps what it has. Two steps, if objects are new.
+        Objects that the file does not have are not on the frame. Where it says that nothing is known, the frame keeps
+        what it has. Two steps, if objects are new.
         """
         state = self._free_state()
         self._check_frame(index)
@@ -316,32 +307,48 @@ class Session:
         self.workspace.history.move(steps)
         self.workspace.save()
 
+    def _interact(self, index: int, masks: Mapping[int, Mask], clicks: Clicks) -> FrameResult:
+        """As `interact`. clicks: of those objects whose mask came of nothing else."""
+        state = self._free_state(*masks)
+        self._check_frame(index)
+        size = self.frames.reader.size
+        for object_id, mask in masks.items():
+            if np.shape(mask) != size:
+                raise UserError(f"the mask of object {object_id} has shape {np.shape(mask)}, the frames {tuple(size)}")
+        labels = self.result(index).labels.astype(np.int32)
+        labels[np.isin(labels, list(masks))] = 0
+        for object_id, mask in masks.items():
+            labels[np.asarray(mask, bool)] = object_id
+        kept = {one: said for one, said in self._clicks(state, index).items() if one not in masks}
+        number = self.workspace.add_mask(MadeMask(labels, tuple(state.objects), {**kept, **clicks}))
+        self.workspace.push(state.with_mask(index, number))
+        return self.result(index)
+
     def _carried(self, state: State, index: int) -> dict[int, Tensor]:
         """Object id -> H' W' that propagations brought to a frame."""
-        found = self.workspace.frame(state.rounds, index)
-        device = self.carrier.device
-        return {number: torch.from_numpy(mask).to(device) for number, mask in found.items() if number in state.objects}
+        found, device = self.workspace.frame(state, index), self.carrier.device
+        return {number: torch.from_numpy(mask).to(device) for number, mask in found.items()}
 
-    def _made(self, number: int, object_ids: Sequence[int]) -> dict[int, Tensor]:
-        """Object id -> H' W', 0 or 1, of a mask that somebody made, for those objects that were known then."""
-        made, device = self.workspace.mask(number), self.carrier.device
-        known = [object_id for object_id in object_ids if object_id in made.known]
-        return {object_id: self.places.mask(made.labels == object_id).to(device) for object_id in known}
+    def _mask(self, state: State, number: int) -> tuple[MadeMask, tuple[int, ...]]:
+        """A mask that somebody made, and those objects that are there now and were known then."""
+        made = self.workspace.mask(number)
+        return made, tuple(object_id for object_id in state.in_mask(number) if object_id in made.known)
 
-    def _known(self, state: State, index: int) -> dict[int, Tensor]:
-        """Object id -> H' W' of a frame: as made, or else as carried."""
-        if index in state.masks:
-            return self._made(state.masks[index], list(state.objects))
-        return self._carried(state, index)
+    def _made(self, state: State, number: int) -> dict[int, Tensor]:
+        """Object id -> H' W', 0 or 1, of a mask that somebody made."""
+        made, known = self._mask(state, number)
+        return {object_id: self.places.mask(made.labels == object_id).to(self.carrier.device) for object_id in known}
+
+    def _clicks(self, state: State, index: int) -> Clicks:
+        """Object id -> the clicks that its mask on a frame came of."""
+        if index not in state.masks:
+            return {}
+        made, known = self._mask(state, state.masks[index])
+        return {object_id: made.clicks[object_id] for object_id in known if object_id in made.clicks}
 
     def _certain(self, state: State) -> dict[int, CertainFrame]:
         """All interacted frames."""
-        found = {}
-        for index, number in state.masks.items():
-            made = self.workspace.mask(number)
-            known = tuple(object_id for object_id in state.objects if object_id in made.known)
-            found[index] = CertainFrame(number, made, known)
-        return found
+        return {index: CertainFrame(number, *self._mask(state, number)) for index, number in state.masks.items()}
 
     def _propagate(self, start: int, progress: Progress | None, cancelled: Callable[[], bool]) -> bool:
         """One round from a frame."""
@@ -375,9 +382,9 @@ class Session:
 
     def _changes(self, state: State, start: int, keys: Mapping[int, Tensor | None]) -> dict[int, Change]:
         """Of each object with a key: what the interactions on a frame have changed since its last propagation."""
-        after = self._made(state.masks[start], list(keys))
+        after = self._made(state, state.masks[start])
         number = state.pending.get(start, state.masks[start])
-        before = self._carried(state, start) if number is None else self._made(number, list(keys))
+        before = self._carried(state, start) if number is None else self._made(state, number)
         found = {}
         for object_id, key in keys.items():
             nothing = torch.zeros_like(after[object_id])

@@ -1,7 +1,7 @@
 """An interactive session on disk: every finished mask and frame is there as soon as it is made.
 
     workspace.json          what was done (`history`), and of which video
-    masks/00007.npz         a mask that somebody made: label map of the frame's size, and the objects known then
+    masks/00007.npz         a mask that somebody made: label map of the frame's size, the objects known then, and clicks
     rounds/0003/00012.npz   a frame of a propagation: probabilities of its objects at the network's input, in 16 bits
 
 Files are numbered and never change. All appear whole or not at all, workspace.json after what it names; so a workspace
@@ -11,11 +11,14 @@ of a killed process opens with all that was finished. Memory does not grow with 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import tokenize
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,16 @@ from univs.claim import claim_folder
 from univs.errors import UserError
 from univs.files import atomic_path
 from univs.interactive.history import History, State
+from univs.interactive.interactions import Click
 
 VERSION = 1
 NAME = "workspace.json"
 LEVELS = np.float32(65535)
 """Probabilities are kept as whole numbers up to this: 2**-17 off at most."""
+TEMPORARY = re.compile(r"\.(workspace|\d+)\.\d+\.tmp\.(json|npz)")
+"""Names that `atomic_path` gives to our files; a killed process leaves them."""
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged archive of arrays may raise."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,17 @@ class VideoFacts:
     input_size: tuple[int, int]
 
 
+Clicks = Mapping[int, tuple[Click, ...]]
+"""Object id -> the clicks that its mask came of, the oldest first; nothing of one whose mask came of anything else."""
+
+
 @dataclass(frozen=True)
 class MadeMask:
-    """H W object ids, 0 for none, and the objects that were known when it was made."""
+    """H W object ids, 0 for none, the objects that were known when it was made, and clicks that it came of."""
 
     labels: NDArray[np.int32]
     known: tuple[int, ...]
+    clicks: Clicks = field(default_factory=dict)
 
 
 class Workspace:
@@ -83,8 +96,10 @@ class Workspace:
             self._rounds = {number: _numbers(self._round(number)) for number in self.history.rounds()}
             self._next_mask = 1 + max((*_numbers(folder / "masks"), *self.history.masks()), default=0)
             self._next_round = 1 + max((*_numbers(folder / "rounds"), *self._rounds), default=0)
-            for left in folder.rglob(".*.tmp*"):  # of a killed process
-                left.unlink()
+            for place in (folder, folder / "masks", *map(self._round, _numbers(folder / "rounds"))):
+                for left in place.iterdir() if place.is_dir() else ():
+                    if TEMPORARY.fullmatch(left.name) and left.is_file():
+                        left.unlink()
             self.save()
             self._clean()
         except BaseException:
@@ -111,13 +126,22 @@ class Workspace:
     def add_mask(self, mask: MadeMask) -> int:
         """Write a mask that somebody made and return its number, which no other has had in this session."""
         number, self._next_mask = self._next_mask, self._next_mask + 1
-        _write(self.folder / "masks" / f"{number:05}.npz", labels=mask.labels, known=np.array(mask.known, np.int64))
+        clicks = [(one, click.x, click.y, click.positive) for one, clicks in mask.clicks.items() for click in clicks]
+        _write(
+            self.folder / "masks" / f"{number:05}.npz",
+            labels=mask.labels,
+            known=np.array(mask.known, np.int64),
+            clicks=np.array(clicks, np.float64).reshape(-1, 4),
+        )
         return number
 
     def mask(self, number: int) -> MadeMask:
         """A mask by its number."""
         arrays = _read(self.folder / "masks" / f"{number:05}.npz", ("labels", "known"))
-        return MadeMask(arrays["labels"], tuple(int(one) for one in arrays["known"]))
+        clicks: dict[int, tuple[Click, ...]] = {}
+        for one, x, y, positive in arrays.get("clicks", np.zeros((0, 4))).tolist():  # older files have none
+            clicks[int(one)] = (*clicks.get(int(one), ()), Click(x, y, bool(positive)))
+        return MadeMask(arrays["labels"], tuple(int(one) for one in arrays["known"]), clicks)
 
     def add_round(self) -> int:
         """Begin a round and return its number."""
@@ -132,13 +156,13 @@ class Workspace:
         _write(self._round(number) / f"{index:05}.npz", masks=levels, objects=np.array(object_ids, np.int64))
         self._rounds[number].add(index)
 
-    def frame(self, rounds: Sequence[int], index: int) -> dict[int, NDArray[np.float32]]:
-        """Object id -> H' W' of a frame in the newest of these rounds that has it; empty if none has."""
-        for number in reversed(rounds):
+    def frame(self, state: State, index: int) -> dict[int, NDArray[np.float32]]:
+        """Object id -> H' W' of a frame in the newest round of a state that has it; empty if none has."""
+        for number in reversed(state.rounds):
             if index in self._rounds[number]:
                 arrays = _read(self._round(number) / f"{index:05}.npz", ("masks", "objects"))
-                masks = arrays["masks"].astype(np.float32) / LEVELS
-                return {int(one): mask for one, mask in zip(arrays["objects"], masks, strict=True)}
+                masks, ids = arrays["masks"].astype(np.float32) / LEVELS, state.in_round(number)
+                return {int(one): mask for one, mask in zip(arrays["objects"], masks, strict=True) if one in ids}
         return {}
 
     def close(self) -> None:
@@ -180,9 +204,9 @@ def read_state(folder: Path) -> tuple[VideoFacts, History]:
         history = History(states, int(content["position"]))
         if not 0 <= history.position < len(states):
             raise ValueError(f"position {history.position} of {len(states)}")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        return VideoFacts(str(name), int(frames), (height, width), (input_height, input_width)), history
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{folder / NAME} is damaged: {_line(error)}") from error
-    return VideoFacts(str(name), int(frames), (height, width), (input_height, input_width)), history
 
 
 def _numbers(folder: Path) -> set[int]:
@@ -198,10 +222,11 @@ def _write(path: Path, **arrays: NDArray[Any]) -> None:
 
 
 def _read(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """All arrays of a file, which has those of these names at least. UserError for one that is damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return {name: stored[name] for name in {*names, *stored.files}}
+    except DAMAGE as error:
         raise UserError(f"{path} is damaged: {_line(error)}") from error
 
 

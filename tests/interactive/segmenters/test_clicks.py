@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from univs.interactive.interactions import Click, Interactions
 from univs.interactive.segmenters.clicks import (
+    KEPT,
     TARGET,
     ClickSegmenter,
     Crop,
@@ -76,6 +77,8 @@ def test_pixels_around_clicks() -> None:
     pixels = set(zip(rows.tolist(), columns.tolist(), strict=True))
     assert pixels == {(y, x) for y in (3, 4, 5) for x in (0, 1)} | {(y, x) for y in (2, 3, 4) for x in (5, 6, 7)}
     assert torch.equal(marked[1], marked[0].flip(2))
+    outside = around([Click(-1, 2), Click(-9, 3), Click(4, -2), Click(9, 5), Click(20, 20)], (6, 9))[0, 0]
+    assert outside.nonzero().tolist() == [[1, 0], [2, 0], [3, 0], [4, 8], [5, 8]]
 
 
 def test_fitting_meets_the_clicks(network: Plain) -> None:
@@ -117,6 +120,14 @@ def test_the_network_sees_a_crop_from_the_second_click_on(network: Plain) -> Non
     assert {tuple(images.shape[2:]) for images, _ in network.asked} == {(400, 640)}
 
 
+def test_without_a_mask_to_zoom_at_the_frame_is_seen_as_it_is(network: Plain) -> None:
+    network.lift.weight.zero_()
+    network.lift.bias.fill_(-9)  # type: ignore[union-attr]
+    found = answers(network, frame(400, 640), [Click(320, 200), Click(300, 190)])
+    assert not (found[0] > 0.5).any()
+    assert [tuple(images.shape[2:]) for images, _ in network.asked] == [(400, 640)] * 2
+
+
 def test_the_network_is_told_of_eight_clicks(network: Plain) -> None:
     clicks = [Click(4 * k, 20) for k in range(10)]
     answers(network, frame(64, 96), clicks, zoom=False)
@@ -128,12 +139,50 @@ def test_a_further_click_goes_on_from_the_earlier_ones(network: Plain) -> None:
     image, nothing = frame(64, 96), np.zeros((64, 96), np.float32)
     clicks = (Click(20, 30), Click(70, 30, False), Click(40, 40))
     segmenter = ClickSegmenter(network)  # type: ignore[arg-type]
-    for count in (1, 2, 3):
-        found = segmenter.segment(image, nothing, Interactions(clicks=clicks[:count]))
+    for count in range(3):
+        found = segmenter.segment(
+            image, nothing, Interactions(clicks=clicks[count : count + 1], earlier=clicks[:count])
+        )
     assert len(network.asked) == 3
     fresh = ClickSegmenter(network).segment(image, nothing, Interactions(clicks=clicks))  # type: ignore[arg-type]
     assert np.allclose(found, fresh, atol=1e-6)
-    segmenter.segment(image, nothing, Interactions(clicks=clicks[:1]))  # one less: from the start
-    assert len(network.asked) == 7
+    network.asked.clear()
+    segmenter.segment(image, nothing, Interactions(clicks=clicks[1:2]))  # the mask did not come of clicks
+    assert len(network.asked) == 1
     segmenter.segment(image[::-1].copy(), nothing, Interactions(clicks=clicks[:2]))  # another frame
-    assert len(network.asked) == 9
+    assert len(network.asked) == 3
+
+
+def test_objects_of_a_frame_go_on_beside_each_other(network: Plain) -> None:
+    image, nothing = frame(64, 96), np.zeros((64, 96), np.float32)
+    segmenter = ClickSegmenter(network)  # type: ignore[arg-type]
+    firsts = [Click(4 * k, 30) for k in range(KEPT + 1)]
+    for click in firsts:
+        segmenter.segment(image, nothing, Interactions(clicks=(click,)))
+    assert len(segmenter._kept) == KEPT
+    network.asked.clear()
+    for first, passes in ((firsts[1], 1), (firsts[-1], 1), (firsts[0], 2)):  # that one is kept no more
+        said = Interactions(clicks=(Click(70, 40, False),), earlier=(first,))
+        found = segmenter.segment(image, nothing, said)
+        assert len(network.asked) == passes
+        network.asked.clear()
+        fresh = ClickSegmenter(network).segment(image, nothing, said)  # type: ignore[arg-type]
+        assert np.allclose(found, fresh, atol=1e-6)
+        network.asked.clear()
+
+
+def test_a_frame_that_was_written_over_is_another(network: Plain) -> None:
+    image, nothing = frame(64, 96), np.zeros((64, 96), np.float32)
+    segmenter, said = ClickSegmenter(network), Interactions(clicks=(Click(20, 30),))  # type: ignore[arg-type]
+    segmenter.segment(image, nothing, said)
+    image[:] = image[::-1].copy()
+    fresh = ClickSegmenter(network).segment(image, nothing, said)  # type: ignore[arg-type]
+    assert np.array_equal(segmenter.segment(image, nothing, said), fresh)
+
+
+def test_frames_may_be_views(network: Plain) -> None:
+    image, nothing = frame(64, 96), np.zeros((64, 96), np.float32)
+    said = Interactions(clicks=(Click(20, 30), Click(70, 30, False)))
+    want = ClickSegmenter(network).segment(image[:, :, ::-1].copy(), nothing, said)  # type: ignore[arg-type]
+    assert np.array_equal(ClickSegmenter(network).segment(image[:, :, ::-1], nothing, said), want)  # type: ignore[arg-type]
+    assert np.array_equal(answers(network, image[:, :, ::-1], said.clicks)[-1], want)

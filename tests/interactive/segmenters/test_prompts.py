@@ -11,7 +11,15 @@ import pytest
 from univs.interactive.drawing import draw_signs
 from univs.interactive.interactions import Click, Interactions, Stroke
 from univs.interactive.segmenters import prompts
-from univs.interactive.segmenters.prompts import PromptSegmenter, certain, nearer, places, touched, within_reach
+from univs.interactive.segmenters.prompts import (
+    PromptSegmenter,
+    certain,
+    dots_within,
+    nearer,
+    places,
+    touched,
+    within_reach,
+)
 from univs.prompts import Box, Points
 from univs.results import FrameResult
 
@@ -24,6 +32,20 @@ def test_clicks_and_dots_of_a_sign() -> None:
     )
     assert places(said, True, 20, 40) == [(3, 4), (1, 1)]
     assert places(said, False, 20, 40) == [(39, 0), (10, 5), (20, 5), (30, 5)]
+
+
+def test_what_strokes_have_beyond_the_frame_is_cut() -> None:
+    def dots(*xy: tuple[float, float]) -> list[tuple[float, float]]:
+        return places(Interactions((Stroke(xy),)), True, 20, 40)
+
+    assert dots((-60, 5), (-20, 5)) == dots((50, -9)) == []
+    assert dots((-400, 3), (-1, 3), (-1, 30)) == [], "no place on it lies in the frame"
+    for left, right in ((-40, 39.5), (-0.5, 1e9), (-1e9, 1e9)):
+        found = dots_within(np.array([(left, 5), (left, 5), (right, 5)]), 20, 40)
+        assert np.allclose(found, [(9.5, 5), (19.5, 5), (29.5, 5)], atol=1e-5), "along what is in the frame"
+    assert dots((5, 8), (5, -10), (35, -10), (35, 8)) == [(5, 4), (5, 0), (35, 4)], "8.5 and 8.5 pixels of it"
+    assert dots((1, 3.5), (1, -0.5), (1, -40)) == [(1, 2), (1, 2), (1, 0)]
+    assert not dots((-0.5, -9), (-0.5, 30)), "on the border is not in the frame"
 
 
 def test_what_strokes_touch_is_certain() -> None:

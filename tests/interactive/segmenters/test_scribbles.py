@@ -67,3 +67,12 @@ def test_large_frames_are_seen_smaller() -> None:
     )
     own = ScribbleSegmenter(network, size=16).segment(small, current[:16, :24], Interactions((stroke,)))  # type: ignore[arg-type]
     assert own.shape == (16, 24) and network.seen.shape == (1, 6, 16, 32)
+
+
+def test_frames_may_be_views() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    said, nothing = Interactions((Stroke(((3, 4), (20, 4))),)), np.zeros((16, 24), np.float32)
+    for size in (None, 8):
+        segmenter = ScribbleSegmenter(Channels(), size)  # type: ignore[arg-type]
+        want = segmenter.segment(bgr[:, :, ::-1].copy(), nothing, said)
+        assert np.array_equal(segmenter.segment(bgr[:, :, ::-1], nothing[::-1], said), want)

@@ -33,6 +33,8 @@ EVALUATIONS = 20
 REGULARISATION = 1e-3
 MET = 0.49
 """A click is met where the probability is beyond this, seen from the wrong side."""
+KEPT = 8
+"""Objects of a frame whose refinement is kept, each as large as a map of the frame."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,15 @@ class Refinement:
     Args:
         network: in eval mode, its parameters not trained.
         frame: H W 3.
-        zoom: whether the network sees a crop once there is a mask (after the first click).
+        zoom: whether the network sees a crop once there is a mask (after the first click); else the frame as it is.
     """
 
     def __init__(self, network: ClickNetwork, frame: Frame, *, zoom: bool = True) -> None:
-        mean, std = torch.tensor(network.pixel_mean), torch.tensor(network.pixel_std)
         self.network, self.frame, self.zoom = network, frame, zoom
-        self._image = ((torch.from_numpy(frame).float() - mean) / std).permute(2, 0, 1)[None]
         self.clicks: list[Click] = []
         self.probability: Probabilities = np.zeros(frame.shape[:2], np.float32)
-        self._crop = self._whole = Crop(0, 0, frame.shape[1], frame.shape[0])
+        self._whole = Crop(0, 0, frame.shape[1], frame.shape[0])
+        self._crop: Crop | None = None
         self._fitted = np.zeros(2 * WIDTH)
 
     def click(self, click: Click) -> Probabilities:
@@ -103,30 +104,33 @@ class Refinement:
         crop = self._choose_crop()
         if crop != self._crop:
             self._crop, self._fitted = crop, np.zeros_like(self._fitted)
-        image, clicks = self._seen(crop)
+        seen = self._whole if crop is None else crop
+        image, clicks = self._seen(seen, resized=crop is not None)
         logits = self._answer(image, clicks)
         part = F.interpolate(
-            logits.sigmoid(), (crop.bottom - crop.top, crop.right - crop.left), mode="bilinear", align_corners=True
+            logits.sigmoid(), (seen.bottom - seen.top, seen.right - seen.left), mode="bilinear", align_corners=True
         )
         self.probability = np.zeros(self.probability.shape, np.float32)
-        self.probability[crop.top : crop.bottom, crop.left : crop.right] = part[0, 0].cpu().numpy()
+        self.probability[seen.top : seen.bottom, seen.left : seen.right] = part[0, 0].cpu().numpy()
         return self.probability
 
-    def _choose_crop(self) -> Crop:
+    def _choose_crop(self) -> Crop | None:
+        """None for the whole frame: without zoom, and where there is no mask to zoom at."""
         if not self.zoom or len(self.clicks) < 2:
-            return self._whole
-        wanted = crop_around(self.probability > 0.5, self.clicks)
-        if wanted is None:
-            return self._whole
-        stays = self._crop != self._whole and all(self._crop.holds(c) for c in self.clicks if c.positive)
-        return self._crop if stays and wanted.iou(self._crop) >= MOVED else wanted
+            return None
+        wanted, crop = crop_around(self.probability > 0.5, self.clicks), self._crop
+        if wanted is None or crop is None or not all(crop.holds(c) for c in self.clicks if c.positive):
+            return wanted
+        return crop if wanted.iou(crop) >= MOVED else wanted
 
-    def _seen(self, crop: Crop) -> tuple[Tensor, list[Click]]:
+    def _seen(self, crop: Crop, resized: bool) -> tuple[Tensor, list[Click]]:
         """What the network sees of the image, 1 3 h w, and the clicks in its pixels."""
-        image = self._image[:, :, crop.top : crop.bottom, crop.left : crop.right]
-        height, width = image.shape[2:]
-        if not self.zoom or len(self.clicks) < 2:
+        pixels = np.require(self.frame[crop.top : crop.bottom, crop.left : crop.right], requirements=("C", "W"))
+        mean, std = torch.tensor(self.network.pixel_mean), torch.tensor(self.network.pixel_std)
+        image = ((torch.from_numpy(pixels).float() - mean) / std).permute(2, 0, 1)[None]
+        if not resized:
             return image, self.clicks
+        height, width = image.shape[2:]
         factor = TARGET / max(height, width)
         size = round(height * factor), round(width * factor)
         down, across = size[0] / height, size[1] / width
@@ -192,11 +196,11 @@ def fit(
 
 
 def around(clicks: Sequence[Click], size: tuple[int, int]) -> Tensor:
-    """1 in the 3 x 3 pixels around each click, for an image and its mirror image: 2 1 h w."""
+    """1 in what lies in the image of the 3 x 3 pixels around each click, for it and its mirror image: 2 1 h w."""
     marked = torch.zeros(1, 1, *size)
     for click in clicks:
         x, y = round(click.x), round(click.y)
-        marked[..., max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = 1
+        marked[..., max(y - 1, 0) : max(y + 2, 0), max(x - 1, 0) : max(x + 2, 0)] = 1
     return torch.cat([marked, marked.flip(3)])
 
 
@@ -206,9 +210,10 @@ def _mean_square(errors: Tensor, marked: Tensor) -> Tensor:
 
 
 class ClickSegmenter:
-    """Clicks of one object; the mask so far is not seen, only what was clicked at.
+    """Clicks of one object; the mask so far is not seen, only what was clicked at: those it came of, and those since.
 
-    A further click on the same frame goes on from the earlier ones; anything else begins with the first click.
+    The newest `KEPT` objects of the newest frame go on from the clicks that they have had, others begin with the first
+    one, which takes longer and gives the same.
 
     Args:
         network: in eval mode, its parameters not trained.
@@ -219,16 +224,19 @@ class ClickSegmenter:
 
     def __init__(self, network: ClickNetwork, *, zoom: bool = True) -> None:
         self.network, self.zoom = network.requires_grad_(False), zoom
-        self._last: Refinement | None = None
+        self._frame: Frame = np.zeros((0, 0, 3), np.uint8)
+        self._kept: list[Refinement] = []
 
     def segment(self, frame: Frame, current: Probabilities, said: Interactions) -> Probabilities:
         """As `Segmenter`."""
-        last, known = self._last, 0
-        if last is not None and np.array_equal(last.frame, frame):
-            known = len(last.clicks)
-        if last is None or not 0 < known <= len(said.clicks) or list(said.clicks[:known]) != last.clicks:
-            last, known = Refinement(self.network, frame, zoom=self.zoom), 0
-        for click in said.clicks[known:]:
-            last.click(click)
-        self._last = last
-        return last.probability.copy()
+        if not np.array_equal(self._frame, frame):
+            self._frame, self._kept = np.array(frame), []  # a copy: the caller's may be written over
+        clicks = [*said.earlier, *said.clicks]
+        going = [one for one in self._kept if one.clicks == clicks[: len(one.clicks)]]
+        chosen = max(going, key=lambda one: len(one.clicks), default=None)
+        if chosen is None:
+            chosen = Refinement(self.network, self._frame, zoom=self.zoom)
+        for click in clicks[len(chosen.clicks) :]:
+            chosen.click(click)
+        self._kept = [*(one for one in self._kept if one is not chosen), chosen][-KEPT:]
+        return chosen.probability.copy()

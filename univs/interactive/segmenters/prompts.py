@@ -21,7 +21,7 @@ from univs.masks.geometry import short_side
 from univs.models.univs import UniVS
 from univs.prompts import Box, Points, Prompt
 from univs.streaming.session import Session
-from univs.trackers.object_prompts import dots_along
+from univs.trackers.object_prompts import DOTS, dots_along
 
 HELD = 0.9
 """Of what strokes and clicks on a thing touch; a mask that holds less of it is not believed."""
@@ -33,7 +33,6 @@ LARGEST = 0.5
 REACH, MARGIN = 0.3, 1 / 120
 """What a stroke may change lies so near to it: a share of the diagonal of the box around it, and one of the frame's
 short side."""
-
 Places = list[tuple[float, float]]
 BoolMask = NDArray[np.bool_]
 
@@ -138,12 +137,37 @@ def certain(mask: BoolMask, said: Interactions) -> BoolMask:
 
 
 def places(said: Interactions, positive: bool, height: int, width: int) -> Places:
-    """The clicks of a sign, and the dots of the strokes of that sign, each on the nearest pixel of the frame."""
+    """The clicks of a sign, and the dots of the strokes of that sign, each on the nearest pixel of the frame.
+
+    Of a stroke that leaves the frame, the dots lie along what is in it.
+    """
     found = [(click.x, click.y) for click in said.clicks if click.positive == positive]
     for stroke in said.strokes:
         if stroke.positive == positive:
-            found += [(x, y) for x, y in dots_along(np.array(stroke.xy, float)).tolist()]
+            found += [(x, y) for x, y in dots_within(np.array(stroke.xy, float), height, width).tolist()]
     return [(float(min(max(round(x), 0), width - 1)), float(min(max(round(y), 0), height - 1))) for x, y in found]
+
+
+def dots_within(xy: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """`dots_along` what of a stroke P 2 lies in a frame of that size: D 2, none if it lies beside it."""
+    low, high = np.full(2, -0.5), np.array([width, height]) - 0.5
+    if ((xy > low) & (xy < high)).all():
+        return dots_along(xy)
+    start, step = xy[:-1], np.diff(xy, axis=0)
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # straight along an axis: it never meets a border, or lies on it
+        meets = np.stack([(low - start) / step, (high - start) / step])
+    enter, leave = meets.min(0).max(1).clip(0, 1), meets.max(0).min(1).clip(0, 1)
+    whole = np.hypot(*step.T)
+    lengths = np.nan_to_num((leave - enter).clip(0) * whole)
+    ends = lengths.cumsum()
+    if not lengths.any():
+        return np.zeros((0, 2))
+    at = np.linspace(0, ends[-1], DOTS + 2)[1:-1]
+    on = np.searchsorted(ends, at)
+    share: NDArray[np.float64] = enter[on] + (at - ends[on] + lengths[on]) / whole[on]
+    return start[on] + share[:, None] * step[on]
 
 
 def nearer(

@@ -74,4 +74,5 @@ def resized(maps: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
 def normalized(frame: Frame, network: ScribbleToMask | LightScribbleToMask) -> Tensor:
     """A frame H W 3 as the network takes it, 3 H W."""
     mean, std = torch.tensor(network.pixel_mean), torch.tensor(network.pixel_std)
-    return ((torch.from_numpy(frame).float() - mean) / std).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.require(frame, requirements=("C", "W")))
+    return ((pixels.float() - mean) / std).permute(2, 0, 1)

@@ -35,7 +35,8 @@ class Segmenter(Protocol):
         Args:
             frame: H W 3, RGB.
             current: H W, probability of the object so far; 0 everywhere in a first round.
-            said: what was said since; nothing of it is of a kind that the segmenter does not take.
+            said: what was said since; nothing of it is of a kind that the segmenter does not take. Who does not see
+                `current` goes by `said.earlier` too.
         Returns:
             H W, probability of the object.
         """
