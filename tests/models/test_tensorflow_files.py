@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import runpy
 import sys
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -52,6 +55,31 @@ def test_what_is_no_archive_of_variables(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not a whole .npz file of arrays") as caught:
             read_variables(path)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_with_one_wrong_byte(tmp_path: Path, save: Callable[..., None]) -> None:
+    """It is read as it was, where the byte says nothing, or refused."""
+    path, kinds = tmp_path / "variables.npz", set()
+    save(path, **VALUES)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = read_variables(path)
+        except UserError as error:
+            assert "not a whole .npz file of arrays" in str(error) and "\n" not in str(error)
+            kinds.add(type(error.__cause__))
+        else:
+            assert all(np.array_equal(values, VALUES[name]) for name, values in found.items())
+    assert zipfile.BadZipFile in kinds and (zlib.error in kinds) == (save is np.savez_compressed)
+
+
+def test_an_archive_of_other_files(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "variables.npz", "w") as archive:
+        archive.writestr("notes.txt", "text")
+    with pytest.raises(UserError, match=r"notes\.txt holds \|S4 and not numbers"):
+        read_variables(tmp_path / "variables.npz")
 
 
 def test_checkpoints_are_read_by_tensorflow(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

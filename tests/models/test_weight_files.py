@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import pickle
 import pickletools
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -16,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from univs.errors import UserError
-from univs.models.weight_files import check_numbers, fill_by_name, read_tensors
+from univs.models.weight_files import check_numbers, fill_by_name, read_plain, read_tensors
 
 ARRAYS = {
     "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -55,17 +57,16 @@ def test_arrays_that_python_2_wrote(tmp_path: Path) -> None:
 class Bomb:
     """Runs code when it is unpickled."""
 
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
+    def __init__(self, function: Any, *arguments: Any, state: Any = None) -> None:
+        self.call = function, arguments, state
 
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...], Any]:
         return self.call
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".pth"])
 def test_code_is_not_run(tmp_path: Path, suffix: str) -> None:
     import os
-    import subprocess
 
     mark = tmp_path / "mark"
     bombs = {
@@ -90,7 +91,7 @@ def test_code_is_not_run(tmp_path: Path, suffix: str) -> None:
 def test_what_is_admitted_cannot_be_bent(tmp_path: Path) -> None:
     objects = tmp_path / "objects.pkl"
     objects.write_bytes(pickle.dumps({"x": np.array(["a", None], dtype=object)}, 2))
-    with pytest.raises(UserError, match="x holds object and not numbers"):
+    with pytest.raises(UserError, match="holds an array of 'O8' and not of numbers"):
         read_tensors(objects)
     named = tmp_path / "dotted.pkl"
     named.write_bytes(b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.")
@@ -98,8 +99,110 @@ def test_what_is_admitted_cannot_be_bent(tmp_path: Path) -> None:
         read_tensors(named)
     huge = tmp_path / "huge.pkl"
     huge.write_bytes(pickle.dumps(Bomb(np.ndarray, (2**50,)), 2))
-    with pytest.raises(UserError, match="not a whole pickle of arrays"):
+    with pytest.raises(UserError, match=r"asks for numpy\.ndarray, which is not run"):
         read_tensors(huge)
+
+
+ADDRESS = b"A" * 8
+"""What crashes whoever takes it for the address of an object."""
+FLOAT = np.dtype(np.float32)
+SCALAR, BUFFER = np.float64(0).__reduce__()[0], np.zeros(1).__reduce_ex__(5)[0]
+POINTER = Bomb(np.dtype, "V8", False, True, state=(3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0))
+"""A kind of arrays of objects that says it holds none."""
+FORGED = {
+    "called": (Bomb(np.ndarray, (1,), "O", ADDRESS), "asks for numpy.ndarray, which is not run"),
+    "strides": (Bomb(np.ndarray, (9,), "f4", ADDRESS, 0, (0,)), "asks for numpy.ndarray, which is not run"),
+    "buffer": (Bomb(BUFFER, ADDRESS, POINTER, (1,), "C"), "holds an array of 'V8'"),
+    "scalar": (Bomb(SCALAR, POINTER, ADDRESS), "holds an array of 'V8'"),
+    "objects": (np.array([1, None], object), "holds an array of 'O8'"),
+    "several": (Bomb(BUFFER, ADDRESS, Bomb(np.dtype, "f4, O"), (1,), "C"), "holds an array of 'f4, O'"),
+    "fields": (
+        Bomb(SCALAR, Bomb(np.dtype, "f8", state=(3, "<", None, ("a",), {"a": (FLOAT, 0)}, 8, 8, 0)), ADDRESS),
+        "holds an array of structures",
+    ),
+    "short": (Bomb(BUFFER, ADDRESS, FLOAT, (3,), "C"), "an array that is not whole"),
+    "long": (Bomb(SCALAR, FLOAT, ADDRESS), "an array that is not whole"),
+    "number": (Bomb(BUFFER, ADDRESS, "f4", (2,), "C"), "an array of objects"),
+    "twice": (Bomb(BUFFER, ADDRESS, FLOAT, (2,), "C", state=(1, (2,), FLOAT, False, ADDRESS)), "fills an array twice"),
+}
+READ = """
+import sys
+from pathlib import Path
+from univs.errors import UserError
+from univs.models.weight_files import read_plain
+
+for path in sys.argv[1:]:
+    try:
+        print("read", path, type(read_plain(Path(path))["x"]), flush=True)
+    except UserError as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".pth"])
+def test_arrays_beside_the_weights_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
+    arrays = {
+        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "one": np.array(7, np.uint8),
+        "turned": np.arange(4, dtype=">i4"),
+        "large": np.arange(2000, dtype=np.float16),
+        "flags": np.array([True, False]),
+        "names": np.array(["cat", "", "über"]),
+    }
+    content = {"a": torch.ones(1).numpy(), **arrays, "best": np.float32(2), "name": np.str_("x")}
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1) if suffix == ".pkl" else (2,):
+        if suffix == ".pkl":
+            (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol))
+        else:
+            torch.save(content, tmp_path / "x.pth")
+        found = read_plain(tmp_path / f"x{suffix}")
+        assert found.keys() == content.keys() and found["best"] == 2 and found["name"] == "x"
+        for name, array in arrays.items():
+            assert isinstance(found[name], np.ndarray) and np.array_equal(found[name], array)
+            kinds = {one.dtype.newbyteorder("=") for one in (found[name], array)}
+            assert len(kinds) == 1 and found[name].strides == array.strides
+            assert type(pickle.loads(pickle.dumps(found[name]))) is np.ndarray
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="they are ordinary numbers here")
+def test_numbers_of_more_bits_than_torch_has_are_named(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": np.ones(2, np.longdouble)}, 2))
+    with pytest.raises(UserError, match="a holds float.* and not numbers"):
+        read_tensors(tmp_path / "x.pkl")
+
+
+def test_bytes_are_never_taken_for_addresses(repository: Path, tmp_path: Path) -> None:
+    words = {}
+    for name, (value, why) in FORGED.items():
+        content = {"x": Bomb(OrderedDict, value)}  # which looks at what it is given
+        (tmp_path / f"{name}.pkl").write_bytes(pickle.dumps(content, 2))
+        torch.save(content, tmp_path / f"{name}.pth")
+        words |= {str(tmp_path / f"{name}{suffix}"): why for suffix in (".pkl", ".pth")}
+    command = [sys.executable, "-c", READ, *words]  # which dies where one is
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    said = done.stdout.splitlines()
+    assert done.returncode == 0 and len(said) == len(words), f"it ended with {done.returncode} after {said}"
+    for (path, why), line in zip(words.items(), said, strict=True):
+        assert line.startswith(path) and why in line
+
+
+def test_arrays_are_made_in_no_other_way(tmp_path: Path) -> None:
+    """As a new object of the class, filled again after a tensor shares the memory, and of another class."""
+    array = "cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    state = "(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4\x85R\x89c_codecs\nencode\nU\x08AAAAAAAAU\x06latin1\x86Rtb"
+    tensor = "ctorch._utils\n_rebuild_device_tensor_from_numpy\n(h\x01ctorch\nfloat32\nU\x03cpu\x89tR"
+    cases = {
+        "new": ("cnumpy\nndarray\nK\x01\x85\x85\x81.", "asks for numpy.ndarray"),
+        "again": (f"{array}{state}{state}.", "fills an array twice"),
+        "shared": (f"({array}q\x01{state}{tensor}h\x01{state}t.", "fills an array twice|_from_numpy, which is not run"),
+        "other": ("cnumpy._core.multiarray\n_reconstruct\nccollections\nOrderedDict\n\x85R.", "of a class of its own"),
+    }
+    for suffix in (".pkl", ".pth"):
+        for name, (code, words) in cases.items():
+            path = tmp_path / f"{name}{suffix}"
+            path.write_bytes(b"\x80\x02" + code.encode("latin1"))
+            with pytest.raises(UserError, match=words):
+                read_plain(path)
 
 
 def test_other_formats(tmp_path: Path) -> None:

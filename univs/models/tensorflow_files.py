@@ -5,7 +5,6 @@ An .npz needs numpy alone. A checkpoint (NAME.index beside NAME.data-...) is rea
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +49,10 @@ def _read_archive(path: Path) -> dict[str, NDArray[np.generic]]:
         if isinstance(archive, np.ndarray):
             raise UserError(f"{path} is not an .npz file of variables by name, but a single array")
         with archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except UserError:
+        raise
+    except Exception as error:  # whatever damaged bytes make of zipfile, zlib and numpy
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a whole .npz file of arrays: {reason}") from error
 

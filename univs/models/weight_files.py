@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import re
@@ -10,7 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
@@ -75,9 +76,11 @@ LEGACY = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 def _read_checkpoint(path: Path) -> Any:
     """The content of what `torch.save` wrote, read without running anything in it."""
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+        with torch.serialization.safe_globals(_names_of_numpy()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of programs, old formats: words to programmers
             return torch.load(path, map_location="cpu", weights_only=True)
+    except _Refused as error:
+        raise UserError(f"{path} is not a file of weights: {error}") from error
     except Exception as error:  # whatever a damaged or foreign pickle makes of torch.load
         raise UserError(f"{path} is not a checkpoint of plain tensors: {_why_not(path, error)}") from error
 
@@ -104,12 +107,11 @@ def _why_not(path: Path, error: Exception) -> str:
     return "it is damaged or cut off, or of another kind; fetch it again"
 
 
-def _numpy_scalars() -> list[Any]:
+def _names_of_numpy() -> list[Any]:
     """What numpy's scalars and arrays ask for, for torch's reader of plain values."""
-    kinds = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdg"}
-    named = [(found, f"{module}.{name}") for (module, name), found in _admitted().items() if module != "collections"]
+    named = [(found, f"{module}.{name}") for (module, name), found in _admitted().items() if "numpy" in module]
     older = [(found, name.replace("numpy._core", "numpy.core")) for found, name in named if "numpy._core" in name]
-    return [*kinds, *named, *older]
+    return [*named, *older]
 
 
 def _state(content: Any, depth: int = 0) -> Mapping[Any, Any] | None:
@@ -196,7 +198,7 @@ def _is_numbers(value: object) -> bool:
 def _tensor(path: Path, name: str, value: Tensor | np.ndarray) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    if value.dtype.kind not in "biuf":
+    if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
         raise UserError(f"{path} is not a file of weights: {name} holds {value.dtype} and not numbers")
     return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
 
@@ -206,35 +208,106 @@ def _read_arrays(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return _ArrayUnpickler(file, encoding="latin1").load()
-    except UserError:
-        raise
+    except _Refused as error:
+        raise UserError(f"{path} is not a file of weights: {error}") from error
     except Exception as error:  # whatever damaged bytes make of the unpickler
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a whole pickle of arrays: {reason}") from error
 
 
+class _Refused(Exception):
+    """A pickle asks for more than arrays of numbers; says what for."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Finds only what numpy arrays are made of, whatever else the bytes ask for."""
-
-    def __init__(self, file: IO[bytes], *, encoding: str) -> None:
-        super().__init__(file, encoding=encoding)
-        self._name = getattr(file, "name", "the file")
 
     def find_class(self, module: str, name: str) -> Any:
         admitted = _admitted().get((module.replace("numpy.core", "numpy._core"), name))
         if admitted is None:
-            raise UserError(f"{self._name} is not a file of weights: it asks for {module}.{name}, which is not run")
+            raise _Refused(f"it asks for {module}.{name}, which is not run")
         return admitted
+
+
+KINDS = re.compile(r"[biufcSU][0-9]{1,9}")
+"""Of the arrays that are read: numbers and text."""
+
+
+class _Kind:
+    """What a pickle finds as numpy.dtype. The real one can be made to take bytes for addresses of objects."""
+
+    def __init__(self, code: str, align: object = False, copy: object = True) -> None:
+        if not (isinstance(code, str) and KINDS.fullmatch(code)):
+            raise _Refused(f"it holds an array of {code!r:.40} and not of numbers")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Takes the order of the bytes alone; sizes and flags follow from the code."""
+        order, *within = state[1:5]
+        if order not in ("<", ">", "=", "|") or within != [None] * 3:
+            raise _Refused("it holds an array of structures and not of numbers")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """What a pickle finds as numpy.ndarray: made by our functions alone, and filled once.
+
+    The real one makes objects of bytes if it is called, and filled anew it frees what a tensor may share.
+    """
+
+    is_open = False
+
+    def __new__(cls, *_: object, **__: object) -> _Array:
+        """For those who call it, as no array that was saved does. Raises _Refused."""
+        raise _Refused("it asks for numpy.ndarray, which is not run")
+
+    @staticmethod
+    def empty() -> _Array:
+        """One that waits for its content."""
+        made = np.ndarray.__new__(_Array, 0)
+        made.is_open = True
+        return made
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if not self.is_open:
+            raise _Refused("it fills an array twice")
+        self.is_open = False
+        *_, shape, kind, by_columns, content = state
+        values = _values(content, kind, shape)
+        whole: Any = (1, values.shape, values.dtype, bool(by_columns), content)
+        super().__setstate__(whole)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Whoever saves it on saves a plain array."""
+        return np.asarray(self).__reduce_ex__(protocol)
+
+
+def _values(content: object, kind: object, shape: Any, order: Literal["C", "F"] = "C") -> np.ndarray:
+    """An array over bytes, in Python 2 text. Raises unless they are just as many as fit."""
+    content = content.encode("latin1") if isinstance(content, str) else content
+    if not (isinstance(kind, _Kind) and isinstance(content, bytes | bytearray)):
+        raise _Refused("it holds an array of objects and not of numbers")
+    if len(content) != math.prod(shape) * kind.dtype.itemsize:
+        raise _Refused("it holds an array that is not whole")
+    return np.ndarray(shape, kind.dtype, content, order=order)
 
 
 def _admitted() -> dict[tuple[str, str], object]:
     """What may be found: made anew for each question, so that no file can change it for the next."""
-    # wherever this numpy keeps them
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
 
-    def from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
+    def reconstruct(kind: object, *_: object) -> np.ndarray:
+        """How all protocols but the newest begin an array."""
+        if kind is not _Array:
+            raise _Refused("it asks for an array of a class of its own, which is not run")
+        return _Array.empty()
+
+    def scalar(kind: object, content: object) -> object:
+        """A number of numpy's."""
+        return _values(content, kind, ())[()]
+
+    def from_buffer(buffer: object, kind: object, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
         """How the newest protocol makes arrays."""
-        return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+        return _values(buffer, kind, shape, order).view(_Array)
 
     def encode(text: str, encoding: str = "latin1") -> bytes:
         """How old protocols write bytes."""
@@ -246,8 +319,8 @@ def _admitted() -> dict[tuple[str, str], object]:
         ("numpy._core.multiarray", "_reconstruct"): reconstruct,
         ("numpy._core.multiarray", "scalar"): scalar,
         ("numpy._core.numeric", "_frombuffer"): from_buffer,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Kind,
         ("collections", "OrderedDict"): OrderedDict,
         ("_codecs", "encode"): encode,
     }
