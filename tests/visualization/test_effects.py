@@ -151,3 +151,21 @@ def test_a_picture_covers_a_frame_uncut_in_one_direction_and_unstretched() -> No
     tall = cover(np.ascontiguousarray(wide.transpose(1, 0, 2)), (50, 50))
     assert np.abs(tall.transpose(1, 0, 2).astype(int) - covered).max() <= 1
     assert cover(FRAME, (120, 160)) is FRAME
+
+
+@pytest.mark.parametrize(
+    ("picture", "sizes"),
+    [
+        ((1200, 1600), [(480, 854)]),
+        ((20, 30), [(height, width) for height in range(1, 40, 3) for width in range(1, 60, 2)]),
+        ((7, 5), [(height, width) for height in range(1, 40, 3) for width in range(1, 60, 2)]),
+    ],
+)
+def test_a_picture_of_any_size_covers_a_frame_of_any_size(
+    picture: tuple[int, int], sizes: list[tuple[int, int]]
+) -> None:
+    """Where the picture and its part agree but for rounding, no pixel beyond the picture is asked for."""
+    flat = np.full((*picture, 3), 90, np.uint8)
+    for height, width in sizes:
+        covered = cover(flat, (height, width))
+        assert covered.shape == (height, width, 3) and (covered == 90).all()

@@ -38,10 +38,11 @@ class Background:
         self.name = self._reader.name
         self._frames: Iterator[Picture] = iter(self._reader)
         self._taken = 0
+        self._is_still = self._reader.num_frames == 1 and not self._reader.announced
 
     def at(self, seconds: float) -> Picture:
         """H W 3. Raises UserError where the video cannot be read."""
-        if self._reader is not None:
+        if self._reader is not None and not (self._is_still and self._picture is not None):
             wanted = 1 + int(seconds * self._reader.fps + 1e-6)
             found: Picture | None = None
             while self._taken < wanted:

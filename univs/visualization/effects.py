@@ -92,8 +92,9 @@ def cover(picture: Picture, size: tuple[int, int]) -> Picture:
         return picture
     scale = max(height / picture.shape[0], width / picture.shape[1])
     tall, wide = height / scale, width / scale
-    top, left = (picture.shape[0] - tall) / 2, (picture.shape[1] - wide) / 2
-    part = (left, top, left + wide, top + tall)
+    # rounding may not lead beyond the picture
+    top, left = max(0.0, (picture.shape[0] - tall) / 2), max(0.0, (picture.shape[1] - wide) / 2)
+    part = (left, top, min(left + wide, picture.shape[1]), min(top + tall, picture.shape[0]))
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS, box=part))
 
 

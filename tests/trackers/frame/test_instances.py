@@ -17,6 +17,7 @@ from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWord
 from univs.prompts import Categories
 from univs.results import FrameResult
 from univs.streaming import Session
+from univs.trackers.frame.instances import InstanceTracker
 
 CATS = Categories(("cat 1", "dog 2", "sky 3"), frozenset({0, 1}))
 LEFT, RIGHT = (8, 8, 24, 24), (32, 48, 56, 80)
@@ -185,6 +186,18 @@ def test_a_new_object_needs_a_class_score(score: float, found: bool) -> None:
     model.sights[0] = [sight(LEFT, 0.1, score, 0.0)]
     (result,) = run(model, film(1), class_score=0.3)
     assert result.object_ids == ((1,) if found else ())
+
+
+def test_nothing_that_passes_the_filter_is_sorted_where_the_masks_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    sort, model = InstanceTracker._sort, ScriptedModel()
+
+    def elsewhere(*given: Any) -> dict[int, NDArray[np.bool_]]:
+        with torch.device("meta"):  # where tensors come to lie that are made without a word on it
+            return sort(*given)
+
+    monkeypatch.setattr(InstanceTracker, "_sort", elsewhere)
+    model.sights[0] = [Sight(cells(LEFT, 0.1, 0.1), logit(0.9, 0.1, 0.1))]  # as unstable as masks can be
+    assert ids(run(model, film(1))) == [()] and looked(model) == [0]
 
 
 @pytest.mark.parametrize(("place", "found"), [((8, 8, 12, 40), True), ((8, 8, 12, 36), False), ((8, 8, 40, 12), True)])

@@ -134,8 +134,7 @@ class InstanceTracker:
         settings, things = self._settings, self.classes.things
         found = settings.filter(found)
         masks = self._inside(found.masks(0))
-        is_thing = things[found.scores.argmax(1)] if len(found) else torch.zeros(0, dtype=torch.bool)
-        good = is_thing & (masks.flatten(1).sum(1) >= settings.least_cells)
+        good = things[found.scores.argmax(1)] & (masks.flatten(1).sum(1) >= settings.least_cells)
         found, masks = found.take(good), masks[good]
         known = [number for number in self._masks if number in self._found]
         taken = torch.zeros(masks.shape[1:], dtype=torch.bool, device=masks.device)
