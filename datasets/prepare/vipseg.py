@@ -3,14 +3,14 @@
     python datasets/prepare/vipseg.py VIPSEG [--lines 720]
 
 Reads VIPSEG/{imgs,panomasks,train.txt,val.txt} and writes VIPSEG/VIPSeg_720P, which `dataset=vipseg` and
-`univs score vipseg` take; a video that is there already is not made again. Sizes are those of the makers' converter:
-frames are scaled bilinearly, maps to the nearest, and the width is cut to a whole number.
+`univs score vipseg` take; a video that is there already is not made again, and one of another height is refused.
+Sizes are those of the makers' converter: frames are scaled bilinearly, maps to the nearest, and the width is cut to a
+whole number.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,54 +22,76 @@ from rich.console import Console
 from rich.progress import track
 
 from univs.errors import UserError
-from univs.formats.files import inside, list_frames, read_lines, write_json
+from univs.formats.files import inside, list_frames, read_json, read_lines, write_json
 from univs.formats.panoptic_png import write_keys
 from univs.formats.vipseg_raw import WHOLE, raw_classes, read_values
-from univs.video.pictures import write_picture
+from univs.video.pictures import read_rgb, write_picture
 
 SPLITS = ("train", "val")
 
 
-def main() -> None:
-    """Converts the splits that are there."""
+def main() -> int:
+    """Converts the splits that are there; exit status 0, 2 for bad input, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, metavar="VIPSEG", help="the folder of imgs and panomasks")
     parser.add_argument("--lines", type=int, default=720, help="height of the frames (default: 720)")
     options = parser.parse_args()
     try:
         convert(options.root, options.lines)
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; videos that are done stay", file=sys.stderr)
+        return 130
+    return 0
 
 
 def convert(root: Path, lines: int = 720) -> None:
-    """Writes ROOT/VIPSeg_720P. Raises UserError for files that are missing or do not fit."""
+    """Writes ROOT/VIPSeg_720P.
+
+    Raises UserError for files that are missing or do not fit, and where there are videos of other than so many lines.
+    """
+    if lines < 1:
+        raise UserError(f"--lines {lines}: frames have at least one line")
     names, things = raw_classes(root)
     categories = [{"id": number, "name": name, "isthing": int(number in things)} for number, name in names.items()]
     splits = [split for split in SPLITS if (root / f"{split}.txt").is_file()]
     if not splits:
         raise UserError(f"VIPSeg: neither train.txt nor val.txt in {root}")
     out = root / "VIPSeg_720P"
+    need_height(out, lines)
     for split in splits:
         videos, annotations = [], []
         for video in track(read_lines(root / f"{split}.txt", "VIPSeg"), split, console=Console(stderr=True)):
             entry = out / "videos" / f"{video}.json"
             if not entry.is_file():
                 write_json(entry, convert_video(root, out, video, names, lines))
-            content = json.loads(entry.read_text())
+            content = read_json(entry, "VIPSeg", ("images", "annotations"))
             videos.append({"video_id": video, "images": content["images"]})
             annotations.append({"video_id": video, "annotations": content["annotations"]})
         whole = {"videos": videos, "annotations": annotations, "categories": categories}
         write_json(out / f"panoptic_gt_VIPSeg_{split}.json", whole)
 
 
+def need_height(out: Path, lines: int) -> None:
+    """Raises UserError unless all videos that are there have so many lines."""
+    for entry in sorted((out / "videos").glob("*.json")):
+        for image in read_json(entry, "VIPSeg", ("images", "annotations"))["images"]:
+            if image["height"] != lines:
+                raise UserError(
+                    f"{out} holds videos of {image['height']} lines, not of {lines}: remove it, or give "
+                    f"--lines {image['height']}"
+                )
+
+
 def convert_video(root: Path, out: Path, video: str, names: Mapping[int, str], lines: int) -> dict[str, list[Any]]:
     """Writes frames and maps of a video; its images and annotations as the JSON lists them."""
     images, annotations = [], []
     for path in list_frames(inside(root / "imgs", video), "VIPSeg frames"):
-        with Image.open(path) as image:
-            size = (int(lines * image.width / image.height), lines)
-            frame = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+        image = Image.fromarray(read_rgb(path))
+        size = (int(lines * image.width / image.height), lines)
+        frame = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         source = root / "panomasks" / video / f"{path.stem}.png"
         values = read_values(source).astype(np.int32)
         values = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.NEAREST))
@@ -89,4 +111,4 @@ def convert_video(root: Path, out: Path, video: str, names: Mapping[int, str], l
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,8 +172,45 @@ def test_our_converter_makes_the_converted_form(both_forms: Path) -> None:
     (both_forms / "panomasks/0_a/00000001.png").unlink()
     shutil.rmtree(both_forms / "VIPSeg_720P")
     failed = subprocess.run([sys.executable, script, both_forms], capture_output=True, text=True)
-    assert failed.returncode == 1 and "panomasks/0_a/00000001.png" in failed.stderr
+    assert failed.returncode == 2 and "panomasks/0_a/00000001.png" in failed.stderr
     assert not (both_forms / "VIPSeg_720P" / GT).exists()
+
+
+def test_our_converter_keeps_to_one_height_and_ends_in_one_line(
+    both_forms: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, frame = both_forms / "VIPSeg_720P", both_forms / "imgs/0_a/00000001.jpg"
+    shutil.rmtree(out)
+    converter = runpy.run_path(str(repository / "datasets/prepare/vipseg.py"))["main"]
+
+    def convert(lines: int) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["vipseg.py", str(both_forms), "--lines", str(lines)])
+        status = converter()
+        said = capsys.readouterr().err.splitlines()
+        return status, said[-1] if said else ""
+
+    assert convert(12)[0] == 0
+    made = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (both_forms / "train.txt").write_text("1_b\n")
+    assert convert(24) == (
+        2,
+        f"error: {out} holds videos of 12 lines, not of 24: remove it, or give --lines 12",
+    )
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == made
+    (both_forms / "train.txt").unlink()
+    assert convert(12)[0] == 0 and convert(0)[0] == 2
+    shutil.rmtree(out)
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[: len(whole) // 2])
+    status, said = convert(12)
+    assert status == 2 and said.startswith("error: ") and str(frame) in said
+    frame.write_bytes(whole)
+    monkeypatch.setitem(converter.__globals__, "convert_video", interrupted)
+    assert convert(12) == (130, "interrupted; videos that are done stay")
+
+
+def interrupted(*given: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_raw_vipseg_of_the_test_split(both_forms: Path) -> None:

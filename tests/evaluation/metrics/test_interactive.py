@@ -97,3 +97,31 @@ def test_bad_files_are_named(case: Path) -> None:
     (case / "predictions" / "s_001.npz").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"s_001\.npz cannot be read"):
         score(case, case / "predictions")
+
+
+@pytest.mark.parametrize("masks", [np.ones((1, 3, 20, 30)), np.full((1, 3, 20, 30), "1")])
+def test_masks_that_are_no_whole_numbers_are_refused(masks: np.ndarray, case: Path) -> None:
+    np.savez(case / "predictions" / "s_001.npz", masks=masks)
+    with pytest.raises(
+        UserError, match=rf"s_001\.npz holds an array of {masks.dtype}; expected whole numbers".replace("<", ".")
+    ):
+        score(case, case / "predictions")
+
+
+def test_an_array_under_the_name_of_an_archive_is_refused(case: Path) -> None:
+    with open(case / "predictions" / "s_001.npz", "wb") as file:
+        np.save(file, np.ones((1, 3, 20, 30), np.uint8))
+    with pytest.raises(
+        UserError, match=r"s_001\.npz cannot be read \(a single array and no \.npz file\); expected masks"
+    ):
+        score(case, case / "predictions")
+
+
+def test_a_damaged_archive_is_refused_wherever_it_is_damaged(case: Path) -> None:
+    path = case / "predictions" / "s_001.npz"
+    np.savez_compressed(path, masks=np.random.default_rng(0).integers(0, 2, (1, 3, 20, 30), np.uint8))
+    whole = path.read_bytes()
+    for place in range(80, 200):  # of the packed numbers, whose decoder has errors of its own
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"s_001\.npz cannot be read"):
+            score(case, case / "predictions")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,11 @@ import torch
 from tests.models.test_space_time_memory import numbers
 from univs.errors import UserError
 from univs.evaluation.run import command, interactive_sets
+from univs.evaluation.run.fingerprint import fingerprint
 from univs.evaluation.run.interactive_rounds import PlayedVideo, Rules
 from univs.evaluation.run.interactive_sets import summarize
+from univs.formats import Recording
+from univs.formats.files import write_json
 from univs.models.fusion import FusionNetwork
 from univs.models.own_files import save
 from univs.models.segmenter_files import build_segmenter
@@ -68,6 +74,51 @@ def test_a_table_of_rounds(
     assert json.loads((out / "summary.json").read_text()) == summary
     with pytest.raises(AssertionError):
         command.main(overrides(video_folder, weights, out, "fusion=linear"))
+
+
+def test_a_sequence_is_played_again_where_anything_it_depends_on_has_changed(
+    video_folder: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another root, first scribbles, labels, or other weights under the same names."""
+    root, mine, away = tmp_path / "set", tmp_path / "weights", tmp_path / "away" / "set"
+    shutil.copytree(video_folder, root)
+    shutil.copytree(root, away)
+    shutil.copytree(weights, mine)
+    played: list[str] = []
+
+    def play_one(recording: Recording, ids: Sequence[int], *given: Any) -> PlayedVideo:
+        played.append(recording.name)
+        return PlayedVideo(np.full((2, 1, len(recording.annotated), len(ids)), 0.5), (0,), (1.0,))
+
+    def again(folder: Path = root) -> list[str]:
+        played.clear()
+        command.main(overrides(folder, mine, tmp_path / "out", f"fusion={mine / 'fusion.pth'}"))
+        return sorted(played)
+
+    monkeypatch.setattr(interactive_sets, "play_one", play_one)
+    both = ["set/ball", "set/walk"]
+    assert again() == both and again() == []
+    assert again(away) == both and again() == both
+    torch.manual_seed(1)
+    save(build_segmenter(LIGHT), mine / "light.safetensors", LIGHT)
+    assert again() == both and again() == []
+    torch.save(FusionNetwork().state_dict(), mine / "fusion.pth")
+    assert again() == both and again() == []
+    (root / "Annotations" / "480p" / "ball" / "00001.png").touch()
+    assert again() == ["set/ball"] and again() == []
+    for end in (0.5, 0.6):
+        drawn = {"object_id": 1, "path": [[0.2, 0.2], [0.5, end]]}
+        write_json(root / "Scribbles" / "set" / "walk" / "001.json", {"scribbles": [[drawn]]})
+        assert again() == ["set/walk"] and again() == []
+
+
+def test_dilations_are_part_of_a_segmenter() -> None:
+    """They are no parameters: two networks of equal weights may still answer differently."""
+    torch.manual_seed(0)
+    near = build_segmenter(LIGHT)
+    far = build_segmenter({**LIGHT, "scribble_to_mask_light": {"width": 16, "rates": [3]}})
+    far.load_state_dict(near.state_dict())
+    assert fingerprint(near) != fingerprint(far) and fingerprint(near) == fingerprint(copy.deepcopy(near))
 
 
 @pytest.mark.parametrize(

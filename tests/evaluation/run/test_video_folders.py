@@ -20,6 +20,7 @@ from univs.errors import UserError
 from univs.evaluation.run import running
 from univs.evaluation.run.benchmark_run import Outcome, answer
 from univs.evaluation.run.command import main
+from univs.evaluation.run.interactive_sets import find_recordings
 from univs.evaluation.run.report import report
 from univs.evaluation.run.sharding import World
 from univs.evaluation.run.video_folders import find_job, find_sequences
@@ -130,6 +131,31 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     assert begun == [3, 3] and all(record.num_frames == 3 for record in third.records)
 
 
+def test_a_video_is_answered_anew_where_its_files_have_changed(tmp_path: Path) -> None:
+    root, out = tmp_path / "set", tmp_path / "out"
+    write_sequence(root, "long", 6)
+    write_sequence(root, "short", 4)
+
+    def go() -> list[int]:
+        CopyFirstMask.sizes = []
+        follow("davis_folder", root, out)
+        return CopyFirstMask.sizes
+
+    assert go() == [6, 4] and go() == []
+    before = figures_of(out, "set/short")["1"]["J"]
+    first = (root / "Annotations" / "short" / "00000.png").read_bytes()
+    for path in (root / "Annotations" / "short").iterdir():  # corrected: the object rests
+        path.write_bytes(first)
+    assert go() == [4], "the other one has not changed"
+    assert figures_of(out, "set/short")["1"]["J"] == [None, 1.0, 1.0, None] != before
+    for kind, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        frame = root / kind / "long" / f"00005.{suffix}"
+        frame.with_stem("00006").write_bytes(frame.read_bytes())
+    assert go() == [7] and go() == []
+    (root / "JPEGImages" / "long" / "00006.jpg").touch()
+    assert go() == [7]
+
+
 @pytest.mark.parametrize("file", ["JPEGImages/short/00001.jpg", "Annotations/short/00002.png"])
 def test_cut_files_are_found_before_the_first_frame_is_answered(file: str, tmp_path: Path) -> None:
     root, out = tmp_path / "set", tmp_path / "out"
@@ -227,6 +253,27 @@ def test_the_official_list_is_that_of_davis_2016_alone(tmp_path: Path) -> None:
     assert [s.name for s in find_sequences("davis_folder", data)] == ["set/a", "set/b"]
     with pytest.raises(UserError, match="JPEGImages"):
         find_sequences("davis2016", {"root": str(tmp_path)})
+
+
+def test_the_list_of_davis_2016_in_a_download_of_2017(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for name in ("a", "b", "c"):
+        write_sequence(root, name, 2)
+    data = {"root": str(root)}
+    assert len(find_sequences("davis2016", data)) == 3, "a copy without lists is taken whole"
+    with pytest.raises(UserError, match=r"davis2016 train: list of sequences: no file .*ImageSets/480p/train\.txt"):
+        find_sequences("davis2016", data, split="train")
+    for year in ("2017", "2016"):
+        (root / "ImageSets" / year).mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("a\nb\nc\n")
+    with pytest.raises(UserError, match=r"set/ImageSets/480p/val\.txt \(nor ImageSets/2016/val\.txt"):
+        find_sequences("davis2016", data)
+    (root / "ImageSets" / "2016" / "val.txt").write_text("c\n")
+    assert [s.name for s in find_sequences("davis2016", data)] == ["set/c"]
+    (root / "ImageSets" / "2016" / "train.txt").write_text("a\nb\n")
+    train = find_recordings("davis2016_interactive", {"root": str(root)}, "train", None, None)
+    assert [s.name for s in train] == ["set/a", "set/b"]
+    assert len(find_sequences("davis_folder", data)) == 3
 
 
 def test_sequences_are_told_as_they_are_done(tmp_path: Path) -> None:

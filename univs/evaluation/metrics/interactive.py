@@ -7,6 +7,7 @@ all frames, and the robot then draws on the worst of them. Figures are fractions
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -282,12 +283,17 @@ def _load_masks(files: SampleFiles) -> NDArray[np.integer[Any]]:
     """All submissions for a sample, I T H W ids."""
     expected = f"masks of {files.interactions} interactions on {files.frames} frames"
     try:
-        with np.load(files.prediction) as archive:
-            masks: NDArray[np.integer[Any]] = archive["masks"]
+        archive = np.load(files.prediction)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("a single array and no .npz file")
+        with archive:
+            masks: NDArray[np.integer[Any]] = np.asarray(archive["masks"])
     except KeyError as error:
         raise UserError(f"{files.prediction} has no array `masks`; expected {expected}") from error
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{files.prediction} cannot be read ({error}); expected {expected}") from error
+    if masks.dtype.kind not in "biu":
+        raise UserError(f"{files.prediction} holds an array of {masks.dtype}; expected whole numbers, {expected}")
     if masks.ndim != 4 or masks.shape[0] < files.interactions or masks.shape[1] != files.frames:
         raise UserError(f"{files.prediction} holds an array of {masks.shape}; expected {expected}")
     if masks.max(initial=0) > files.objects:

@@ -18,6 +18,7 @@ from univs.evaluation.run.questions import PromptKind, prompted_by
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.running import AnswerStore, NewSession, run
 from univs.evaluation.run.sharding import World, deal
+from univs.evaluation.run.stamps import stamp_files
 from univs.evaluation.run.table import BENCHMARKS
 from univs.formats import SETS, Recording, RecordingSet, read_set
 from univs.formats.checking import need_whole
@@ -97,7 +98,12 @@ def find_job(
     benchmark = BENCHMARKS[name]
     if prompt != "mask":
         benchmark = replace(benchmark, ask=prompted_by(benchmark.ask, prompt, name))
-    made_from = {"split": data.split, "root": str(data.root.resolve()), "prompt": prompt}
+    made_from = {
+        "split": data.split,
+        "root": str(data.root.resolve()),
+        "label_file": stamp_files([data.file]),
+        "prompt": prompt,
+    }
     return Job(benchmark, data, recordings, out / name / data.split, made_from, count == len(data.recordings))
 
 

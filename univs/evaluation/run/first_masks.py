@@ -25,6 +25,7 @@ from univs.evaluation.run.labelled_images import LabelledData
 from univs.evaluation.run.questions import PromptKind, ask_shown
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.runner import RESULTS, run_benchmark
+from univs.evaluation.run.stamps import stamp_files
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter, mask_of
 from univs.formats.files import distinct_names
@@ -85,7 +86,12 @@ def find_job(data: LabelledData, objects: int | None, least_share: float, prompt
         RecordingSet("first_masks", prompt, root, found),
         found,
         folder,
-        {"data": {**data, "folders": list(data["folders"])}, "least_share": least_share, "prompt": prompt},
+        {
+            "data": {**data, "folders": list(data["folders"])},
+            "label_files": stamp_files(folder.source.path for folder in folders),
+            "least_share": least_share,
+            "prompt": prompt,
+        },
     )
 
 

@@ -32,14 +32,19 @@ from univs.evaluation.run.interactive_rounds import (
 from univs.evaluation.run.official_session import drive, open_official
 from univs.evaluation.run.records import BROKEN
 from univs.evaluation.run.runner import RESULTS
+from univs.evaluation.run.stamps import digest, stamp
 from univs.evaluation.run.video_folders import find_sequences, shown_at_first
+from univs.files import from_home
 from univs.formats import Recording, read_set
 from univs.formats.files import inside, write_json
 from univs.settings import Count, Device, NotEmpty, Positive, ShortSide, Text
 from univs.terminal import plain_console, plain_table
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from univs.interactive.corrections import CorrectedVideo
+    from univs.interactive.segmenters import Segmenter
 
 ONE_OBJECT = "davis2016_interactive"
 """The data set in which all that is labelled is one object; the other is DAVIS-2017."""
@@ -75,14 +80,17 @@ def evaluate(
     """Plays the rounds of every sequence with every first scribble that a person drew, or with the robot's own.
 
     Settings are those of configs/dataset/davis17_interactive.yaml. Prints a table and writes `out`/summary.json;
-    sequences that were played before with the same settings are not played again. Raises UserError for missing data,
-    unknown names and weights.
+    sequences that were played before with the same settings, weights and files are not played again. Raises UserError
+    for missing data, unknown names and weights.
     """
-    folder = Path(out) if out else RESULTS / dataset / robot
+    if session == "davisinteractive" and dataset == ONE_OBJECT:
+        raise UserError("session=davisinteractive is for dataset=davis17_interactive")
+    folder, root = Path(out) if out else RESULTS / dataset / robot, from_home(str(data["root"]))
     recordings = find_recordings(dataset, data, split, sequences, max_frames)
     rules = Rules(interactions, float(seconds), group, robot)
     methods = Methods(weights, segmenter, fusion, choose_device(device), size, options or {})
     settings = {
+        "root": str(root.resolve()),
         "split": split,
         "max_frames": max_frames,
         "rules": vars(rules),
@@ -90,7 +98,7 @@ def evaluate(
     }
     console = plain_console()
     if session == "davisinteractive":
-        return _official(dataset, str(data["root"]), split, recordings, rules, methods, folder)
+        return _official(str(root), split, recordings, rules, methods, folder)
     played: dict[tuple[str, int], PlayedVideo] = {}
     objects: dict[tuple[str, int], int] = {}
     with claim_folder(folder, "out="):
@@ -98,13 +106,14 @@ def evaluate(
             ids = objects_of(recording)
             if not ids:
                 raise UserError(f"{recording.name}: nothing is labelled, so there is nothing to correct")
-            scribbles = read_scribbles(Path(str(data["root"])), recording) if robot == "scribbles" else []
+            scribbles = read_scribbles(root, recording) if robot == "scribbles" else []
             for number, first in enumerate(scribbles or [None], 1):
                 path = inside(folder / "sequences", f"{recording.name}_{number:03d}.json")
-                found = _earlier(path, settings, (len(recording.annotated), len(ids)))
+                made_under = {**settings, "files": stamp(recording), "first": digest(first)}
+                found = _earlier(path, made_under, (len(recording.annotated), len(ids)))
                 if found is None:
                     found = play_one(recording, ids, methods, rules, first)
-                    write_json(path, {**as_json(found), "settings": settings})
+                    write_json(path, {**as_json(found), "settings": made_under})
                 sample = recording.name, number
                 played[sample], objects[sample] = found, len(ids)
                 console.print(f"{recording.name} {number}: {_words(found)}", highlight=False)
@@ -115,11 +124,9 @@ def evaluate(
 
 
 def _official(
-    dataset: str, root: str, split: str, recordings: Sequence[Recording], rules: Rules, methods: Methods, folder: Path
+    root: str, split: str, recordings: Sequence[Recording], rules: Rules, methods: Methods, folder: Path
 ) -> dict[str, Any]:
     """The rounds as the official package asks for them; its figures."""
-    if dataset == ONE_OBJECT:
-        raise UserError("session=davisinteractive is for dataset=davis17_interactive")
     console = plain_console()
     with claim_folder(folder, "out="), open_official(root, split, rules, folder) as official:
         by_name = {recording.name: recording for recording in recordings}
@@ -136,7 +143,7 @@ def find_recordings(
 ) -> list[Recording]:
     """The sequences to play. Raises UserError for missing data and unknown names."""
     if dataset == ONE_OBJECT:
-        found = find_sequences("davis2016", {"root": data["root"]}, sequences)
+        found = find_sequences("davis2016", {"root": data["root"]}, sequences, split)
         return [shown_at_first(sequence, True, max_frames) for sequence in found]
     every = {recording.name: recording for recording in read_set("davis17", data["root"], split).recordings}
     for name in sequences or ():
@@ -182,12 +189,15 @@ class Methods:
         self._model, self._size, self._options = model, size, dict(options)
         self._segmenter = segmenter_of(segmenter, device, size)
         known: dict[str, Fusion | None] = {"none": None, "linear": linear}
-        self._fusion = known[fusion] if fusion in known else learned(load_fusion(fusion, device))
+        network = None if fusion in known else load_fusion(fusion, device)
+        self._fusion = known[fusion] if network is None else learned(network)
         self.settings = {
             "weights": str(weights),
             "fingerprint": fingerprint(model),
             "segmenter": str(segmenter),
+            "segmenter_fingerprint": fingerprint(_network_of(self._segmenter)),
             "fusion": str(fusion),
+            "fusion_fingerprint": fingerprint(network) if network else None,
             "size": size,
             "options": self._options,
         }
@@ -201,6 +211,14 @@ class Methods:
         video = ImageReader(list(recording.frames), recording.name)
         session = Session(self._model, video, fusion=self._fusion, size=self._size, **self._options)
         return CorrectedVideo(session, self._segmenter, ids)
+
+
+def _network_of(segmenter: Segmenter) -> nn.Module:
+    """What a segmenter of `segmenter_of` asks."""
+    from univs.interactive.segmenters import ClickSegmenter, PromptSegmenter, ScribbleSegmenter
+
+    assert isinstance(segmenter, ClickSegmenter | PromptSegmenter | ScribbleSegmenter)
+    return segmenter.model if isinstance(segmenter, PromptSegmenter) else segmenter.network
 
 
 def summarize(

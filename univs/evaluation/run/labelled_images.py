@@ -27,6 +27,7 @@ from univs.evaluation.run.questions import Question
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.runner import RESULTS, run_benchmark
 from univs.evaluation.run.running import NewSession
+from univs.evaluation.run.stamps import stamp_files
 from univs.formats import Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter
 from univs.formats.lazy import LazyRecordings
@@ -134,7 +135,11 @@ def find_job(data: LabelledData, most: int | None, folder: Path) -> Job:
         RecordingSet("labelled", "", root, recordings),
         recordings,
         folder,
-        {"data": {**data, "folders": list(data["folders"])}, "classes": list(images.classes)},
+        {
+            "data": {**data, "folders": list(data["folders"])},
+            "label_files": stamp_files(folder.folder.source.path for folder in folders),
+            "classes": list(images.classes),
+        },
         len(images.places) == sum(map(len, folders)),
     )
 

@@ -15,6 +15,7 @@ from univs.evaluation.run.questions import PromptKind
 from univs.evaluation.run.report import print_all, report
 from univs.evaluation.run.sharding import World
 from univs.evaluation.run.table import OF_PAPERS
+from univs.files import from_home
 from univs.settings import Among, Device, Is, ShortSide, Text, Within
 from univs.terminal import plain_console
 
@@ -167,7 +168,7 @@ def find_root(name: str, data: ManyData) -> Path:
         return Path(str(given))
     if data.get("root") is None:
         raise UserError(f"no data.root and no data.roots.{name}")
-    root = Path(str(data["root"])).expanduser()
+    root = from_home(str(data["root"]))
     if not root.is_dir():
         raise UserError(f"no folder {root}")
     for path in sorted(root.iterdir()):

@@ -15,6 +15,7 @@ from univs.evaluation.metrics.davis import jaccard
 from univs.evaluation.metrics.scores import Progress, quiet
 from univs.evaluation.run.questions import Asked, Question
 from univs.evaluation.run.records import VideoRecord
+from univs.evaluation.run.stamps import stamp
 from univs.formats import Recording
 from univs.formats.answer_writer import AnswerWriter, Take, mask_of, wanted_frames
 from univs.formats.files import inside
@@ -36,27 +37,35 @@ class AnswerStore:
     """Where the answers of a run go, and the records that say which are there."""
 
     def __init__(self, folder: Path, writer: AnswerWriter, settings: Mapping[str, Any]) -> None:
-        """folder: of the records. settings: under which answers are made; those made under others are not taken."""
+        """folder: of the records. settings: under which answers are made; those made under others are not taken, nor
+        those of a video whose files have changed."""
         self.writer, self._folder, self._settings = writer, folder, settings
+        self._stamps: dict[str, str] = {}
 
     def record(self, recording: Recording) -> VideoRecord | None:
         """Of a video that has been answered under these settings, else None."""
-        record = VideoRecord.read(self._path(recording), self._settings)
+        record = VideoRecord.read(self._path(recording), self._made_under(recording))
         return record if self.writer.has(recording) else None
 
     def answer(
         self, recording: Recording, question: Question, session: Pusher, advance: Callable[[], object]
     ) -> VideoRecord:
         """Asks about a video and keeps the answers, whole or not at all. Raises UserError that names the video."""
-        path = self._path(recording)
+        path, made_under = self._path(recording), self._made_under(recording)
         path.unlink(missing_ok=True)  # from here on the old answers may be gone
         try:
             with self.writer.writing(recording) as take:
                 record = run_video(recording, question, session, take, advance)
         except UserError as error:
             raise UserError(f"video {recording.name}: {error}") from error
-        record.write(path, self._settings)
+        record.write(path, made_under)
         return record
+
+    def _made_under(self, recording: Recording) -> Mapping[str, Any]:
+        """The settings, and the files as they were when the video was first asked for."""
+        if recording.name not in self._stamps:
+            self._stamps[recording.name] = stamp(recording)
+        return {**self._settings, "files": self._stamps[recording.name]}
 
     def _path(self, recording: Recording) -> Path:
         return inside(self._folder, f"{recording.name}.json")

@@ -20,9 +20,10 @@ from univs.evaluation.run.figure_writer import FigureWriter
 from univs.evaluation.run.object_figures import FIGURES, FirstMaskScorer, ObjectFigures
 from univs.evaluation.run.questions import PromptKind, ask_shown
 from univs.evaluation.run.runner import RESULTS, run_benchmark
+from univs.files import from_home
 from univs.formats import FrameLabels, Recording, RecordingSet
 from univs.formats.answer_writer import AnswerWriter, MaskFolders
-from univs.formats.davis import read_folder, sequence_names
+from univs.formats.davis import DIALECTS, list_file, read_folder, sequence_names
 from univs.masks.meanings import IGNORE
 from univs.settings import Count, Device, NotEmpty, ShortSide, Text, check_value
 
@@ -78,7 +79,7 @@ def find_job(
     found = find_sequences(dataset, data, sequences)
     one_object = dataset == ONE_OBJECT
     recordings = [shown_at_first(sequence, one_object, max_frames) for sequence in found]
-    root = Path(str(data["root"])).expanduser()
+    root = from_home(str(data["root"]))
 
     def writer(predictions: Path, data: RecordingSet) -> AnswerWriter:
         masks = MaskFolders(folder / "masks", data) if save_masks else None
@@ -112,30 +113,37 @@ def _merged(labels_of: Callable[[int], FrameLabels | None], index: int) -> Frame
     return FrameLabels(((labels.objects != 0) & (labels.objects != IGNORE)).astype(np.uint8))
 
 
-def find_sequences(dataset: str, data: FolderData, chosen: Sequence[str] | None = None) -> list[Recording]:
+def find_sequences(
+    dataset: str, data: FolderData, chosen: Sequence[str] | None = None, split: str = "val"
+) -> list[Recording]:
     """The sequences of a data set, by name; `chosen` keeps those named `sequence` or `folder/sequence`.
 
     `data`: root, the folder that holds JPEGImages and Annotations (for davis_folder also a folder of such folders);
-    list, a text file with the sequences to take. Raises UserError for unknown sequences and missing folders.
+    list, a text file with the sequences to take. split: of DAVIS-2016, where there is no such file. Raises UserError
+    for unknown sequences and missing folders, and where the lists of DAVIS lack that of the split.
     """
     check_value("data", data, FolderData)
-    root = Path(str(data["root"])).expanduser()
+    root = from_home(str(data["root"]))
     roots = [root]
     if dataset != ONE_OBJECT and root.is_dir() and not (root / "JPEGImages").is_dir():
         roots = sorted(path.parent for path in root.glob("*/JPEGImages")) or roots
     found = {sequence.name: sequence for folder in roots for sequence in read_folder(folder).recordings}
-    for names in (_listed(dataset, root, data.get("list")), chosen):
+    for names in (_listed(dataset, root, data.get("list"), split), chosen):
         if names is not None:
             found = {sequence.name: sequence for name in names for sequence in [_pick(found, str(name))]}
     return [found[name] for name in sorted(found)]
 
 
-def _listed(dataset: str, root: Path, file: str | None) -> Sequence[str] | None:
-    """Names in the list file, by default the official one of DAVIS-2016 if it is there; None for no list."""
-    official = root / "ImageSets" / "480p" / "val.txt"
-    if file is None and not (dataset == ONE_OBJECT and official.is_file()):
+def _listed(dataset: str, root: Path, file: str | None, split: str) -> Sequence[str] | None:
+    """Names in the list file, by default the official one of DAVIS-2016; None for no list.
+
+    A copy of some sequences without any ImageSets is taken whole, as its val.
+    """
+    if file:
+        return sequence_names(from_home(file), dataset)
+    if dataset != ONE_OBJECT or (split == "val" and not (root / "ImageSets").is_dir()):
         return None
-    return sequence_names(Path(file).expanduser() if file else official, dataset)
+    return sequence_names(list_file(root, split, DIALECTS["davis16"], f"{dataset} {split}"), dataset)
 
 
 def _pick(found: dict[str, Recording], name: str) -> Recording:

@@ -21,6 +21,7 @@ from univs.evaluation.run.official_metric import OfficialMetric
 from univs.evaluation.run.questions import Asked, Question
 from univs.evaluation.run.runner import RESULTS, run_benchmark
 from univs.evaluation.run.running import NewSession
+from univs.files import from_home
 from univs.formats import Recording, RecordingSet, vot
 from univs.models.siammask_crops import axis_aligned
 from univs.prompts import Box
@@ -65,7 +66,7 @@ def evaluate(
 
 def find_job(data: VotData, sequences: Sequence[str] | None, interval: Interval, folder: Path) -> Job:
     """The sequences of a folder, or those named. Raises UserError for what is missing."""
-    found = vot.read(Path(str(data["root"])).expanduser(), sequences)
+    found = vot.read(from_home(str(data["root"])), sequences)
     benchmark = Benchmark(
         "vot",
         "vos",

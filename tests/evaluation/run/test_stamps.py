@@ -1,0 +1,72 @@
+"""Stamps: what of a recording an answer is tied to, and what makes another one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from univs.data.synth.dataset import SynthVS
+from univs.evaluation.run.benchmark_run import find_job
+from univs.evaluation.run.stamps import stamp, stamp_files
+from univs.evaluation.run.synth_world import DrawnClips
+from univs.formats import Expression, Recording
+from univs.formats import ytvis as layout
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    files = [tmp_path / name for name in ("0.jpg", "1.jpg", "0.png")]
+    for file in files:
+        file.write_bytes(b"1234")
+    return Recording("a", (files[0], files[1]), (0,), label_files=(files[2],), shown={1: 0})
+
+
+CHANGES: list[Callable[[Path], object]] = [
+    lambda root: (root / "1.jpg").write_bytes(b"12345"),
+    lambda root: os.utime(root / "0.jpg", ns=(1, 2)),
+    lambda root: os.utime(root / "0.png", ns=(1, 2)),
+    lambda root: (root / "0.png").unlink(),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changes_makes_another_stamp(
+    change: Callable[[Path], object], recording: Recording, tmp_path: Path
+) -> None:
+    before = stamp(recording)
+    (tmp_path / "other.jpg").write_bytes(b"of another video")
+    assert stamp(recording) == before
+    change(tmp_path)
+    assert stamp(recording) != before
+
+
+def test_what_a_set_says_beside_its_labels_is_part_of_it(recording: Recording) -> None:
+    others = [
+        replace(recording, shown={1: 1}),
+        replace(recording, expressions=(Expression("0", "the left one"),)),
+        replace(recording, categories={1: "cat"}),
+        recording.first(1),
+    ]
+    assert len({stamp(recording), *map(stamp, others)}) == 5
+
+
+def test_drawn_frames_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lies in the working folder under their names."""
+    clips = DrawnClips(SynthVS(length=2))
+    monkeypatch.setattr(os, "stat", lambda path: pytest.fail(f"looked at {path}"))
+    assert stamp(clips.recording(0)) == stamp(clips.recording(0))
+
+
+def test_a_json_of_all_labels_is_part_of_the_settings(tmp_path: Path) -> None:
+    clip = SynthVS(length=1, num_frames=2)[0]
+    layout.write([clip], tmp_path / "set", "valid", style="2021")
+    job = find_job("ytvis21", tmp_path / "set", "valid", None, tmp_path / "out")
+    assert job.data.file is not None and job.recordings[0].label_files == ()
+    job.data.file.touch()
+    other = find_job("ytvis21", tmp_path / "set", "valid", None, tmp_path / "out")
+    assert other.made_from != job.made_from and stamp(other.recordings[0]) == stamp(job.recordings[0])
+    assert stamp_files([None]) == stamp_files([None]) != stamp_files([])
