@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from univs import claim as claim_module
 from univs.claim import MARK, check_file, claim_folder
 from univs.errors import UserError
 
@@ -64,6 +66,28 @@ def test_the_mark_stays_after_a_bug(tmp_path: Path) -> None:
         raise UserError("before anything was written")
     with claim_folder(tmp_path) as claim:
         assert claim.unfinished
+
+
+def test_windows_removes_no_open_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the mark is closed first, and stays if another run has opened it in between."""
+    remove, opened = Path.unlink, list[int]()
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if any(Path(f"/proc/self/fd/{number}").resolve() == path for number in range(3, 64)):
+            raise PermissionError(13, "in use by another process")
+        remove(path, missing_ok)
+
+    windows = SimpleNamespace(LK_NBLCK=2, locking=lambda descriptor, mode, count: None)
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    monkeypatch.setattr(claim_module, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with claim_folder(tmp_path):
+        assert (tmp_path / MARK).exists()
+    assert not any(tmp_path.iterdir())
+    with claim_folder(tmp_path):
+        opened.append(os.open(tmp_path / MARK, os.O_RDWR))
+    assert (tmp_path / MARK).exists()
+    os.close(opened[0])
 
 
 def test_what_is_no_folder_or_cannot_be_written(tmp_path: Path) -> None:

@@ -127,6 +127,47 @@ def test_the_video_in_a_folder_is_not_replaced_by_the_overlay(
     assert "would be replaced; name another --out" in fails(capsys, *said)
 
 
+def test_a_mask_of_the_earlier_run_is_not_removed(
+    capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path
+) -> None:
+    mask = tmp_path / "out" / "masks" / "00001.png"
+    mask.parent.mkdir(parents=True)
+    Image.new("L", (30, 20), 255).save(mask)
+    said = ["segment", frames, "--mask", f"{mask}@1", "--out", str(tmp_path / "out")]
+    (tmp_path / "out" / "results.json").write_text('[\n{"video_id": 1, "object_id": 1}\n]\n')
+    assert "00001.png lies in the output folder" in fails(capsys, *said)
+    (tmp_path / "out" / "results.json").write_text("[]")  # of somebody else: would be replaced itself
+    assert "results.json is not of an earlier run" in fails(capsys, *said)
+    assert mask.exists() and (tmp_path / "out" / "results.json").read_text() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["datasets", "check", "davis17", "~nobody-x/d"], "no folder ~nobody-x/d"),
+        (["datasets", "pack", "--out", "~nobody-x/d.zip", "data.root=x"], "no folder x/"),
+        (["train", "data=~nobody-x/mine.yaml"], "~nobody-x/mine.yaml does not exist"),
+        (["evaluate", "dataset=davis2016", "data.root=~nobody-x/d"], "~nobody-x/d"),
+        (["evaluate", "dataset=davis_folder", "data.root=frames", "data.list=~nobody-x/l.txt"], "~nobody-x/l.txt"),
+        (["evaluate", "dataset=davis17", "data.root=~nobody-x/d"], "no folder ~nobody-x/d"),
+        (["evaluate", "dataset=all", "data.root=~nobody-x/d"], "no folder ~nobody-x/d"),
+        (["evaluate", "dataset=vot", "data.root=~nobody-x/d"], "~nobody-x/d"),
+    ],
+)
+def test_the_home_of_nobody_is_a_name(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    for part in ("JPEGImages", "Annotations"):
+        (tmp_path / "frames" / part / "clip").mkdir(parents=True)
+        Image.new("L", (30, 20), 1).save(tmp_path / "frames" / part / "clip" / "00000.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2 and words in capsys.readouterr().err
+
+
 def test_bad_masks(capsys: pytest.CaptureFixture[str], frames: str, tmp_path: Path) -> None:
     Image.new("L", (31, 20), 255).save(tmp_path / "large.png")
     Image.new("L", (30, 20), 0).save(tmp_path / "empty.png")

@@ -56,6 +56,30 @@ def test_home_and_quotes_and_references(monkeypatch: pytest.MonkeyPatch) -> None
     assert compose("train", ["data.root=x", "init=null"])["init"] is None
 
 
+def test_every_path_may_begin_at_home_and_no_other_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    settings = compose("evaluate", ["dataset=portraits", "data.root=~/d", "people.set_aside=[~/1.jpg]"])
+    assert settings["people"]["root"] == "/home/me/d"
+    first, *_, last = settings["people"]["sources"]
+    assert first["root"] == "/home/me/d/vos_train/photos/humans" and first["exclude"] == ["~/1.jpg"]
+    assert last["exclude"] == "/home/me/d/labelled/val.txt"
+    settings = compose("evaluate", ["dataset=davis17_interactive", "data.root=x", "segmenter=~/s", "fusion=~/f (1)"])
+    assert (settings["segmenter"], settings["fusion"]) == ("/home/me/s", "/home/me/f (1)")
+    assert compose("train", ["data.root=x", "stage=fusion", "stage.propagation=~/p"])["stage"]["propagation"] == (
+        "/home/me/p"
+    )
+    stage = compose("train", ["data.root=x", "stage=released_clip", "stage.text_weights=~/t", "stage.class_table=~/c"])
+    assert (stage["stage"]["text_weights"], stage["stage"]["class_table"]) == ("/home/me/t", "/home/me/c")
+    typed = "[{kind: photos, root: ~/p, category: ~, exclude: [~/b, ~]}, {kind: coco, root: ~, only: ~/o.txt}]"
+    assert compose("train", ["data.root=x", f"data.sources={typed}"])["data"]["sources"] == [
+        {"kind": "photos", "root": "/home/me/p", "category": "~", "exclude": ["~/b", "~"]},
+        {"kind": "coco", "root": "/home/me", "only": "/home/me/o.txt"},
+    ]
+    file = own_file(tmp_path, "root: ~/r\nsources: [{kind: videos, root: '${data.root}/v'}]\n")
+    assert compose("train", [f"data={file}"])["data"]["sources"][0]["root"] == "/home/me/r/v"
+    assert compose("evaluate", ["dataset=vot", "data.root=x", "sequences=[~/a]"])["sequences"] == ["~/a"]
+
+
 @pytest.mark.parametrize(
     ("typed", "sources"),
     [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from univs.files import atomic_path, folders_in, is_stray
+from univs.files import atomic_path, cache_folder, folders_in, from_home, is_stray
 
 
 def test_takes_its_name_only_when_whole(tmp_path: Path) -> None:
@@ -45,3 +45,11 @@ def test_errors_name_the_file_and_not_its_hidden_beginnings(tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a.txt"):
         pass  # nothing was written: there is nothing that could take the name
     assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a.txt"), None)
+
+
+def test_home_and_the_home_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert from_home("~/a b") == Path("/home/me/a b") and from_home(Path("~")) == Path("/home/me")
+    assert from_home("a/~/b") == Path("a/~/b")
+    monkeypatch.setenv("UNIVS_CACHE", "~nobody-of-this-name/x")
+    assert cache_folder() == Path("~nobody-of-this-name/x")

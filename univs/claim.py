@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,12 @@ def claim_folder(folder: Path, option: str = "--out") -> Iterator[Claim]:
         ended = not unfinished  # what such a run has written is whole; what lay there before it may still lie there
         raise
     finally:
-        if ended:
-            (folder / MARK).unlink(missing_ok=True)
+        if ended and sys.platform != "win32":
+            (folder / MARK).unlink(missing_ok=True)  # as long as it is locked, it is no other run's
         os.close(descriptor)
+        if ended and sys.platform == "win32":  # an open file cannot be removed: neither this one nor another run's
+            with suppress(PermissionError):
+                (folder / MARK).unlink(missing_ok=True)
         for path in new:
             if not any(path.iterdir()):
                 path.rmdir()

@@ -223,11 +223,12 @@ def _segment(arguments: argparse.Namespace) -> None:
     )
 
     from univs.claim import claim_folder
-    from univs.commands.earlier_results import refuse_own_input
+    from univs.commands.earlier_results import holds_results, refuse_own_input, refuse_own_masks
     from univs.commands.segment import check_question, read_settings, segment_to_folder
     from univs.devices import choose_device
     from univs.models.precision import check_precision
     from univs.models.weights_path import model_for, weights_path
+    from univs.prompts import Mask
 
     check_question(task, prompts, categories)
     settings = read_settings(arguments.set)
@@ -239,6 +240,9 @@ def _segment(arguments: argparse.Namespace) -> None:
     for source in (arguments.input, reader.name):  # a folder or glob, and the one file found there
         refuse_own_input(source, arguments.out)
     with claim_folder(arguments.out) as claim:
+        if claim.unfinished or holds_results(arguments.out):
+            given = [prompt.source for said in prompts.values() for prompt in said if isinstance(prompt, Mask)]
+            refuse_own_masks(filter(None, given), arguments.out)
         device = choose_device(arguments.device)
         check_precision(arguments.precision, device)
 

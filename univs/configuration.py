@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from univs.errors import UserError
+from univs.files import from_home
 from univs.overrides import TypedTexts, at_home, for_hydra
 from univs.texts import read_text
 
@@ -72,7 +73,7 @@ def _own_file(override: str, folder: Path) -> str:
     group, _, value = override.partition("=")
     if not re.fullmatch(r"[a-z_]+", group) or not (configs_folder() / group).is_dir():
         return override
-    path = Path(value).expanduser()
+    path = from_home(value)
     if path.suffix not in (".yaml", ".yml"):
         return override
     import yaml

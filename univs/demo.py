@@ -11,9 +11,10 @@ from PIL import Image
 from rich.table import Table
 
 from univs.claim import claim_folder
-from univs.commands.earlier_results import holds_results, refuse_obstacles, remove_earlier
+from univs.commands.earlier_results import holds_results, refuse_foreign, refuse_obstacles, remove_earlier
 from univs.commands.segment import Summary, segment_to_folder
 from univs.data.synth.demo import demo_clip
+from univs.errors import UserError
 from univs.evaluation.metrics.davis import boundary_f, jaccard
 from univs.files import atomic_path
 from univs.models.univs import UniVS
@@ -34,15 +35,22 @@ SYNTH_FRAMES = (0, 6, 12, 18, 26, 39)
 def run_demo(folder: Path) -> None:
     """Write overlay videos, masks and a contact sheet of both clips to a folder and print the figures.
 
-    Raises UserError if the folder cannot be written to, or as `refuse_obstacles` does.
+    Raises UserError if the folder cannot be written to, or as `refuse_obstacles` and `refuse_foreign` do.
     """
     with claim_folder(folder) as claim:
         for place in (folder, folder / "synth", folder / "rabbit"):
             refuse_obstacles(place)
+        sheet = folder / "contact_sheet.png"
+        if not claim.unfinished:
+            for place in (folder / "synth", folder / "rabbit"):
+                refuse_foreign(place)
+            if sheet.is_file() and not (holds_results(folder / "synth") or holds_results(folder)):
+                raise UserError(f"{sheet} is not of an earlier run and would be replaced; name another --out")
         model = load_univs("tiny")
         console = plain_console()
-        if claim.unfinished or holds_results(folder / "synth"):
+        if claim.unfinished or holds_results(folder):
             remove_earlier(folder)
+        sheet.unlink(missing_ok=True)
         console.print(_synth(model, folder / "synth", claim.unfinished))
         summary = _rabbit(model, folder / "rabbit", claim.unfinished)
         visible, asked = summary.visible[1], summary.frames - min(RABBIT_PROMPTS)
@@ -50,7 +58,7 @@ def run_demo(folder: Path) -> None:
             f"Big Buck Bunny: the rabbit, given as a box on frame {min(RABBIT_PROMPTS)}, is visible in {visible} of "
             f"the {asked} frames from there on; {_speed(summary)}"
         )
-        with atomic_path(folder / "contact_sheet.png") as temporary:
+        with atomic_path(sheet) as temporary:
             Image.fromarray(_sheet(folder)).save(temporary, optimize=True)
     for name in ("contact_sheet.png", "rabbit/overlay.mp4", "synth/overlay.mp4"):
         console.print(f"look at {folder / name}", soft_wrap=True)

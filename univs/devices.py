@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from univs.errors import UserError
+from univs.settings import Device, check_value
 
 
 def cores() -> int:
@@ -13,7 +14,11 @@ def cores() -> int:
 
 
 def choose_device(name: str) -> str:
-    """The torch name of a device; `auto` is the GPU where there is one. UserError for a GPU that is not there."""
+    """The torch name of a device; `auto` is the GPU where there is one.
+
+    Raises UserError for a name of none, and for a GPU that is not there.
+    """
+    check_value("device", name, Device)
     if name != "auto" and not name.startswith("cuda"):
         return name
     import torch

@@ -44,7 +44,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def from_home(path: str | os.PathLike[str]) -> Path:
+    """A path whose `~` or `~user` at the start is a home folder; of nobody who is known here it is part of a name."""
+    return Path(os.path.expanduser(path))
+
+
 def cache_folder() -> Path:
     """Where caches lie: $UNIVS_CACHE, else ~/.cache/univs. It may not exist yet."""
     given = os.environ.get("UNIVS_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "univs"
+    return from_home(given) if given else Path.home() / ".cache" / "univs"

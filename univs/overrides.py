@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from univs.errors import UserError
+from univs.files import from_home
 
-PATHS = frozenset(("out", "init", "weights"))
+PATHS = frozenset(
+    ("out", "init", "weights", "segmenter", "fusion", "stage.propagation", "stage.text_weights", "stage.class_table")
+)
 """Settings that are paths, or names in place of one."""
+DATA = frozenset(("data", "people"))
+"""What says where the data lie."""
 DATA_PATHS = frozenset(("root", "list", "images", "labels", "photos", "image_set", "expressions", "file"))
-"""Entries below `data` that are paths."""
+"""Entries below `DATA` that are paths."""
+NAME_FILES = frozenset(("exclude", "only"))
+"""Entries below `DATA` that are a list of names, or the path of a file of them."""
 NAMES = frozenset(("exclude", "only", "folders", "sequences", "category"))
 """Entries that are names or lists of them: text even where they look like numbers."""
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2})(?P<key>[A-Za-z_][\w./@:]*)=(?P<value>.*)", re.DOTALL)
@@ -86,7 +92,7 @@ def for_hydra(override: str, texts: TypedTexts) -> str:
 def is_path(key: str) -> bool:
     """Whether a setting, named with dots from the top, is a path: taken as it is typed, brackets and all."""
     first, *rest = key.split(".")
-    return key in PATHS or (first == "data" and bool(rest) and (rest[-1] in DATA_PATHS or rest[0] == "roots"))
+    return key in PATHS or (first in DATA and bool(rest) and (rest[-1] in DATA_PATHS or rest[0] == "roots"))
 
 
 class _Reader:
@@ -180,22 +186,15 @@ class _Reader:
 
 
 def at_home(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with `~` at the start of a path as the home folder."""
+    """Settings with `~` at the start of a path as the home folder; text that is no path stays as it is."""
 
-    def expanded(value: Any) -> Any:
+    def expanded(key: str, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: expanded(item) for key, item in value.items()}
+            return {name: expanded(f"{key}.{name}", item) for name, item in value.items()}
         if isinstance(value, list):
-            return [expanded(item) for item in value]
-        return _at_home(value) if isinstance(value, str) else value
+            return [expanded(f"{key}.{place}", item) for place, item in enumerate(value)]
+        first, last = key.partition(".")[0], key.rpartition(".")[2]
+        path = is_path(key) or (first in DATA and last in NAME_FILES)
+        return str(from_home(value)) if path and isinstance(value, str) and value.startswith("~") else value
 
-    return {key: expanded(value) if key in PATHS | {"data"} else value for key, value in settings.items()}
-
-
-def _at_home(text: str) -> str:
-    if not text.startswith("~"):
-        return text
-    try:
-        return str(Path(text).expanduser())
-    except RuntimeError:  # of nobody who is known here: a name that begins with ~
-        return text
+    return {key: expanded(key, value) for key, value in settings.items()}

@@ -43,8 +43,9 @@ def test_a_round_is_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     ("arguments", "words"),
     [
         (["--frames", "1"], "--frames at least 2"),
-        (["--objects", "0"], "--objects and --threads must be at least 1"),
-        (["--threads", "0"], "--objects and --threads must be at least 1"),
+        (["--objects", "0"], "--objects: '0' is no number of objects from 1 to 255"),
+        (["--objects", "1", "256"], "--objects: '256' is no number of objects from 1 to 255"),
+        (["--threads", "0"], "--threads must be at least 1"),
     ],
 )
 def test_impossible_numbers_are_refused(arguments: list[str], words: str) -> None:

@@ -37,3 +37,9 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 def test_options_that_cannot_be_used(wrong: list[str]) -> None:
     with pytest.raises(UserError, match=wrong[0]):
         main(["matches", "--device", "cpu", *wrong])
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:", "cudax", "meta"])
+def test_devices_that_are_none(device: str) -> None:
+    with pytest.raises(UserError, match=f"device must be auto, cpu, cuda or one GPU, such as cuda:1, not {device}"):
+        main(["matches", "--device", device])

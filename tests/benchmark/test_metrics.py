@@ -38,3 +38,12 @@ def test_bad_options_are_one_line(tmp_path: Path) -> None:
         main(["metrics"])
     with pytest.raises(UserError, match=r"timing\.json does not exist"):
         main(["metrics", "--root", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"sets": 3}', '{"sets": {"vspw": 3}}', '{"sets": {"vspw": {"seconds": "x"}}}']
+)
+def test_official_seconds_that_are_not_there(tmp_path: Path, content: str) -> None:
+    (tmp_path / "timing.json").write_text(content)
+    with pytest.raises(UserError, match=r"timing\.json has no seconds of sets; expected"):
+        main(["metrics", "--root", str(tmp_path)])

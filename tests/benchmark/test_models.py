@@ -68,7 +68,9 @@ def test_what_is_shown() -> None:
     assert [prompt.object_id for prompt in said if isinstance(prompt, Mask) and prompt.mask.any()] == [1, 2]
 
 
-@pytest.mark.parametrize("given", [["nothing"], ["--frames", "2"], ["--objects", "0"], ["--threads", "0"]])
+@pytest.mark.parametrize(
+    "given", [["nothing"], ["--frames", "2"], ["--objects", "0"], ["--objects", "256"], ["--threads", "0"]]
+)
 def test_what_cannot_be_read(given: list[str]) -> None:
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=given[0]):
         main(given)

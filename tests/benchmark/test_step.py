@@ -43,6 +43,11 @@ def test_objects_move_and_are_labelled_where_they_are() -> None:
     assert (first[ground] == last[ground]).all() and (first != last).any()
 
 
+def test_as_many_objects_as_label_maps_can_hold() -> None:
+    _, labels = next(benchmark.moving_frames(240, 427, benchmark.a_number_of_objects("255")))
+    assert (np.unique(labels) == np.arange(256)).all()
+
+
 def test_the_clock_counts_what_it_wraps() -> None:
     clock = benchmark.PartsClock()
     slow = clock.wrap("slow", lambda seconds: time.sleep(seconds) or "done")
@@ -74,7 +79,18 @@ def test_sizes_that_are_none(text: str) -> None:
         benchmark.parse_size(text)
 
 
-@pytest.mark.parametrize("arguments", [["--objects", "0"], ["--frames", "none"], ["--task", "vox"], ["--size", "12"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--objects", "0"],
+        ["--objects", "256"],
+        ["--frames", "none"],
+        ["--task", "vox"],
+        ["--size", "12"],
+        ["--device", "gpu"],
+        ["--device", "cuda:x"],
+    ],
+)
 def test_bad_arguments_are_one_line(arguments: list[str]) -> None:
     with pytest.raises(UserError) as error:
         benchmark.main(arguments)

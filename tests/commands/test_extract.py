@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from univs.commands.extract import extract_to_folder, pick_cells
 from univs.configuration import compose
+from univs.errors import UserError
 from univs.models.features import DecodeRequest
 from univs.models.univs import UniVS
 from univs.models.zoo import build_model
@@ -71,3 +72,11 @@ def test_an_earlier_run_goes_and_files_of_others_stay(model: UniVS, tmp_path: Pa
     extract_to_folder(model, ArrayReader(frames[:1]), tmp_path)
     left = ["00000.safetensors", "00007.safetensors", "00008.safetensors", "notes.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+def test_files_of_others_are_not_replaced(model: UniVS, tmp_path: Path) -> None:
+    frames = np.random.default_rng(4).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    (tmp_path / "00002.safetensors").write_text("x")
+    with pytest.raises(UserError, match=r"00002.safetensors is not of an earlier run .*; name another --out"):
+        extract_to_folder(model, ArrayReader(frames), tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["x"]

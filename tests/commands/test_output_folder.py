@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from univs.commands.earlier_results import refuse_own_input
+from univs.commands.earlier_results import refuse_own_input, refuse_own_masks
 from univs.commands.output_folder import OutputFolder
 from univs.commands.sheet_frames import SheetFrames
 from univs.demo import run_demo
@@ -92,11 +92,81 @@ def test_masks_of_another_origin_are_not_deleted_but_named(tmp_path: Path, capsy
     for name in ("masks/00004.png", "masks/00005.png", "overlay.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    (tmp_path / "results.json").write_text('{"mine": 1}')
-    run(tmp_path, 1, with_overlay=False)
+    run(tmp_path, 1, with_overlay=False, frames=1)
     assert "masks/00005.png" in files(tmp_path) and "overlay.mp4" in files(tmp_path)
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and "masks (2 files)" in line and "overlay.mp4" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("results.json", {}),
+        ("contact_sheet.png", {}),
+        ("overlay.mp4", {}),
+        ("masks/00000.png", {"frames": 2}),
+        ("masks/00001.png", {"frames": 2}),
+        ("masks/00700.png", {}),
+        ("masks/2/00001.png", {"frames": 2, "kind": "expressions"}),
+        ("semantic/categories.json", {"kind": "semantic"}),
+        ("panoptic/00000.png", {"kind": "panoptic"}),
+        ("panoptic/annotations.part", {"kind": "panoptic"}),
+    ],
+)
+@pytest.mark.parametrize("content", ["[]", "[1, 2]", '{"mine": 1}'])
+def test_files_of_others_are_not_replaced(tmp_path: Path, name: str, options: dict[str, Any], content: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=rf"{name} is not of an earlier run and would be replaced; name another --out"):
+        run(tmp_path, 2, **options)
+    assert files(tmp_path) == [name] and (tmp_path / name).read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("overlay.mp4", {"with_overlay": False}),
+        ("masks/00002.png", {"frames": 2}),
+        ("masks/000000.png", {}),
+        ("masks/1/00000.png", {}),
+        ("masks/.00000.9.tmp.png", {}),
+        ("panoptic/00000.png", {}),
+        ("masks/00000.png", {"kind": "panoptic"}),
+    ],
+)
+def test_files_of_others_that_are_in_nobodys_way_stay(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / name).write_text("x")
+    run(tmp_path, 2, **options)
+    assert (tmp_path / name).read_text() == "x" and (tmp_path / "results.json").exists()
+
+
+def test_a_run_that_found_nothing_is_known_again(tmp_path: Path) -> None:
+    for count in (2, 1):
+        with OutputFolder(tmp_path, 25, "", with_overlay=False) as output:
+            for index in range(count):
+                output.add(FRAME, FrameResult(index, LABELS, ()))
+        assert files(tmp_path) == sorted(["results.json", *(f"masks/{index:05d}.png" for index in range(count))])
+
+
+@pytest.mark.parametrize("name", ["synth/results.json", "rabbit/masks/00000.png", "contact_sheet.png"])
+def test_a_demo_does_not_replace_files_of_others(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(UserError, match=rf"{name} is not of an earlier run and would be replaced; name another --out"):
+        run_demo(tmp_path)
+    assert files(tmp_path) == [name]
+
+
+def test_a_mask_that_would_be_removed_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "out", 2)
+    (tmp_path / "out" / "masks" / "mine.png").write_text("x")
+    (tmp_path / "link.png").symlink_to(tmp_path / "out" / "masks" / "00001.png")
+    for source in ("out/masks/00001.png", "out/../out/masks/00001.png", "link.png"):
+        with pytest.raises(UserError, match=rf"{source} lies in the output folder .* would be removed; name another"):
+            refuse_own_masks([str(tmp_path / source)], tmp_path / "out")
+    refuse_own_masks([str(tmp_path / "out" / "masks" / name) for name in ("mine.png", "00004.png")], tmp_path / "out")
+    refuse_own_masks([str(tmp_path / "link.png")], tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["overlay.mp4", "contact_sheet.png", "results.json", "masks", "semantic", "panoptic"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.evaluation.run.oracle import export
 from univs.formats import burst, coco_panoptic, read_set, ytvis
-from univs.formats.truth_files import Truth
+from univs.formats.truth_files import Truth, link
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,20 @@ def test_rows_of_the_videos_that_were_answered(name: str, make: Truth, rows: str
 def test_the_file_itself_where_all_were_answered(name: str, make: Truth, tmp_path: Path) -> None:
     data = read_set(name, export(name, tmp_path / "data"))
     assert make(data, list(data.recordings), tmp_path / "truth") == data.file
+
+
+def test_copies_where_links_are_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path, target_is_directory: bool = False) -> None:
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.txt").write_text("a")
+    link(tmp_path / "linked" / "set", tmp_path / "set")
+    assert (tmp_path / "linked" / "set").is_symlink()
+    with pytest.raises(FileExistsError):
+        link(tmp_path / "linked" / "set", tmp_path / "set")
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    link(tmp_path / "copied" / "set", tmp_path / "set")
+    link(tmp_path / "copied" / "a.txt", tmp_path / "set" / "a.txt")
+    for path in (tmp_path / "copied" / "set" / "a.txt", tmp_path / "copied" / "a.txt"):
+        assert path.read_text() == "a" and not path.is_symlink()

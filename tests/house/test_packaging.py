@@ -43,16 +43,20 @@ def test_bad_overrides_are_one_line(overrides: list[str], message: str) -> None:
 
 
 def test_a_wheel_carries_configs_and_data(repository: Path, tmp_path: Path) -> None:
-    """Builds the wheel of a copy of the tracked files without touching the checkout or the network."""
+    """Builds the wheel as pip and uv do, of an sdist, without touching the checkout or the network."""
     pytest.importorskip("setuptools", minversion="77")
-    source = tmp_path / "source"
-    for name in ("univs", "configs"):
+    source, built = tmp_path / "source", tmp_path / "built"
+    for name in ("univs", "configs", "tests/house", "tools"):
         shutil.copytree(repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(repository / name, source / name)
-    build = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
-    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
-    (wheel,) = source.glob("*.whl")
+    build = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])('.')"
+    subprocess.run([sys.executable, "-c", build, "build_sdist"], cwd=source, check=True, capture_output=True)
+    (sdist,) = source.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, built)
+    (unpacked,) = built.iterdir()
+    subprocess.run([sys.executable, "-c", build, "build_wheel"], cwd=unpacked, check=True, capture_output=True)
+    (wheel,) = unpacked.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for folder, inside in (("configs", "univs/configs"), ("univs", "univs")):
@@ -60,19 +64,19 @@ def test_a_wheel_carries_configs_and_data(repository: Path, tmp_path: Path) -> N
         missing = [name for name in files if f"{inside}/{name}" not in names]
         assert files and not missing
     assert not [name for name in names if name.startswith(("tests", "tools", "configs"))]
-    unpacked = tmp_path / "site"
+    site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
+        archive.extractall(site)
     found = "from univs.configuration import configs_folder; print(configs_folder())"
     # -P: do not put the current folder first, so that only the unpacked wheel can answer
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); {found}"],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {found}"],
         cwd=tmp_path,
         check=True,
         capture_output=True,
         text=True,
     )
-    assert Path(done.stdout.strip()) == unpacked / "univs" / "configs"
+    assert Path(done.stdout.strip()) == site / "univs" / "configs"
 
 
 def test_the_command_is_installed() -> None:

@@ -9,7 +9,6 @@ float32) over the same frame in the same process.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ import torch
 from rich.table import Table
 
 from univs.allocator import keep_freed_memory
+from univs.benchmark.memory import peak_bytes, resident_bytes
 from univs.benchmark.official import SIZE, plain_pass
-from univs.benchmark.step import moving_frames, resident_bytes
+from univs.benchmark.step import a_number_of_objects, moving_frames
 from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.interactive.session import Session
@@ -101,7 +101,7 @@ def run(weights: str | None, size: tuple[int, int], objects: int, frames: int, t
             start = time.perf_counter()
 
         session.propagate(progress=note)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     return Round(tuple(seconds), tuple(resident), peak, plain_pass(*size))
 
 
@@ -135,12 +135,12 @@ def main(argv: Sequence[str]) -> int:
     """`univs benchmark interactive`: print the table. Raises UserError for what cannot be read."""
     parser = Parser("univs benchmark interactive", description=__doc__)
     parser.add_argument("--weights", metavar="NAME|PATH", help="of a space-time memory; default: MiVOS drawn at random")
-    parser.add_argument("--objects", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--objects", type=a_number_of_objects, nargs="+", default=[1, 3])
     parser.add_argument("--frames", type=int, nargs="+", default=[10, 20, 40, 80])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(argv)
-    if min(*options.objects, options.threads) < 1 or min(options.frames) < 2:
-        raise UserError("--objects and --threads must be at least 1, --frames at least 2")
+    if options.threads < 1 or min(options.frames) < 2:
+        raise UserError("--threads must be at least 1, --frames at least 2")
     console = plain_console()
     rounds: dict[tuple[int, int], Round] = {}
     for objects in options.objects:

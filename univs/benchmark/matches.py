@@ -8,13 +8,12 @@ included, and the memory that both take. Each row is measured in a process of it
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from univs.benchmark.step import resident_bytes
+from univs.benchmark.memory import peak_bytes, resident_bytes
 from univs.commands.argument_types import Parser
 from univs.devices import choose_device
 from univs.errors import UserError
@@ -82,7 +81,7 @@ def measure(clip: Clip, radius: int, step: int) -> Cost:
         return Cost(*seconds, torch.cuda.max_memory_allocated(device) - before)
     before = resident_bytes()
     seconds = run(slice(None))
-    return Cost(*seconds, max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before))
+    return Cost(*seconds, max(0, peak_bytes() - before))
 
 
 def _wait(device: object) -> None:

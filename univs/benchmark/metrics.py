@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if options.workers < 1:
         raise UserError("--workers must be at least 1")
-    official = read_json(options.root / "timing.json", "seconds of the official tools")["sets"]
+    official = read_official(options.root / "timing.json")
     folder = need_folder(options.root / "large", "METRIC folders")
     sets = [name for name in PATHS if name in METRICS and name in official and (folder / name).is_dir()]
     if not sets:
@@ -43,10 +43,19 @@ def main(argv: Sequence[str]) -> int:
     title = f"seconds to score, {options.workers} processes, reading included"
     table = plain_table(title, "", "univs", "official", "times faster", title_justify="left")
     for name in sets:
-        ours, theirs = measure(name, folder / name, options.workers), official_seconds(official[name])
+        ours, theirs = measure(name, folder / name, options.workers), official[name]
         table.add_row(name, f"{ours:.2f}", f"{theirs:.1f}", f"{theirs / ours:.1f}")
     plain_console().print(table)
     return 0
+
+
+def read_official(path: Path) -> dict[str, float]:
+    """Set -> seconds of the official tool. Raises UserError for a file without them."""
+    content = read_json(path, "seconds of the official tools")
+    try:
+        return {str(name): official_seconds(told) for name, told in content["sets"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f'{path} has no seconds of sets; expected {{"sets": {{"vspw": {{"seconds": 1.5}}}}}}') from None
 
 
 def measure(name: str, case: Path, workers: int) -> float:

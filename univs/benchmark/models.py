@@ -9,7 +9,6 @@ in the same process: the time that it would take for as many multiply-adds.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from univs.allocator import keep_freed_memory
+from univs.benchmark.memory import peak_bytes, resident_bytes
 from univs.benchmark.official import PASSES
-from univs.benchmark.step import moving_frames, resident_bytes
+from univs.benchmark.step import a_number_of_objects, moving_frames
 from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import print_whole
@@ -93,7 +93,7 @@ def run(name: str, objects: int, frames: int, threads: int) -> Measured:
             session.step(frame, given)
             seconds.append(time.perf_counter() - start)
             resident.append(resident_bytes())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     macs = multiply_adds(model, name, objects)
     return Measured(tuple(seconds[1:]), tuple(resident[1:]), peak, macs, reference_rate())
 
@@ -167,15 +167,15 @@ def main(argv: Sequence[str]) -> int:
     """`univs benchmark models`: print the table. Raises UserError for what cannot be read."""
     parser = Parser("univs benchmark models", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="MODEL", help=f"of {', '.join(SIZES)}; default: all of them")
-    parser.add_argument("--objects", type=int, default=1)
+    parser.add_argument("--objects", type=a_number_of_objects, default=1)
     parser.add_argument("--frames", type=int, default=12, help="of the video; 500 shows whether memory grows")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(argv)
     for name in options.names:
         if name not in SIZES:
             raise UserError(f"no model {name} in this table; there are {', '.join(SIZES)}")
-    if options.objects < 1 or options.threads < 1 or options.frames < 3:
-        raise UserError("--objects and --threads must be at least 1, --frames at least 3")
+    if options.threads < 1 or options.frames < 3:
+        raise UserError("--threads must be at least 1, --frames at least 3")
     console = plain_console()
     found = {}
     for name in options.names or SIZES:

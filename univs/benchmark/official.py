@@ -8,7 +8,6 @@ plain ResNet-50 (timm, float32) over the same frame in the same process.
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from rich.table import Table
 from torch import Tensor
 
 from univs.allocator import keep_freed_memory
-from univs.benchmark.step import PartsClock, moving_frames, parse_size, resident_bytes
+from univs.benchmark.memory import peak_bytes, resident_bytes
+from univs.benchmark.step import PartsClock, moving_frames, parse_size
 from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.models.features import TextFeatures
@@ -160,7 +160,7 @@ def run(
         session.flush()
         seconds[-1] += time.perf_counter() - start
     clock.seconds["assembly"] = sum(seconds) - sum(clock.seconds.values())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     return Run(tuple(seconds), clock.seconds, tuple(resident), peak, plain_pass(*size), followed)
 
 

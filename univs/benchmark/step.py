@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from univs.allocator import keep_freed_memory
+from univs.benchmark.memory import peak_bytes, resident_bytes
 from univs.commands.argument_types import Parser
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
@@ -91,7 +92,10 @@ class PartsClock:
 
 
 def moving_frames(height: int, width: int, objects: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Frames without end of textured discs that drift over a textured ground, with their label maps (ids 1, 2, ...)."""
+    """Frames without end of textured discs that drift over a textured ground, with their label maps (ids 1, 2, ...).
+
+    objects: at most 255.
+    """
     rng = np.random.default_rng(0)
     coarse = rng.integers(40, 215, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8)
     ground = coarse.repeat(16, 0).repeat(16, 1)[:height, :width]
@@ -110,6 +114,13 @@ def moving_frames(height: int, width: int, objects: int) -> Iterator[tuple[NDArr
             frame[stripes] = 255 - colours[number]
         yield frame, labels
         index += 1
+
+
+def a_number_of_objects(text: str) -> int:
+    """How many objects `moving_frames` draws: its label maps are uint8."""
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= 255):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no number of objects from 1 to 255")
+    return int(text)
 
 
 def run(session: Session, height: int, width: int, objects: int) -> Iterator[float]:
@@ -133,12 +144,6 @@ def measure(model: UniVS, task: str, height: int, width: int, objects: int, fram
     parts = dict(sorted(clock.seconds.items(), key=lambda item: -item[1]))
     parts["the rest"] = sum(spent) - sum(parts.values())
     return Timing(float(np.median(spent)), {part: seconds / sum(spent) for part, seconds in parts.items()})
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is really in use."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def flatness(model: UniVS, task: str, height: int, width: int, objects: int, frames: int) -> tuple[int, int]:
@@ -177,7 +182,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--weights", default="tiny", metavar="NAME|PATH")
     parser.add_argument("--task", default="vos", choices=sorted(TASKS))
     parser.add_argument("--size", nargs="+", default=["240x427", "480x854"], metavar="HEIGHTxWIDTH")
-    parser.add_argument("--objects", nargs="+", type=int, default=[1, 5], metavar="N")
+    parser.add_argument("--objects", nargs="+", type=a_number_of_objects, default=[1, 5], metavar="N")
     parser.add_argument("--frames", type=int, default=40, help="frames to time, after a warm-up")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--device", default="cpu")
@@ -186,8 +191,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
     options = parser.parse_args(argv)
     sizes = [parse_size(text) for text in options.size]
-    if min(options.objects) < 1 or options.frames < 1 or options.threads < 1:
-        raise UserError("--objects, --frames and --threads must be at least 1")
+    if options.frames < 1 or options.threads < 1:
+        raise UserError("--frames and --threads must be at least 1")
     keep_freed_memory()
     torch.set_num_threads(options.threads)
     model = load_univs(options.weights, device=options.device)
@@ -214,7 +219,7 @@ def main(argv: Sequence[str]) -> int:
         for objects in options.objects
     }
     console.print(timing_table(timings))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     console.print(f"peak memory of the process: {peak / 2**20:.0f} MiB; {options.threads} threads")
     return 0
 

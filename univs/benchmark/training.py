@@ -7,7 +7,6 @@ on what the model knows, so its weights are random unless init= names some.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -20,6 +19,7 @@ import torch
 from rich.table import Table
 
 from univs.allocator import keep_freed_memory
+from univs.benchmark.memory import peak_bytes
 from univs.benchmark.step import PartsClock
 from univs.commands.argument_types import Parser
 from univs.configuration import compose
@@ -89,7 +89,7 @@ def measure(settings: Mapping[str, Any], device: torch.device, steps: int, warm_
         total = time.perf_counter() - start
     parts = {**clock.seconds, "the rest": total - sum(clock.seconds.values())}
     order = (WAITING, *(name for name, _, _ in PARTS), "the rest")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
     frames = stage["batch_size"] * made.options.accumulate * stage.get("frames", 1)

@@ -12,6 +12,7 @@ from univs.commands import pack
 from univs.commands.argument_types import a_path
 from univs.errors import UserError
 from univs.evaluation.metrics.score_printing import print_whole
+from univs.files import from_home
 from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run_check(arguments: argparse.Namespace) -> None:
     """Prints what was found. Raises UserError, so that the exit status is 2, if anything is missing or unreadable."""
     from univs.formats import find_set
 
-    name, root = arguments.name, arguments.root.expanduser()
+    name, root = arguments.name, from_home(arguments.root)
     reports = check_with_progress(name, root, arguments.split)
     if arguments.json:
         print(json.dumps({"name": name, "root": str(root), "splits": [asdict(report) for report in reports]}, indent=1))

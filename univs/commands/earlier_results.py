@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from univs.errors import UserError
@@ -48,13 +48,16 @@ def refuse_obstacles(folder: Path) -> None:
 
 
 def holds_results(folder: Path) -> bool:
-    """Whether the results.json in a folder is of a run of ours: an array of tracks, none or the first of video 1."""
+    """Whether the results.json in a folder is of a run of ours: an array of tracks, the first of video 1.
+
+    One without tracks is ours if it is written as ours are, on two lines: other programs write [].
+    """
     try:
         with open(folder / "results.json", "rb") as file:
             start = file.read(64)
     except OSError:
         return False
-    return re.match(rb'\[\s*(\]|\{"video_id": 1, "object_id": )', start) is not None
+    return re.match(rb'\[\r?\n\]\r?\n\Z|\[\s*\{"video_id": 1, "object_id": ', start) is not None
 
 
 def remove_earlier(folder: Path) -> None:
@@ -73,6 +76,34 @@ def left_in(folder: Path) -> str:
     places = (path.relative_to(folder) for path in earlier_files(folder))
     counts = Counter(str(path.parent if len(path.parts) > 1 else path) for path in places)
     return ", ".join(f"{name} ({count} files)" if count > 1 else name for name, count in counts.items())
+
+
+def refuse_foreign(folder: Path, kind: str = "masks", *, with_overlay: bool = True, frames: int | None = None) -> None:
+    """Raises UserError if a run would replace a file, where no run of ours seems to have been there.
+
+    kind: of the labels (`Task.labels`). frames: of the video; None: not known, and any frame may come.
+    """
+    for path in () if holds_results(folder) else earlier_files(folder):
+        place, name = path.relative_to(folder).parts[:-1], path.name
+        if not place:
+            replaced = with_overlay or name != "overlay.mp4"
+        elif kind == "expressions":
+            replaced = place[0] == "masks"
+        else:
+            replaced = place == (kind,)
+        if replaced and re.fullmatch(FRAME, name):
+            number = int(path.stem)
+            replaced = name == f"{number:05d}.png" and (frames is None or number < frames)
+        if replaced and not name.startswith("."):
+            raise UserError(f"{path} is not of an earlier run and would be replaced; name another --out")
+
+
+def refuse_own_masks(sources: Iterable[str], folder: Path) -> None:
+    """Raises UserError if a mask that is given is among the files of an earlier run, which go with the first frame."""
+    own = {Path(os.path.realpath(path.parent)) / path.name for path in earlier_files(folder)}
+    for source in map(Path, sources):
+        if own & {Path(os.path.realpath(source)), Path(os.path.realpath(source.parent)) / source.name}:
+            raise UserError(f"{source} lies in the output folder {folder} and would be removed; name another --out")
 
 
 def refuse_own_input(source: str, folder: Path) -> None:

@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 def export_session(session: Session, folder: Path, *, with_overlay: bool = True) -> int:
     """Write masks, results.json, contact sheet and perhaps overlay.mp4 of all frames as they are now.
 
-    Returns the number of frames. Raises UserError for a folder that another run writes to or that holds the frames
-    themselves, OSError for one that cannot be written to.
+    Returns the number of frames. Raises UserError for a folder that another run writes to, that holds the frames
+    themselves or files of others that would be replaced, OSError for one that cannot be written to.
     """
     reader = session.frames.reader
     refuse_own_input(reader.name, folder)
     with (
         claim_folder(folder) as claim,
         OutputFolder(
-            folder, reader.fps, Path(reader.name).name, with_overlay=with_overlay, unfinished=claim.unfinished
+            folder,
+            reader.fps,
+            Path(reader.name).name,
+            with_overlay=with_overlay,
+            unfinished=claim.unfinished,
+            frames=len(session.frames),
         ) as output,
     ):
         for result in session.results():

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from univs.errors import UserError
 from univs.files import atomic_path
 from univs.terminal import counted, plain_console
 from univs.video import VideoReader
@@ -32,12 +33,13 @@ def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: 
         size: short side in pixels at which the model looks at the frames; 0: as they are.
     Returns:
         the number of frames. What an earlier run left in the folder goes with the first of them. Raises UserError for a
-        frame that cannot be read, OSError for a folder that cannot be written; what is done by then stays, and every
-        file is whole.
+        frame that cannot be read or would replace a file of others, OSError for a folder that cannot be written; what
+        is done by then stays, and every file is whole.
     """
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(folder, None if reader.announced else reader.num_frames)
     length = int(model.config.get("streaming", {}).get("clip_length", 1))
     frames = counted(reader, reader.name, reader.num_frames, plain_console(stderr=True))
     count = 0
@@ -53,18 +55,31 @@ def extract_to_folder(model: UniVS, reader: VideoReader, folder: Path, *, size: 
 
 def remove_earlier(folder: Path) -> None:
     """Delete the files of frames in a folder that hold what an earlier run wrote."""
-    from safetensors import SafetensorError, safe_open
-
     for path in folder.glob(".[0-9]*.tmp.safetensors"):  # of a run that was killed (`atomic_path`)
         path.unlink()
     for path in folder.glob("[0-9]*.safetensors"):
-        try:
-            with safe_open(path, framework="pt") as file:
-                ours = sorted(file.keys()) == ["features", "tokens"]
-        except (SafetensorError, OSError):
-            continue
-        if ours and path.stem.isdigit():
+        if path.stem.isdigit() and _is_ours(path):
             path.unlink()
+
+
+def refuse_foreign(folder: Path, frames: int | None) -> None:
+    """Raises UserError if one of so many frames (None: not known) would replace a file that no run wrote."""
+    for path in sorted(folder.glob("[0-9]*.safetensors")):
+        frame = int(path.stem) if path.stem.isdecimal() else -1
+        replaced = path.stem == f"{frame:05d}" and (frames is None or frame < frames)
+        if replaced and not _is_ours(path):
+            raise UserError(f"{path} is not of an earlier run and would be replaced; name another --out")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file holds what is written of a frame."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return sorted(file.keys()) == ["features", "tokens"]
+    except (SafetensorError, OSError):
+        return False
 
 
 def extract(model: UniVS, clip: Sequence[Frame], size: int = 0) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from univs.commands.earlier_results import holds_results, left_in, refuse_obstacles, remove_earlier
+from univs.commands.earlier_results import (
+    holds_results,
+    left_in,
+    refuse_foreign,
+    refuse_obstacles,
+    remove_earlier,
+)
 from univs.commands.label_files import LabelFiles, label_files
 from univs.commands.sheet_frames import SheetFrames
 from univs.errors import UserError
@@ -28,10 +34,12 @@ class OutputFolder:
 
     masks/00000.png ... (or what else the task gives: `label_files`) appear one by one; results.json, overlay.mp4 and
     contact_sheet.png when the block ends. If it ends early, by a UserError or Ctrl-C, they hold the frames done so far;
-    after any other error they do not appear. With the first frame, what an earlier run wrote into the folder goes; if
-    no run of ours seems to have been there, files of such names stay, and a line on stderr names them.
+    after any other error they do not appear. With the first frame, what an earlier run wrote into the folder goes. If
+    no run of ours seems to have been there, files of such names that would be replaced are refused; others stay, and
+    a line on stderr names them.
     kind: of the labels (`Task.labels`). unfinished: whether an earlier run was killed there (`Claim.unfinished`).
-    Raises OSError if the folder cannot be made or written to, UserError as `refuse_obstacles` does.
+    frames: of the video; None: not known.
+    Raises OSError if the folder cannot be made or written to, UserError as `refuse_obstacles` and `refuse_foreign` do.
     """
 
     def __init__(
@@ -43,8 +51,11 @@ class OutputFolder:
         with_overlay: bool = True,
         kind: str = "masks",
         unfinished: bool = False,
+        frames: int | None = None,
     ) -> None:
         refuse_obstacles(folder)
+        if not unfinished:
+            refuse_foreign(folder, kind, with_overlay=with_overlay, frames=frames)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._kind, self._unfinished = folder, kind, unfinished
         self._labels: LabelFiles | None = None  # made with the first frame

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from univs.claim import check_file
 from univs.commands.argument_types import a_path
 from univs.errors import UserError
+from univs.files import from_home
 from univs.terminal import plain_console, progress_bar
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the pack and says how large it is. Raises UserError for wrong settings and for what cannot be read."""
     from univs.configuration import compose
 
-    out: Path = arguments.out.expanduser()
+    out = from_home(arguments.out)
     check_out(out)
     settings = compose("train", arguments.settings)
 

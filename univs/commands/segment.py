@@ -132,9 +132,16 @@ def segment_to_folder(
     if categories is not None:
         options["categories"] = categories
     answers = segment(model, remember(), prompts, task=task, size=size, **options)
-    kind = TASKS[task].labels
     with (
-        OutputFolder(folder, reader.fps, title, with_overlay=with_overlay, kind=kind, unfinished=unfinished) as output,
+        OutputFolder(
+            folder,
+            reader.fps,
+            title,
+            with_overlay=with_overlay,
+            kind=TASKS[task].labels,
+            unfinished=unfinished,
+            frames=None if reader.announced else reader.num_frames,
+        ) as output,
         progress_bar(plain_console(stderr=True), transient=False) as progress,
     ):
         bar = progress.add_task(title or reader.name, total=reader.num_frames)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from univs.errors import UserError
+from univs.files import from_home
 from univs.formats.recording import RecordingSet
 from univs.formats.sample import VideoSample
 
@@ -129,7 +130,7 @@ def read_set(name: str, root: str | Path, split: str | None = None) -> Recording
 
     Raises UserError for an unknown set or split, and for files that are missing or do not fit.
     """
-    root = Path(root).expanduser()
+    root = from_home(root)
     known, (first, *_) = find_set(name), splits_to_read(name, root, split)
     return known.load().read(root, first, **known.options)
 

@@ -7,6 +7,7 @@ truth.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ def part_of(path: Path, part: Path, content: dict[str, Any], rows: dict[str, lis
 
 
 def link(path: Path, target: Path) -> None:
-    """A symbolic link to a file or folder; the folders above it are made."""
+    """A symbolic link to a file or folder, or a copy where there may be none; the folders above it are made.
+
+    Raises OSError if there is something at the path, or nothing to copy.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(target.resolve())
+    try:
+        path.symlink_to(target.resolve())
+    except FileExistsError:
+        raise
+    except OSError:  # Windows asks for a privilege, and some file systems have no links
+        if target.is_dir():
+            shutil.copytree(target, path)
+        else:
+            shutil.copyfile(target, path)

@@ -7,6 +7,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ def test_members_are_what_zipfile_reads(pack: Path) -> None:
     with zipfile.ZipFile(pack) as file:
         for name in file.namelist():
             assert archive.read(name) == file.read(name)
+
+
+def test_members_where_there_is_no_pread(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pread", raising=False)  # Windows
+    archive = Archive(pack)
+    with zipfile.ZipFile(pack) as file, ThreadPool(4) as threads:
+        names = file.namelist() * 8
+        assert threads.map(archive.read, names) == [file.read(name) for name in names]
 
 
 def test_order_and_other_members_do_not_matter(pack: Path, tmp_path: Path) -> None:

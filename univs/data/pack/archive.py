@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,6 +20,7 @@ MOST_BYTES = 2**30
 """Of a member: no pack has a larger one, and nobody's memory should be taken by a file that says so."""
 _HEAD = struct.Struct("<4s22xHH")
 """Before the bytes of a member: a signature, and the lengths of its name and of what else stands before the bytes."""
+_READING = threading.Lock()
 
 
 class Archive:
@@ -83,7 +85,7 @@ class Archive:
                     file.close()
                     raise UserError(f"the pack {self.path} was replaced while it was read; start again")
                 self._file = file
-            found = os.pread(self._file.fileno(), count, start)
+            found = _read_at(self._file, start, count)
         except OSError as error:
             raise UserError(f"cannot read the pack {self.path}: {error.strerror or error}") from error
         if len(found) != count:
@@ -92,6 +94,15 @@ class Archive:
 
     def _broken(self, name: str, why: str) -> UserError:
         return UserError(f"the pack {self.path} is broken at {name}: {why}; copy it again")
+
+
+def _read_at(file: BinaryIO, start: int, count: int) -> bytes:
+    """So many bytes from a place on, whatever else reads the file. Raises OSError."""
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), count, start)
+    with _READING:  # Windows knows no pread, and no forks either: threads alone share a file
+        file.seek(start)
+        return file.read(count)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:
