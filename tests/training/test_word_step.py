@@ -98,6 +98,30 @@ def test_words_are_learned_and_the_rest_is_let_be(model: UniVS) -> None:
     assert changed and all(name.startswith(trained) for name in changed)
 
 
+def test_words_are_learned_in_bfloat16_too(model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the losses are near those of float32, and the keys of the memory are told apart in float32."""
+    step = WordStep(model, Letters(), NAMES, WordLosses(points=64))
+    assert model.dense_memory is not None
+    plain, kinds = model.dense_memory.memory_key, []
+
+    def key(features: Any) -> Any:
+        kinds.append((features.mask_features.dtype, torch.is_autocast_enabled("cpu")))
+        return plain(features)
+
+    monkeypatch.setattr(model.dense_memory, "memory_key", key)
+    found = []
+    for half in (False, True):
+        torch.manual_seed(0)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            losses = step(batch(), 1.0)
+        torch.stack(list(losses.values())).sum().backward()
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
+        found.append({name: float(value.detach()) for name, value in losses.items()})
+    assert kinds == [(torch.float32, False)] * 2
+    assert found[1] == pytest.approx(found[0], rel=0.1, abs=0.02) and found[1] != found[0]
+
+
 def test_answers_have_a_row_for_each_text_and_object(model: UniVS) -> None:
     assert model.word_head is not None and model.dense_memory is not None
     features = model.encode_image(model.normalize(batch()["frames"]))

@@ -78,8 +78,10 @@ class WordStep:
         """Weighted losses by name; `kept_share` is not used."""
         settings, rng = self.settings, np.random.default_rng(int(torch.randint(2**31, ())))
         with torch.no_grad():
-            features = self.images.encode_image(self.images.normalize(batch["frames"]))
-            key = self.dense.memory_key(features)
+            images = self.images.normalize(batch["frames"])
+            features = self.images.encode_image(images)
+            with torch.autocast(images.device.type, enabled=False):  # distances are differences of large squares
+                key = self.dense.memory_key(features.float())
         self.embeddings = self.embeddings.to(features.mask_features.device)
         cells = self.head(features)
         ids = batch["object_ids"][:, :, None, None]
@@ -96,7 +98,7 @@ class WordStep:
         free = F.max_pool2d((batch["objects"] != 0).float()[:, None], WORD_STRIDE)[:, 0] == 0
         others = F.max_pool2d((batch["objects"] == IGNORE).float()[:, None], WORD_STRIDE)[:, 0] == 0
         known = torch.where(batch["complete"][:, None, None], others, others & ~free)
-        return box_losses(cells.objectness, cells.boxes(), boxes, known, WORD_STRIDE, self.counting)
+        return box_losses(cells.objectness.float(), cells.boxes().float(), boxes, known, WORD_STRIDE, self.counting)
 
     def _names(self, cells: WordCells, batch: dict[str, Any], masks: Tensor) -> Tensor:
         """Names of whole objects, each the mean of its cells."""

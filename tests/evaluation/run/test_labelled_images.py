@@ -238,7 +238,7 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert cli.main(command) == 0
     assert asked == [("cat", "dog")] * 2
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert summary["classes"] == {"cat": 1.0, "dog": 0.0} and summary["settings"]["size"] is None
+    assert summary["classes"] == {"cat": 1.0, "dog": 0.0} and summary["settings"]["size"] == 320
 
 
 def test_what_is_found_is_seen_closer_and_named_anew() -> None:
