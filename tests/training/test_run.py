@@ -235,7 +235,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
         assert torch.equal(whole["average"]["values"][name], resumed["average"]["values"][name])
 
 
-def test_what_a_run_is_known_by(photos: Path, tmp_path: Path) -> None:
+def test_what_a_run_is_known_by(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def origin(*more: str) -> dict[str, str]:
         return run.origin_of(compose("train", overrides(photos, tmp_path, *more)))
 
@@ -243,12 +243,23 @@ def test_what_a_run_is_known_by(photos: Path, tmp_path: Path) -> None:
     paces = ["steps=9", "learning_rate=1", "batch_size=3", "workers=2", "frames=3", "size=64", "checkpointing=true"]
     assert origin(*(f"stage.{pace}" for pace in paces), "stage.precision=float32", "device=auto") == plain
     assert plain["init"] == "None" and plain["seed"] == "5" and plain["stage.losses.prompt"] == "1.0"
+    assert origin("stage.losses.prompt=1") == plain, "1 and 1.0 are one number"
     changes = ("init=tiny", "seed=6", "stage.losses.prompt=2", "stage.frozen_backbone=1", "stage.prompts.frames=1")
     for change in changes:
         name, value = change.split("=")
         other = origin(change)
         assert {key for key in plain | other if plain.get(key) != other.get(key)} == {name}
         assert float(other[name]) == float(value) if value.isdigit() else other[name] == value
+    boxes = origin("supervision=boxes")
+    assert {key.partition(".")[0] for key in plain | boxes if plain.get(key) != boxes.get(key)} == {"supervision"}
+    (tmp_path / "a.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    assert (
+        origin("init=a.safetensors")
+        == origin("init=./a.safetensors")
+        == origin(f"init={tmp_path}/a.safetensors")
+        != plain
+    )
     names = ("image", "clip", "long", "closer_look")
     stages = [
         tuple(sorted(run.origin_of(compose("train", ["data.root=-", f"stage={name}"])).items())) for name in names
@@ -261,8 +272,11 @@ def test_a_run_of_another_stage_is_no_start(photos: Path, tmp_path: Path, small_
     monkeypatch.setattr(run, "save", lambda model, path, config: None)
     given = overrides(photos, tmp_path, "stage.losses.points=16")
     assert not run.main(given)
-    with pytest.raises(UserError, match=r"is of a run with stage.losses.points=16, not 17; choose another out="):
-        run.main([*given, "stage.losses.points=17"])
+    for more in ([], ["dry_run=true"]):
+        with pytest.raises(
+            UserError, match=r"is of a run with stage.losses.points=16.0, not 17.0; choose another out="
+        ):
+            run.main([*given, "stage.losses.points=17", *more])
     assert not run.main([*given, "stage.steps=3"])
 
 

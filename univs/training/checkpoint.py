@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,14 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not isinstance(state, dict) or "step" not in state:
         raise UserError(f"{path} is not a checkpoint of univs train; delete it or choose another out=")
     return state
+
+
+def check_origin(path: Path, state: Mapping[str, Any], origin: Mapping[str, str]) -> None:
+    """Raise UserError where the run of a checkpoint was begun with other settings; those of which it, or `origin`, says
+    nothing are not compared."""
+    for name, value in state.get("origin", {}).items():  # checkpoints of earlier versions have none
+        if origin.get(name, value) != value:
+            raise UserError(
+                f"{path} is of a run with {name}={value}, not {origin[name]}; choose another out=, or give what it was "
+                "begun with to go on"
+            )

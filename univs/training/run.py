@@ -30,6 +30,7 @@ from univs.models.encoders import load_text_encoder
 from univs.models.own_files import save
 from univs.models.univs import UniVS
 from univs.models.word_answers import word_parts
+from univs.training.checkpoint import check_origin, load_checkpoint
 from univs.training.clip_step import ClipLosses, ClipStep, dense_memory_of
 from univs.training.embedding_stage import build_embedding
 from univs.training.embedding_step import Choice, EmbeddingLosses, EmbeddingStep
@@ -194,6 +195,7 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
     model, data = made.model, made.data
     folder = Path(settings["out"])
     if settings["dry_run"]:
+        check_origin(folder / "last.pt", load_checkpoint(folder / "last.pt") or {}, origin_of(settings))
         if rank == 0:
             print_plan(settings, model, data, made.options, device, world)
         return False
@@ -224,24 +226,37 @@ def train(settings: Mapping[str, Any], device: torch.device, rank: int, world: i
 
 
 def origin_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that make a run this one, by their names: where it starts, its seed, and what its stage teaches.
+    """The settings that make a run this one, by their names: where it starts, its seed, and what its stage teaches by
+    what labels.
 
     How long, how fast, with how much memory and where it runs may be other when it is gone on with.
     """
     free = {*TrainerOptions.__dataclass_fields__, *Budget.__dataclass_fields__, *AnyStage.__dataclass_fields__}
     free = free - {"losses"} | {"size", "frames"}
-    stage = {name: value for name, value in settings["stage"].items() if name not in free}
-    flat: dict[str, str] = {"init": str(settings["init"]), "seed": str(settings["seed"])}
+    taught = {name: value for name, value in settings["stage"].items() if name not in free}
+    init = settings["init"]
+    flat = {
+        "init": os.path.abspath(init) if init and os.path.exists(init) else str(init),
+        "seed": str(settings["seed"]),
+    }
 
     def flatten(name: str, value: Any) -> None:
         if isinstance(value, Mapping):
             for inner, one in value.items():
                 flatten(f"{name}.{inner}", one)
         else:
-            flat[name] = str(value)
+            flat[name] = str(_as_float(value))
 
-    flatten("stage", stage)
+    flatten("stage", taught)
+    flatten("supervision", settings["supervision"])
     return flat
+
+
+def _as_float(value: Any) -> Any:
+    """1 and 1.0 are one number, in lists too."""
+    if isinstance(value, list | tuple):
+        return [_as_float(one) for one in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from univs.errors import UserError
 from univs.settings import Count, CountFromZero, Positive, Share, Weight, Within
-from univs.training.checkpoint import load_checkpoint, save_checkpoint
+from univs.training.checkpoint import check_origin, load_checkpoint, save_checkpoint
 from univs.training.ema import WeightAverage
 from univs.training.interruption import Interruption
 from univs.training.precision import choose_precision
@@ -126,12 +126,7 @@ class Trainer:
         state = load_checkpoint(path)
         if state is None:
             return
-        for name, value in state.get("origin", {}).items():  # of earlier versions there is none
-            if self.origin.get(name, value) != value:
-                raise UserError(
-                    f"{path} is of a run with {name}={value}, not {self.origin[name]}; choose another out=, or give "
-                    "what it was begun with to go on"
-                )
+        check_origin(path, state, self.origin)
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
