@@ -70,24 +70,33 @@ def test_the_mark_stays_after_a_bug(tmp_path: Path) -> None:
 
 def test_windows_removes_no_open_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There the mark is closed first, and stays if another run has opened it in between."""
-    remove, opened = Path.unlink, list[int]()
+    remove, opening, closing, opened = Path.unlink, os.open, os.close, set[int]()
 
     def unlink(path: Path, missing_ok: bool = False) -> None:
-        if any(Path(f"/proc/self/fd/{number}").resolve() == path for number in range(3, 64)):
+        if opened:
             raise PermissionError(13, "in use by another process")
         remove(path, missing_ok)
+
+    def note(path: Path, *given: int) -> int:
+        opened.add(descriptor := opening(path, *given))
+        return descriptor
+
+    def forget(descriptor: int) -> None:
+        opened.discard(descriptor)
+        closing(descriptor)
 
     windows = SimpleNamespace(LK_NBLCK=2, locking=lambda descriptor, mode, count: None)
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
     monkeypatch.setattr(claim_module, "sys", SimpleNamespace(platform="win32"))
     monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(claim_module, "os", SimpleNamespace(**{**vars(os), "open": note, "close": forget}))
     with claim_folder(tmp_path):
         assert (tmp_path / MARK).exists()
     assert not any(tmp_path.iterdir())
     with claim_folder(tmp_path):
-        opened.append(os.open(tmp_path / MARK, os.O_RDWR))
+        other = note(tmp_path / MARK, os.O_RDWR)
     assert (tmp_path / MARK).exists()
-    os.close(opened[0])
+    forget(other)
 
 
 def test_what_is_no_folder_or_cannot_be_written(tmp_path: Path) -> None:

@@ -20,11 +20,15 @@ _TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 _CANNOT_LOCK = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
+class CutShort(KeyboardInterrupt):
+    """Ctrl-C came while the last files of a run were written: what lies there is a part, as after a killed run."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A folder that this run alone writes to.
 
-    unfinished: a run before this one was killed there, or ended by a bug, and left its files.
+    unfinished: a run before this one was killed or cut short there, or ended by a bug, and left its files.
     """
 
     folder: Path
@@ -44,8 +48,9 @@ def claim_folder(folder: Path, option: str = "--out") -> Iterator[Claim]:
     try:
         yield Claim(folder, unfinished)
         ended = True
-    except (UserError, KeyboardInterrupt):
-        ended = not unfinished  # what such a run has written is whole; what lay there before it may still lie there
+    except (UserError, KeyboardInterrupt) as error:
+        # What such a run has written is whole; what lay there before it may still lie there.
+        ended = not (unfinished or isinstance(error, CutShort))
         raise
     finally:
         if ended and sys.platform != "win32":

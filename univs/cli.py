@@ -208,7 +208,13 @@ def _add_segment(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _segment(arguments: argparse.Namespace) -> None:
-    from univs.commands.prompt_arguments import check_prompts, choose_task, read_categories, read_prompts
+    from univs.commands.prompt_arguments import (
+        check_prompts,
+        choose_task,
+        count_for_prompts,
+        read_categories,
+        read_prompts,
+    )
     from univs.video import open_video
 
     categories = read_categories(arguments.categories)
@@ -236,7 +242,7 @@ def _segment(arguments: argparse.Namespace) -> None:
     named = arguments.model and model_for(arguments.model, task)
     weights = weights_path(arguments.weights or named or "tiny")
     reader = open_video(arguments.input)
-    check_prompts(prompts, reader.size, None if reader.announced else reader.num_frames)
+    check_prompts(prompts, reader.size, count_for_prompts(prompts, reader))
     for source in (arguments.input, reader.name):  # a folder or glob, and the one file found there
         refuse_own_input(source, arguments.out)
     with claim_folder(arguments.out) as claim:

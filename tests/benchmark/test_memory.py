@@ -19,9 +19,9 @@ from univs.benchmark import memory
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status is of Linux")
 def test_linux() -> None:
     said = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    resident, peak = (1024 * int(said[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    resident = 1024 * int(said["VmRSS"].split()[0])
     assert memory.resident_bytes() == pytest.approx(resident, rel=0.1)
-    assert memory.peak_bytes() == pytest.approx(peak, rel=0.1)
+    assert memory.peak_bytes() >= resident  # what the process before exec had counts too
 
 
 def test_macos_counts_the_peak_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from univs import demo
+from univs.claim import MARK, claim_folder
 from univs.commands.earlier_results import refuse_own_input, refuse_own_masks
 from univs.commands.output_folder import OutputFolder
 from univs.commands.sheet_frames import SheetFrames
 from univs.demo import run_demo
 from univs.errors import UserError
-from univs.results import FrameResult
+from univs.results import FrameResult, TrackSpool
+from univs.video import VideoWriter
 
 LABELS = np.zeros((8, 12), np.uint8)
 FRAME = np.zeros((8, 12, 3), np.uint8)
@@ -147,6 +150,49 @@ def test_a_run_that_found_nothing_is_known_again(tmp_path: Path) -> None:
             for index in range(count):
                 output.add(FRAME, FrameResult(index, LABELS, ()))
         assert files(tmp_path) == sorted(["results.json", *(f"masks/{index:05d}.png" for index in range(count))])
+
+
+def interrupt(*given: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(VideoWriter, "__exit__"), (TrackSpool, "write_json"), (TrackSpool, "append")]
+)
+def test_after_ctrl_c_before_the_results_are_there_the_same_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, name, interrupt)
+        with pytest.raises(KeyboardInterrupt), claim_folder(tmp_path):
+            run(tmp_path, 2)
+    assert "masks/00000.png" in files(tmp_path) and "results.json" not in files(tmp_path)
+    with claim_folder(tmp_path) as claim:
+        run(tmp_path, 1, unfinished=claim.unfinished)
+    assert files(tmp_path) == ["contact_sheet.png", "masks/00000.png", "overlay.mp4", "results.json"]
+
+
+def test_ctrl_c_before_the_first_frame_leaves_no_part(tmp_path: Path) -> None:
+    """Files of others are not taken for those of an unfinished run."""
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "00700.png").write_text("x")
+    with pytest.raises(KeyboardInterrupt), claim_folder(tmp_path), OutputFolder(tmp_path, 25, "", frames=2):
+        raise KeyboardInterrupt
+    assert files(tmp_path) == ["masks/00700.png"]
+
+
+def test_a_demo_that_ctrl_c_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrackSpool, "append", interrupt)
+        run_demo(tmp_path)
+    assert files(tmp_path) == [MARK, "synth/masks/00000.png"]
+
+    def load(name: str) -> None:
+        raise UserError("nothing was refused")
+
+    monkeypatch.setattr(demo, "load_univs", load)
+    with pytest.raises(UserError, match="nothing was refused"):
+        run_demo(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["synth/results.json", "rabbit/masks/00000.png", "contact_sheet.png"])

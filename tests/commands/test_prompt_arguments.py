@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from univs.commands.prompt_arguments import check_prompts, choose_task, read_categories, read_prompts
+from univs.commands.prompt_arguments import (
+    check_prompts,
+    choose_task,
+    count_for_prompts,
+    read_categories,
+    read_prompts,
+)
 from univs.errors import UserError
 from univs.masks.mask_files import write_objects
 from univs.prompts import Box, Categories, Mask, Points, Text
+from univs.video.reader import ArrayReader
 
 
 def test_prompts_of_a_command_line() -> None:
@@ -114,3 +121,15 @@ def test_words_that_python_took_for_another_encoding() -> None:
     assert categories is not None and categories.names == ("le père", "dog")
     with pytest.raises(UserError, match="not a character"):
         Text(taken, 1)
+
+
+@pytest.mark.parametrize(
+    ("header", "last", "count"), [(3, 2, None), (3, 3, 4), (3, 9, 5), (9, 8, None), (None, 0, None), (None, 5, 5)]
+)
+def test_frames_are_counted_where_a_prompt_lies_past_the_header(
+    header: int | None, last: int, count: int | None
+) -> None:
+    reader = ArrayReader([np.zeros((4, 4, 3), np.uint8)] * 5)
+    assert count_for_prompts({0: [], 99: []}, reader) == 5
+    reader.announced, reader.num_frames = True, header
+    assert count_for_prompts({0: [], last: []}, reader) == count

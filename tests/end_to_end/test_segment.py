@@ -114,7 +114,9 @@ def test_a_prompt_past_the_frames_that_a_header_announces(
     assert main([*said, "1@5:30,20,54,44"]) == 0
     masks = masks_in(tmp_path / "out")
     assert len(masks) == 8 and not masks[4].any() and masks[5].any()
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert main([*said, "1@8:30,20,54,44"]) == 2
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     last_line = capsys.readouterr().err.splitlines()[-1]
     assert last_line == "univs: error: there is a prompt on frame 8, but the video has 8 frames (0 to 7)"
 

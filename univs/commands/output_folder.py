@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from univs.claim import CutShort
 from univs.commands.earlier_results import (
     holds_results,
     left_in,
@@ -34,9 +35,10 @@ class OutputFolder:
 
     masks/00000.png ... (or what else the task gives: `label_files`) appear one by one; results.json, overlay.mp4 and
     contact_sheet.png when the block ends. If it ends early, by a UserError or Ctrl-C, they hold the frames done so far;
-    after any other error they do not appear. With the first frame, what an earlier run wrote into the folder goes. If
-    no run of ours seems to have been there, files of such names that would be replaced are refused; others stay, and
-    a line on stderr names them.
+    after any other error they do not appear. Ctrl-C that leaves a part, without results.json or while the block ends,
+    goes on as `CutShort`. With the first frame, what an earlier run wrote into the folder goes. If no run of ours seems
+    to have been there, files of such names that would be replaced are refused; others stay, and a line on stderr names
+    them.
     kind: of the labels (`Task.labels`). unfinished: whether an earlier run was killed there (`Claim.unfinished`).
     frames: of the video; None: not known.
     Raises OSError if the folder cannot be made or written to, UserError as `refuse_obstacles` and `refuse_foreign` do.
@@ -58,6 +60,7 @@ class OutputFolder:
             refuse_foreign(folder, kind, with_overlay=with_overlay, frames=frames)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._kind, self._unfinished = folder, kind, unfinished
+        self._begun = False
         self._labels: LabelFiles | None = None  # made with the first frame
         self._title = title
         self._video = VideoWriter(folder / "overlay.mp4", fps) if with_overlay else None
@@ -67,6 +70,7 @@ class OutputFolder:
     def add(self, frame: Frame, result: FrameResult, prompts: Sequence[Prompt] = ()) -> None:
         """Write the result of the next frame; prompts given on it are drawn into the pictures."""
         if self._labels is None:
+            self._begun = True
             self._clear()
             self._labels = label_files(self._kind, self._folder)
         self._labels.add(result)
@@ -100,16 +104,23 @@ class OutputFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self.spool:
-            keep = error is None or isinstance(error, UserError | KeyboardInterrupt)
-            if self._video is not None:
-                self._video.__exit__(*((None, None, None) if keep else (kind, error, trace)))
-            if keep and self.spool.num_frames:
-                self.spool.write_json(self._folder / "results.json")
-                if not self._sheet.empty:
-                    self._write_sheet()
-                assert self._labels is not None
-                self._labels.finish(self.spool)
+        keep = error is None or isinstance(error, UserError | KeyboardInterrupt)
+        try:
+            with self.spool:
+                if self._video is not None:
+                    self._video.__exit__(*((None, None, None) if keep else (kind, error, trace)))
+                if keep and self.spool.num_frames:
+                    self.spool.write_json(self._folder / "results.json")
+                    if not self._sheet.empty:
+                        self._write_sheet()
+                    assert self._labels is not None
+                    self._labels.finish(self.spool)
+                elif isinstance(error, KeyboardInterrupt):
+                    raise error
+        except KeyboardInterrupt as stop:
+            if not self._begun:
+                raise
+            raise CutShort from stop
 
     def _write_sheet(self) -> None:
         pictures = self._sheet.pictures()

@@ -6,8 +6,9 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from univs.masks.mask_files import read_objects
 from univs.prompts import Box, Categories, Mask, Points, Prompt, Scribble, Text, validate_prompts
 from univs.texts import read_json
 from univs.vocabularies import parse
+
+if TYPE_CHECKING:
+    from univs.video.reader import VideoReader
 
 NUMBER = r"\d{1,99}"  # int() refuses thousands of digits in words of its own
 SCRIBBLES = '{"scribbles": [[{"path": [[x, y], ...], "object_id": 1}], ...]}, one list for each frame'
@@ -79,6 +83,18 @@ def read_prompts(
     _add_texts(schedule, texts)
     _add_names(schedule, names)
     return dict(schedule)
+
+
+def count_for_prompts(schedule: Mapping[int, Sequence[Prompt]], reader: VideoReader) -> int | None:
+    """How many frames `check_prompts` goes by; None: it need not know.
+
+    A header may be off: where a prompt lies past what it says, or it says nothing, the frames up to there are read.
+    UserError for a frame that cannot be.
+    """
+    last = max(schedule, default=0)
+    if not reader.announced:
+        return reader.num_frames
+    return None if last < (reader.num_frames or 1) else sum(1 for _ in islice(reader, last + 1))
 
 
 def check_prompts(schedule: Mapping[int, Sequence[Prompt]], size: tuple[int, int], num_frames: int | None) -> None:

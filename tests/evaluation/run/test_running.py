@@ -21,7 +21,7 @@ from tests.evaluation.run.oracle import Oracle, export, oracles
 from tests.evaluation.run.test_oracle import examine
 from univs.errors import UserError
 from univs.evaluation.run import running
-from univs.evaluation.run.benchmark_run import answer, find_job
+from univs.evaluation.run.benchmark_run import answer, find_job, lengths_of
 from univs.evaluation.run.questions import Question, ask_shown
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.running import AnswerStore, run, run_video
@@ -209,6 +209,13 @@ def test_videos_of_one_name_are_refused_before_the_first_is_answered(davis: Path
         answer(twice, oracles("davis17", job.data), {}, ALONE, quiet())
     assert all(str(one.frames[0]) in str(caught.value) for one in (first, third))
     assert Oracle.pushed == before and not job.folder.exists()
+
+
+def test_a_video_without_frames_has_a_length_too() -> None:
+    empty, other = Recording("empty", ()), Recording("other", (Path("0.jpg"),))
+    assert lengths_of([empty, other]) == [0, 1]
+    with pytest.raises(UserError, match="are called empty: one without frames and one without frames; give"):
+        lengths_of([empty, other, empty])
 
 
 def test_answers_to_other_prompts_are_others(davis: Path, tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.evaluation.run.oracle import export
 from univs.data.synth.dataset import SynthVS
 from univs.evaluation.run.benchmark_run import find_job
 from univs.evaluation.run.stamps import stamp, stamp_files
 from univs.evaluation.run.synth_world import DrawnClips
 from univs.formats import Expression, Recording
 from univs.formats import ytvis as layout
+from univs.formats.vspw import CLASS_FILE
 
 
 @pytest.fixture
@@ -66,7 +70,21 @@ def test_a_json_of_all_labels_is_part_of_the_settings(tmp_path: Path) -> None:
     layout.write([clip], tmp_path / "set", "valid", style="2021")
     job = find_job("ytvis21", tmp_path / "set", "valid", None, tmp_path / "out")
     assert job.data.file is not None and job.recordings[0].label_files == ()
-    job.data.file.touch()
+    os.utime(job.data.file, ns=(1, 2))
     other = find_job("ytvis21", tmp_path / "set", "valid", None, tmp_path / "out")
     assert other.made_from != job.made_from and stamp(other.recordings[0]) == stamp(job.recordings[0])
     assert stamp_files([None]) == stamp_files([None]) != stamp_files([])
+
+
+def test_the_classes_that_are_asked_for_are_part_of_the_settings(tmp_path: Path) -> None:
+    export("vspw", tmp_path / "set", 1, 2)
+
+    def made_from() -> Mapping[str, Any]:
+        return find_job("vspw", tmp_path / "set", None, None, tmp_path / "out").made_from
+
+    before, file = made_from(), tmp_path / "set" / CLASS_FILE
+    assert made_from() == before
+    numbers = json.loads(file.read_text())
+    first, last = (name for name in numbers if numbers[name] in ("1", str(len(numbers) - 1)))
+    file.write_text(json.dumps(numbers | {first: numbers[last], last: numbers[first]}))
+    assert made_from() != before

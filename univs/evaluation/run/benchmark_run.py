@@ -18,7 +18,7 @@ from univs.evaluation.run.questions import PromptKind, prompted_by
 from univs.evaluation.run.records import VideoRecord
 from univs.evaluation.run.running import AnswerStore, NewSession, run
 from univs.evaluation.run.sharding import World, deal
-from univs.evaluation.run.stamps import stamp_files
+from univs.evaluation.run.stamps import digest, stamp_files
 from univs.evaluation.run.table import BENCHMARKS
 from univs.formats import SETS, Recording, RecordingSet, read_set
 from univs.formats.checking import need_whole
@@ -102,6 +102,7 @@ def find_job(
         "split": data.split,
         "root": str(data.root.resolve()),
         "label_file": stamp_files([data.file]),
+        "classes": digest((list(data.classes.items()), sorted(data.things))),
         "prompt": prompt,
     }
     return Job(benchmark, data, recordings, out / name / data.split, made_from, count == len(data.recordings))
@@ -169,18 +170,22 @@ def answer(
 
 def lengths_of(recordings: Sequence[Recording]) -> list[int]:
     """Frames of each video. Raises UserError where two have one name: the answers of one would count for both."""
-    firsts: dict[str, Path] = {}
+    firsts: dict[str, tuple[Path, ...]] = {}
     lengths = []
     for recording in recordings:
-        name, first = recording.name, recording.frames[0]
+        name, first = recording.name, recording.frames[:1]
         if name in firsts:
             raise UserError(
-                f"two videos are called {name}: the one that begins with {firsts[name]} and the one that begins with "
-                f"{first}; give one another name, or leave it out"
+                f"two videos are called {name}: {_beginning(firsts[name])} and {_beginning(first)}; "
+                "give one another name, or leave it out"
             )
         firsts[name] = first
         lengths.append(len(recording))
     return lengths
+
+
+def _beginning(first: Sequence[Path]) -> str:
+    return f"the one that begins with {first[0]}" if first else "one without frames"
 
 
 def make_submission(job: Job, pred: Path) -> Path | None:
