@@ -39,6 +39,13 @@ def photo(categories: dict[int, str], complete: bool = True, seed: int = 0) -> P
     return Photo(rng.integers(0, 256, (80, 100, 3), dtype=np.uint8), labels, categories, complete)
 
 
+def known(categories: dict[int, str], complete: bool = True, seed: int = 0) -> Photo:
+    """The same without the unknown corner."""
+    made = photo(categories, complete, seed)
+    made.labels[:4, :4] = 0
+    return made
+
+
 class Photos:
     """A source of these photos."""
 
@@ -60,8 +67,18 @@ def test_people_are_those_called_so_or_all_where_nothing_has_a_name() -> None:
     assert set(np.unique(named[:, :50])) == {0, 1, 255} and set(np.unique(named[:, 50:])) == {0}
     unnamed = people(photo({}))
     assert unnamed[40, 30] == unnamed[40, 75] == 1 and unnamed[0, 0] == 255 and unnamed[75, 50] == 0
-    assert shows_nobody(photo({1: "dog", 2: "cat"})) and not shows_nobody(photo({1: "dog", 2: "person"}))
-    assert not shows_nobody(photo({1: "dog"}, complete=False)) and not shows_nobody(photo({}))
+
+
+def test_nobody_is_shown_where_all_is_known_and_named() -> None:
+    """Something unknown may be a crowd: no other people may stand before it, as if it were background."""
+    assert shows_nobody(known({1: "dog", 2: "cat"})) and not shows_nobody(known({1: "dog", 2: "person"}))
+    assert not shows_nobody(known({1: "dog"}, complete=False)) and not shows_nobody(known({}))
+    crowd = photo({1: "dog", 2: "cat"})
+    assert not shows_nobody(crowd)
+    image, mask = np.full((SIZE, SIZE, 3), 200, np.uint8), np.ones((SIZE, SIZE), np.uint8)
+    mask[:, 30:] = 0
+    samples = Portraits(PhotoPool([(Photos([crowd]), 1.0)]), size=SIZE)
+    assert samples._elsewhere(image, mask, np.random.default_rng(0)) is image
 
 
 def test_samples_depend_on_index_and_seed_alone() -> None:
@@ -127,8 +144,7 @@ def test_every_sample_is_made_as_its_kind_says(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(portrait_images, "bent", watched_bent)
     monkeypatch.setattr(portrait_images, "degrade", lambda images, rng: 255 - images)
     monkeypatch.setattr(portrait_images, "worn", lambda mask, rng: np.rint(mask * 255).astype(np.uint8))
-    somebody, unknown, animal = photo({1: "person"}), photo({1: "person"}, seed=2), photo({2: "dog"}, seed=1)
-    somebody.labels[:4, :4] = animal.labels[:4, :4] = 0
+    somebody, unknown, animal = known({1: "person"}), photo({1: "person"}, seed=2), known({2: "dog"}, seed=1)
     samples = Watched(PhotoPool([(Photos([somebody, unknown, animal]), 1.0)]), size=32, seed=7)
     kinds, far, ways, nobody, before_others, whole = [], [], [], 0, 0, 0
     for index in range(500):
@@ -169,7 +185,7 @@ def test_every_sample_is_made_as_its_kind_says(monkeypatch: pytest.MonkeyPatch) 
 
 def test_people_stand_in_the_other_photo_and_their_edges_are_blended() -> None:
     """Two of three photos show people; the third is grey all over, and fills all but corners beyond its border."""
-    grey = Photo(np.full((80, 100, 3), 40, np.uint8), photo({2: "dog"}).labels, {2: "dog"}, True)
+    grey = Photo(np.full((80, 100, 3), 40, np.uint8), known({2: "dog"}).labels, {2: "dog"}, True)
     somebody = photo({1: "person"})
     samples = Portraits(PhotoPool([(Photos([somebody, somebody, grey]), 1.0)]), size=SIZE)
     mask = np.zeros((SIZE, SIZE), np.uint8)

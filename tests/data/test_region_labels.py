@@ -21,3 +21,14 @@ def test_region_labels_take_regions_of_middling_size_inside(tmp_path: Path) -> N
     Image.fromarray(regions).save(tmp_path / "bsd/segments/a.png")
     photo = RegionLabels(tmp_path / "bsd/images", tmp_path / "bsd/segments")[0]
     assert np.array_equal(photo.labels, (regions == 2).astype(np.uint8)) and not photo.complete
+
+
+def test_unknown_pixels_are_no_region(tmp_path: Path) -> None:
+    for folder in ("images", "segments"):
+        (tmp_path / folder).mkdir()
+    regions = np.zeros((100, 100), np.uint8)
+    regions[40:60, 40:60], regions[40:60, 65:85] = 2, 255
+    Image.fromarray(np.zeros((100, 100, 3), np.uint8)).save(tmp_path / "images/a.jpg")
+    Image.fromarray(regions).save(tmp_path / "segments/a.png")
+    labels = RegionLabels(tmp_path / "images", tmp_path / "segments")[0].labels
+    assert np.array_equal(labels, np.where(regions == 2, 1, regions))

@@ -152,7 +152,10 @@ def test_late_frames_are_moved_to_where_the_position_of_time_knows_them() -> Non
 
 def test_sides_change_in_the_mirror() -> None:
     assert swap_sides("the Left dog, right of two that left early") == "the right dog, left of two that right early"
-    assert swap_sides("leftover") == "leftover"
+    assert swap_sides("Leftmost of the righthand men, left-most") == "rightmost of the lefthand men, right-most"
+    assert swap_sides("right side, leftside, rightward, leftest") == "left side, rightside, leftward, rightest"
+    for text in ("leftover", "bright upright one", "lefts", "a rightful copyright"):
+        assert swap_sides(text) == text
 
 
 def test_a_batch_of_clips() -> None:

@@ -92,6 +92,18 @@ def test_every_row_is_trained_and_measured_with_every_seed(table: Path, tmp_path
     assert (out / "table.md").read_text() == text
 
 
+@pytest.mark.parametrize("plus", ["", "++"])
+def test_what_a_row_drops_stays_away_though_the_sources_are_overridden(table: Path, tmp_path: Path, plus: str) -> None:
+    kinds = ", ".join(f"{{kind: photos, root: {tmp_path}/{name}, weight: 1}}" for name in ("teacher", "others"))
+    given = [f"{plus}data.sources=[{kinds}]", "data.probabilities={photo: 1, video: 0, synth: 0}", "stage.workers=0"]
+    runs = Runs()
+    run_ablation(table, tmp_path, tmp_path / "out", given, runs)
+    whole, dropped = (compose("train", runs.given[number][1:]) for number in (0, 3))
+    assert [Path(source["root"]).name for source in whole["data"]["sources"]] == ["teacher", "others"]
+    assert [Path(source["root"]).name for source in dropped["data"]["sources"]] == ["others"]
+    assert {**whole["data"], "sources": 0} == {**dropped["data"], "sources": 0} and dropped["stage"]["workers"] == 0
+
+
 def test_what_is_done_is_not_done_again(table: Path, tmp_path: Path) -> None:
     runs, again = Runs(), Runs()
     text = run_ablation(table, tmp_path, tmp_path / "out", command=runs)

@@ -16,7 +16,7 @@ from tests.training.requests import requests_of
 from univs.data.clip_batches import collate_clips
 from univs.losses import CriterionWeights
 from univs.models.univs import UniVS
-from univs.training import tracking
+from univs.training import clip_step, tracking
 from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.corrections import LEAST_WRONG, corrective_clicks
 
@@ -91,7 +91,7 @@ def test_one_frame_is_answered_again_with_the_click_which_stays(
     small_model: UniVS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = requests_of(small_model, monkeypatch)
-    monkeypatch.setattr(torch, "randint", lambda low, high, size: torch.tensor(2))
+    monkeypatch.setattr(clip_step, "common_draw", lambda batch: 0.5)  # frame 2 of 1, 2 and 3
     clicked: list[tuple[Tensor, Tensor]] = []
 
     def click(said: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +115,7 @@ def test_the_corrected_answer_is_what_is_weighed_and_fed_on(
     small_model: UniVS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`corrected` is half of what the losses of the second answer are, and only memories after it see the click."""
-    monkeypatch.setattr(torch, "randint", lambda low, high, size: torch.tensor(1))
+    monkeypatch.setattr(clip_step, "common_draw", lambda batch: 0.0)
     torch.manual_seed(0)
     found = ClipStep(small_model, LOSSES)(given(), 1.0)
     torch.manual_seed(0)
@@ -131,6 +131,25 @@ def test_the_corrected_answer_is_what_is_weighed_and_fed_on(
     torch.manual_seed(0)
     plain = ClipStep(small_model, replace(LOSSES, intermediate=0.0, corrected=0.0))(single, 1.0)
     torch.testing.assert_close(short["dice"], plain["dice"])  # nothing comes after frame 1
+
+
+def test_all_processes_correct_the_same_frame(small_model: UniVS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their seeds; which one it is changes with the step."""
+    times: list[int] = []
+    clicks = tracking.MaskTracking.clicks
+
+    def watched(self: tracking.MaskTracking, joint: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        times.append(t)
+        return clicks(self, joint, t)
+
+    monkeypatch.setattr(tracking.MaskTracking, "clicks", watched)
+    step, batch = ClipStep(small_model, LOSSES), given()
+    for number in range(8):
+        for seed in (0, 1, 2):
+            torch.manual_seed(seed)
+            with torch.no_grad():
+                step({**batch, "step": number}, 1.0)
+    assert times[::3] == times[1::3] == times[2::3] and set(times) == {1, 2, 3}
 
 
 def test_clicks_teach_to_be_obeyed(small_model: UniVS) -> None:

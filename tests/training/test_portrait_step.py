@@ -108,6 +108,21 @@ def test_the_mask_before_is_given_or_its_own() -> None:
     assert torch.allclose(first[0], torch.tensor(0.2), atol=1e-5), "the mask before moves along"
 
 
+def test_all_processes_give_or_ask_for_the_mask_before_alike() -> None:
+    """Each process has a seed of its own, and batch norms that wait for the others at every call."""
+
+    def asked(seed: int) -> list[int]:
+        calls = []
+        for step in range(40):
+            network = Says(torch.zeros(2, 1, 32, 32))
+            torch.manual_seed(seed + step)
+            PortraitStep(network, PortraitLosses(1, 0, 0), 0.5)({**sample(), "step": step}, 1.0)
+            calls.append(len(network.asked))
+        return calls
+
+    assert asked(0) == asked(1000) and 10 < asked(0).count(2) < 30
+
+
 def test_the_frame_before_is_turned_shifted_and_scaled_a_little() -> None:
     """Frames whose colours are their places: what is asked for them tells where its pixels come from."""
     torch.manual_seed(4)

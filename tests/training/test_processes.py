@@ -26,7 +26,7 @@ from univs.losses.counting import ALONE, Counting
 from univs.models.univs import UniVS
 from univs.training.checkpoint import load_checkpoint
 from univs.training.clip_step import ClipLosses, ClipStep
-from univs.training.processes import CountingTogether, counting_of
+from univs.training.processes import CountingTogether, common_draw, counting_of
 from univs.training.released import LabelledClip, ReleasedSettings, ReleasedStep
 from univs.training.trainer import Trainer
 from univs.training.word_step import WordLosses, WordStep
@@ -223,3 +223,14 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, where: str) ->
     resumed.run()
     whole.run()
     assert_same(snapshot(resumed), snapshot(whole))
+
+
+def test_what_processes_draw_alike_is_random_over_the_steps() -> None:
+    drawn = []
+    for step in range(400):
+        torch.manual_seed(step % 7)
+        drawn.append(common_draw({"step": step}))
+    assert drawn[:5] == [common_draw({"step": step}) for step in range(5)]
+    assert np.histogram(drawn, 4, (0, 1))[0].min() > 70 and abs(np.corrcoef(drawn[1:], drawn[:-1])[0, 1]) < 0.15
+    torch.manual_seed(0)
+    assert common_draw({}) != common_draw({}), "without a step, of torch's generator"

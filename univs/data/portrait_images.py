@@ -130,8 +130,9 @@ def people(photo: Photo) -> np.ndarray:
 
 
 def shows_nobody(photo: Photo) -> bool:
-    """Whether a photo is known to show no people."""
-    return photo.complete and bool(photo.categories) and PERSON not in photo.categories.values()
+    """Whether a photo is known to show no people, in all its pixels: what is unknown may be a crowd."""
+    named = photo.complete and bool(photo.categories) and not (photo.labels == IGNORE).any()
+    return named and PERSON not in photo.categories.values()
 
 
 def moved(rng: np.random.Generator, size: int, far: bool) -> np.ndarray:

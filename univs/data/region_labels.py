@@ -10,6 +10,7 @@ from univs.data.photo import Photo, shrink
 from univs.formats.files import folder_name
 from univs.formats.label_pixels import read_indices, require_same_size
 from univs.formats.photo_masks import pair_files
+from univs.formats.sample import IGNORE
 from univs.settings import Count, Share
 from univs.video.pictures import read_rgb
 
@@ -17,7 +18,8 @@ MOST_RIM = 1.2  # pixels on the photo's border per square root of the region's a
 
 
 class RegionLabels:
-    """Regions that cover a share of the photo between `least` and `most` become objects 1.., the rest is unlabelled.
+    """Regions that cover a share of the photo between `least` and `most` become objects 1.., the rest is unlabelled;
+    255 stays unknown.
 
     Regions that mostly run along the border of the photo are left out too.
     """
@@ -42,9 +44,11 @@ class RegionLabels:
         require_same_size(image.shape, regions, f"label map {label_path}", image_path)
         image, regions = shrink(image, regions, self.longest)
         area = np.bincount(regions.ravel(), minlength=256)
+        area[IGNORE] = 0
         rim = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
         inside = np.bincount(rim, minlength=256) <= MOST_RIM * np.sqrt(area)  # sky and ground run along the border
         number = np.zeros(256, np.uint8)
         chosen = np.flatnonzero((area >= self.least * regions.size) & (area <= self.most * regions.size) & inside)
         number[chosen] = np.arange(1, len(chosen) + 1)
+        number[IGNORE] = IGNORE
         return Photo(image, number[regions], complete=False, name=f"{self.name}/{image_path.name}")

@@ -24,6 +24,8 @@ from univs.formats.sample import IGNORE, VideoSample
 TRIES = 100
 LAST_TIME = 128
 """The last frame index that the position of time knows."""
+SIDE = r"\b(left|right)(?=(most|hand|handed|side|wards?|est)?\b)"
+"""In an expression: a word, or the beginning of one (leftmost, right-hand, righthand), that changes in the mirror."""
 IMAGE_LENGTH, IMAGE_NEAR = 3, 2
 """An image stands for a video of so many clips; its frames lie within so many clips of one of them."""
 
@@ -170,7 +172,7 @@ def in_time(indices: Sequence[int], rng: np.random.Generator) -> list[int]:
 def swap_sides(text: str) -> str:
     """An expression for the mirrored frame."""
     other = {"left": "right", "right": "left"}
-    return re.sub(r"\b(left|right)\b", lambda found: other[found[0].lower()], text, flags=re.IGNORECASE)
+    return re.sub(SIDE, lambda found: other[found[0].lower()], text, flags=re.IGNORECASE)
 
 
 def collate_set_clips(clips: Sequence[SetClip]) -> dict[str, Any]:

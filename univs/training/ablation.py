@@ -140,7 +140,8 @@ def train_row(
             run.append(f"init={weights}")
         settings = compose("train", run)
         if row.drop:
-            run = [text for text in run if not text.startswith("data=")]
+            # what they say of the data is in the file, of which they would bring back what was dropped
+            run = [text for text in run if not text.lstrip("+~").startswith(("data=", "data."))]
             run.append(f"data={without(row.drop, settings['data'], folder / f'data{number}.yaml')}")
         weights = folder / f"stage{number}" / f"{settings['model']['name']}.safetensors"
         finished = folder / f"stage{number}" / "finished"  # weights lie there as soon as a run was stopped

@@ -28,6 +28,7 @@ from univs.models.prepared import for_inference
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
 from univs.training.aim import PADDING_LOGIT
+from univs.training.processes import common_draw
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
 from univs.training.tracking import Affinities, Supervisor
@@ -136,8 +137,8 @@ class ClipStep:
             joints.append(joint)
         values = [self.dense.memory_value(steps[0], tracking.first(joint))]
         prompted, recent = [first], list[PromptTokens]()
-        # processes may differ in when: what they count along a clip is its targets every time
-        corrected_at = int(torch.randint(1, length, ())) if self.settings.corrected > 0 else None
+        # the same in all processes: with boxes each frame has counts of its own
+        corrected_at = 1 + int(common_draw(batch) * (length - 1)) if self.settings.corrected > 0 else None
         for t in range(1, length):
             dense, affinities = self._read(steps[t], key_steps[: t + 1], values, t)
             joint, intermediate = self._answer(steps[t], [*prompted, *recent], valid, dense)

@@ -22,6 +22,7 @@ from univs.losses import dice_loss
 from univs.models import zoo
 from univs.models.portrait import PortraitNet
 from univs.settings import Share, Weight
+from univs.training.processes import common_draw
 
 BAND = 5
 """Pixels to either side of the edge of people, where the cross-entropy weighs more."""
@@ -61,7 +62,7 @@ class PortraitStep:
         """Losses of a batch."""
         frames, masks = batch["frames"].float(), batch["masks"]
         before = batch["before"].float() / 255
-        if float(torch.rand(())) < self.own_masks:
+        if common_draw(batch) < self.own_masks:  # batch norms wait for each other: all processes ask as often
             before = self._own(frames, before)
         logits = self.network(frames, before).float()[:, 0]
         known, truth = masks != IGNORE, (masks == 1).float()

@@ -1,7 +1,11 @@
-"""What processes that train together tell each other beside their gradients."""
+"""What processes that train together tell each other beside their gradients, and what they draw alike."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,3 +28,10 @@ class CountingTogether(Counting):
 def counting_of(processes: int) -> Counting:
     """How so many processes count."""
     return CountingTogether(processes) if processes > 1 else ALONE
+
+
+def common_draw(batch: Mapping[str, Any]) -> float:
+    """0..1, alike in all processes: of the `step` in the batch alone, or of torch's generator where it has none."""
+    if "step" not in batch:
+        return float(torch.rand(()))
+    return float(np.random.default_rng(int(batch["step"])).random())

@@ -17,7 +17,6 @@ from torch.utils.checkpoint import checkpoint
 
 from univs.models.feelvos import FEELVOS
 from univs.models.fusion import FusionNetwork
-from univs.models.rvos import RVOS
 from univs.models.siammask import SiamMask
 from univs.models.space_time_memory import SpaceTimeMemory
 
@@ -26,13 +25,11 @@ Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
     """The blocks of its backbone and of the trunk of words, and the pixel decoder, as far as it has them; those of the
-    trunks of a memory, of RVOS, of SiamMask and of FEELVOS; the convolutions of a fusion network. None lies within
+    trunks of a memory, of SiamMask and of FEELVOS; the convolutions of a fusion network. None lies within
     another.
     """
     if isinstance(model, FusionNetwork):
         return [model.conv1, model.conv2, model.conv3]
-    if isinstance(model, RVOS):
-        return [*_blocks(model.trunk)]
     if isinstance(model, FEELVOS):
         return list(_blocks(model.features.backbone))
     if isinstance(model, SpaceTimeMemory):

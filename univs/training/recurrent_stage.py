@@ -37,8 +37,11 @@ class RecurrentStageSettings:
 def build_rvos(settings: Mapping[str, Any]) -> RVOS:
     """The model of a run with its initial weights: those of an RVOS, or torchvision's of its ResNet alone.
 
-    Raises UserError for a model of another kind or for the other task, and for weights that do not fit.
+    Raises UserError for a model of another kind or for the other task, for weights that do not fit, and for
+    settings that the stages have not.
     """
+    if settings["stage"].get("checkpointing"):
+        raise UserError("stage.checkpointing: the batch norms of this stage learn, and would twice; leave it out")
     numbers, init, previous = settings["model"], settings["init"], settings["stage"]["previous"]
     model = zoo.build_network(numbers)
     if not isinstance(model, RVOS):

@@ -271,7 +271,7 @@ def _what_takes_less(stage: Mapping[str, Any], device: torch.device) -> str:
     sides = stage["size"]
     advice.append(f"stage.size ({sides if isinstance(sides, int) else max(sides)})")
     where = "the GPU" if device.type == "cuda" else "this machine"
-    recompute = "" if stage.get("checkpointing") else ", or set stage.checkpointing=true"
+    recompute = "" if stage.get("checkpointing", True) else ", or set stage.checkpointing=true"
     return f"a step takes more memory than {where} has; lower {' or '.join(advice)}{recompute}"
 
 
