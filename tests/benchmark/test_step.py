@@ -91,7 +91,10 @@ def test_sizes_that_are_none(text: str) -> None:
         ["--device", "cuda:x"],
     ],
 )
-def test_bad_arguments_are_one_line(arguments: list[str]) -> None:
+def test_bad_arguments_are_one_line(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: list[object] = []
+    monkeypatch.setattr(torch, "set_num_threads", changed.append)
+    monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: changed.append("memory"))
     with pytest.raises(UserError) as error:
         benchmark.main(arguments)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and not changed, "a process stays as it was"

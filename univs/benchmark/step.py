@@ -18,6 +18,7 @@ from rich.table import Table
 from univs.allocator import keep_freed_memory
 from univs.benchmark.memory import peak_bytes, resident_bytes
 from univs.commands.argument_types import Parser
+from univs.devices import choose_device
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
 from univs.models.precision import PRECISIONS
@@ -193,9 +194,10 @@ def main(argv: Sequence[str]) -> int:
     sizes = [parse_size(text) for text in options.size]
     if options.frames < 1 or options.threads < 1:
         raise UserError("--frames and --threads must be at least 1")
+    device = choose_device(options.device)  # before anything of this process is changed
     keep_freed_memory()
     torch.set_num_threads(options.threads)
-    model = load_univs(options.weights, device=options.device)
+    model = load_univs(options.weights, device=device)
     console = plain_console()
     if options.flat:
         (height, width), objects = sizes[0], options.objects[0]
