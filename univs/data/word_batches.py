@@ -22,7 +22,7 @@ from univs.data.pack import open_pack
 from univs.data.source_settings import OpenedSource, Reader, SourceCount, open_sources
 from univs.data.warps import opencv
 from univs.errors import UserError
-from univs.formats.sample import NO_CLASS, VideoSample
+from univs.formats.sample import IGNORE, NO_CLASS, VideoSample
 from univs.settings import check, settings_of
 from univs.vocabularies import vocabulary
 
@@ -30,8 +30,6 @@ SIDES = ("left", "right")
 TRIES = 20
 TILED_FROM = 320
 """Pixels of a side from which a crop may be four."""
-UNKNOWN = 255
-"""In maps of ids: a pixel of which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +147,10 @@ def tile_crops(crops: Sequence[WordImage]) -> WordImage:
 
     objects, object_classes, taken = [], {}, 0
     for crop in crops:
-        number = np.full(256, UNKNOWN, np.uint8)
+        number = np.full(256, IGNORE, np.uint8)
         number[0] = 0
         for old in np.unique(crop.objects):
-            if old not in (0, UNKNOWN) and taken < UNKNOWN - 1:
+            if old not in (0, IGNORE) and taken < IGNORE - 1:
                 taken += 1
                 number[old] = taken
                 if old in crop.object_classes:

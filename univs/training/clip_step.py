@@ -28,6 +28,7 @@ from univs.models.prepared import for_inference
 from univs.models.univs import UniVS
 from univs.settings import Count, Weight
 from univs.training.aim import PADDING_LOGIT
+from univs.training.precision import exact_key
 from univs.training.processes import common_draw
 from univs.training.prompt_batch import encode_prompts
 from univs.training.prompted_frames import FrameLosses, PromptedFrames
@@ -119,8 +120,7 @@ class ClipStep:
         images = self.model.normalize(batch["frames"].transpose(0, 1).flatten(0, 1))
         features = self.model.encode_image(images)
         steps = [features.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
-        with torch.autocast(images.device.type, enabled=False):  # distances of keys are differences of large squares
-            keys = self.dense.memory_key(features.float())
+        keys = exact_key(self.dense, features)
         key_steps = [keys.frames(slice(t * clips, (t + 1) * clips)) for t in range(length)]
 
         index = batch["anew"]["frame_index"]

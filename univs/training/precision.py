@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+from univs.models.dense_memory import DenseMemory, MemoryKey
+from univs.models.features import ImageFeatures
+
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -24,6 +27,12 @@ def choose_precision(name: str, device: torch.device) -> tuple[str, str]:
     if device.type == "cpu" and _has_amx():
         return "bfloat16", "this processor multiplies it (amx_bf16)"
     return "float32", "this processor does not multiply bfloat16 (no amx_bf16)"
+
+
+def exact_key(dense: DenseMemory, features: ImageFeatures) -> MemoryKey:
+    """The memory key of F frames, in float32 in every run: distances of keys are differences of large squares."""
+    with torch.autocast(features.mask_features.device.type, enabled=False):
+        return dense.memory_key(features.float())
 
 
 def _has_amx() -> bool:

@@ -29,6 +29,7 @@ from univs.models.word_answers import text_request, word_parts
 from univs.models.word_head import WORD_STRIDE, WordCells, WordHead
 from univs.settings import Count, CountFromZero, Share, Weight
 from univs.training.phrases import may_mean, phrase
+from univs.training.precision import exact_key
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,8 @@ class WordStep:
         """Weighted losses by name; `kept_share` is not used."""
         settings, rng = self.settings, np.random.default_rng(int(torch.randint(2**31, ())))
         with torch.no_grad():
-            images = self.images.normalize(batch["frames"])
-            features = self.images.encode_image(images)
-            with torch.autocast(images.device.type, enabled=False):  # distances are differences of large squares
-                key = self.dense.memory_key(features.float())
+            features = self.images.encode_image(self.images.normalize(batch["frames"]))
+            key = exact_key(self.dense, features)
         self.embeddings = self.embeddings.to(features.mask_features.device)
         cells = self.head(features)
         ids = batch["object_ids"][:, :, None, None]
