@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from univs.errors import UserError
+from univs.models.backbone import Backbone
 from univs.models.mask_refiner import (
     CLICK_CELLS,
     MaskRefiner,
@@ -22,6 +23,7 @@ from univs.models.mask_refiner import (
     said_maps,
     squares_around,
 )
+from univs.models.univs import UniVS
 from univs.models.zoo import build_model
 
 
@@ -145,6 +147,11 @@ def test_a_new_one_starts_undecided() -> None:
         ({"side": 64, "widths": [8, 8], "layers": 1}, "three multiples of 8"),
         ({"side": 64, "widths": [8, 12, 8], "layers": 1}, "three multiples of 8"),
         ({"side": 64, "widths": [8, 8, 8]}, "layers"),
+        ({"side": 64, "widths": [8, 8, 8], "layers": 1, "around": [1, 0]}, r"1 or more, not \[1, 0\]"),
+        (
+            {"side": 64, "widths": [8, 8, 8], "layers": 1, "trunk": "resnet18"},
+            "tf_efficientnet_lite0.* 'resnet18' is not",
+        ),
     ],
 )
 def test_impossible_numbers(small_config: Mapping[str, Any], numbers: Mapping[str, Any], complaint: str) -> None:
@@ -161,3 +168,47 @@ def test_a_model_takes_a_closer_look_where_its_numbers_say_so(small_config: Mapp
     with torch.no_grad():
         said = model.refine(torch.rand(2, 3, 64, 64), torch.rand(2, 4, 16, 16))
     assert said.shape == (2, 16, 16)
+
+
+LITE = "tf_efficientnet_lite0"
+
+
+@pytest.fixture
+def own_eyes(small_config: Mapping[str, Any]) -> UniVS:
+    """A model whose closer look has a trunk of its own."""
+    torch.manual_seed(1)
+    numbers = {"side": 64, "widths": [8, 8, 16], "layers": 1, "around": [2], "trunk": LITE}
+    model = build_model({**small_config, "mask_refiner": numbers}).eval()
+    assert model.mask_refiner is not None
+    for parameter in model.mask_refiner.parameters():  # what starts as nothing, too
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return model
+
+
+@torch.no_grad()
+def test_a_trunk_of_its_own_sees_the_squares(own_eyes: UniVS) -> None:
+    model, refiner = own_eyes, own_eyes.mask_refiner
+    assert refiner is not None and refiner.trunk is not None
+    assert [block.first.dilation for block in refiner.around] == [(2, 2)]
+    squares, said = torch.randn(2, 3, 64, 64), torch.rand(2, 4, 16, 16)
+    maps = refiner.trunk(squares)
+    assert [tuple(level.shape[1:]) for level in maps] == [(24, 16, 16), (40, 8, 8), (112, 4, 4)]
+    before = model.refine(squares, said)
+    assert before.shape == (2, 16, 16) and before.equal(refiner(maps, said))
+    for level in range(3):  # each of them has a say
+        raised = [one + (place == level) for place, one in enumerate(maps)]
+        assert (refiner(raised, said) - before).abs().max() > 1e-3
+    for parameter in model.backbone.parameters():
+        parameter.mul_(2)
+    assert model.refine(squares, said).equal(before)
+
+
+def test_a_trunk_begins_as_the_backbone_of_its_kind(own_eyes: UniVS) -> None:
+    refiner, squares = own_eyes.mask_refiner, torch.randn(1, 3, 64, 64)
+    assert refiner is not None and refiner.trunk is not None
+    with torch.no_grad():
+        wanted, before = own_eyes.backbone(squares)[:3], refiner.trunk(squares)
+        refiner.begin(Backbone("tf_efficientnet_lite2"))
+        assert all(map(torch.equal, refiner.trunk(squares), before))
+        refiner.begin(own_eyes.backbone)
+        assert all(map(torch.equal, refiner.trunk(squares), wanted))

@@ -8,6 +8,7 @@ import torch
 from tests.streaming.conftest import small_model
 from univs.errors import UserError
 from univs.models.features import DecodeRequest
+from univs.models.mask_refiner import MaskRefiner
 from univs.models.precision import with_precision
 
 
@@ -23,6 +24,18 @@ def test_bfloat16_is_near_float32_and_handed_out_as_float32() -> None:
     for exact, near in ((plain.mask_features, cast.mask_features), answers):
         assert 0 < (exact - near).abs().max() < 0.1 * exact.abs().max()
     assert torch.equal(plain.mask_features, again.mask_features)
+
+
+@torch.inference_mode()
+def test_the_trunk_of_the_closer_look_is_cast_with_the_others() -> None:
+    model = small_model()
+    model.mask_refiner = MaskRefiner([], 64, (8, 8, 16), 1, trunk="tf_efficientnet_lite0").eval()
+    fast, squares = with_precision(model, "bfloat16"), torch.randn(1, 3, 64, 64)
+    own, cast = (one.mask_refiner.trunk for one in (model, fast) if one.mask_refiner is not None)
+    assert own is not None and cast is not None
+    for exact, near in zip(own(squares), cast(squares), strict=True):
+        assert near.dtype == torch.float32
+        assert 0 < (exact - near).abs().max() < 0.1 * exact.abs().max()
 
 
 def test_float32_is_the_model_itself() -> None:

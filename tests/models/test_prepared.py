@@ -13,6 +13,7 @@ from torch import nn
 
 from univs.errors import UserError
 from univs.models.backbone import Backbone, FusedConvolution
+from univs.models.mask_refiner import MaskRefiner
 from univs.models.pixel_decoder import LightPixelDecoder
 from univs.models.prepared import for_inference, prepared
 from univs.models.univs import UniVS
@@ -82,6 +83,22 @@ def test_the_trunk_of_the_words_is_fused_too() -> None:
     theirs = model.word_head(model.pixel_decoder(model.backbone(images))).words
     ours = fused.word_head(fused.pixel_decoder(fused.backbone(images))).words
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
+
+
+@torch.inference_mode()
+def test_the_trunk_of_the_closer_look_is_fused_unless_it_is_to_stay() -> None:
+    model = small_model("tf_efficientnet_lite0")
+    model.mask_refiner = MaskRefiner([], 64, (8, 8, 16), 1, trunk="tf_efficientnet_lite0").eval()
+    torch.nn.init.normal_(model.mask_refiner.logit.weight)
+    fused = for_inference(model)
+    assert fused.mask_refiner is not None and fused.mask_refiner.trunk is not None
+    assert any(isinstance(module, FusedConvolution) for module in fused.mask_refiner.trunk.modules())
+    assert not any(isinstance(module, FusedConvolution) for module in model.mask_refiner.modules())
+    squares, said = torch.randn(1, 3, 64, 64), torch.rand(1, 4, 16, 16)
+    theirs = model.refine(squares, said)
+    torch.testing.assert_close(fused.refine(squares, said), theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
+    kept = for_inference(model, but=("mask_refiner",))
+    assert kept.mask_refiner is model.mask_refiner and kept.backbone is not model.backbone
 
 
 @pytest.fixture

@@ -47,7 +47,13 @@ class FourConvolutions(nn.Module):
         return maps
 
 
-def build_small(words: bool = False, answers: bool = False, backbone: str | None = None, looks: bool = False) -> UniVS:
+def build_small(
+    words: bool = False,
+    answers: bool = False,
+    backbone: str | None = None,
+    looks: bool = False,
+    trunk: str | None = None,
+) -> UniVS:
     torch.manual_seed(0)
     encoder: Any = Backbone(backbone) if backbone else FourConvolutions()
     pixel_decoder = LightPixelDecoder(tuple(encoder.channels), widths=(32, 32, 32, 16), dim=32, mask_dim=16)
@@ -68,7 +74,7 @@ def build_small(words: bool = False, answers: bool = False, backbone: str | None
         TextPrompter(24, 32, 4) if words else None,
         WordHead(32, 24, 32) if words else None,
         PromptAnswers(32, 16, extra=2) if answers else None,
-        MaskRefiner(encoder.channels, side=64, widths=(8, 8, 16), layers=1) if looks else None,
+        MaskRefiner(encoder.channels, side=64, widths=(8, 8, 16), layers=1, trunk=trunk) if looks else None,
         pixel_mean=(127, 127, 127),
         pixel_std=(64, 64, 64),
     )

@@ -17,6 +17,7 @@ from univs.training.clip_step import ClipLosses, ClipStep
 from univs.training.closer_look import LARGER, SHIFT, SMALLER, answered, chosen_rows, moved
 from univs.training.run import freeze_others
 
+LITE = "tf_efficientnet_lite0"
 ALONE = ClipLosses(
     CriterionWeights(1.0, 1.0, 1.0, 64),
     prompt=0,
@@ -61,9 +62,9 @@ def test_squares_are_moved_by_a_share_of_their_side() -> None:
     assert 3 < found.centre.abs().max() <= 50 * SHIFT
 
 
-@pytest.mark.parametrize("answers", [False, True])
-def test_the_refiner_learns_and_nothing_else(given: dict[str, Any], answers: bool) -> None:
-    model = build_small(answers=answers, looks=True)
+@pytest.mark.parametrize(("answers", "trunk"), [(False, None), (True, None), (True, LITE)])
+def test_the_refiner_learns_and_nothing_else(given: dict[str, Any], answers: bool, trunk: str | None) -> None:
+    model = build_small(answers=answers, backbone=trunk, looks=True, trunk=trunk)
     freeze_others(model, ["mask_refiner"])
     before = {name: value.clone() for name, value in model.state_dict().items()}
     step = ClipStep(model, ALONE)
@@ -81,6 +82,9 @@ def test_the_refiner_learns_and_nothing_else(given: dict[str, Any], answers: boo
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
     changed = {name.partition(".")[0] for name, value in model.state_dict().items() if not value.equal(before[name])}
     assert changed == {"mask_refiner"}
+    of_trunk = {name for name, _ in model.named_parameters() if name.startswith("mask_refiner.trunk.")}
+    assert (trunk is not None) == bool(of_trunk)
+    assert not any(model.state_dict()[name].equal(before[name]) for name in of_trunk)
 
 
 def test_a_closer_look_has_a_weight_of_its_own(given: dict[str, Any]) -> None:
@@ -126,3 +130,18 @@ def test_what_reads_other_maps_by_now_is_out_of_use() -> None:
         parameter.requires_grad_(True)
     ClipStep(model, ClipLosses())
     assert not model.looks_closer
+
+
+def test_one_with_a_trunk_of_its_own_stays_in_use_and_starts_as_the_backbone_once() -> None:
+    model = build_small(backbone=LITE, looks=True, trunk=LITE)
+    refiner, first = model.mask_refiner, "body.conv_stem.weight"
+    assert refiner is not None and refiner.trunk is not None and not model.looks_closer
+    assert not refiner.trunk.state_dict()[first].equal(model.backbone.state_dict()[first])
+    ClipStep(model, ALONE)
+    assert model.looks_closer and refiner.trunk.state_dict()[first].equal(model.backbone.state_dict()[first])
+    with torch.no_grad():
+        model.backbone.state_dict()[first].mul_(2)
+    for losses in (ClipLosses(), ALONE):  # the backbone learns; the closer look goes on from where it is
+        ClipStep(model, losses)
+        assert model.looks_closer
+        assert not refiner.trunk.state_dict()[first].equal(model.backbone.state_dict()[first])

@@ -98,11 +98,14 @@ def test_blocks_of_other_encoders() -> None:
     other.word_head = nn.Module()
     other.word_head.trunk = nn.ModuleList([nn.Sequential(Residual())])
     network = other.backbone
-    wanted = [*network.layer1, network.stages[0][0], other.word_head.trunk[0][0], other.pixel_decoder]
+    other.mask_refiner = nn.Module()
+    other.mask_refiner.trunk = nn.ModuleList([nn.Sequential(Residual())])
+    trunks = [other.word_head.trunk[0][0], other.mask_refiner.trunk[0][0]]
+    wanted = [*network.layer1, network.stages[0][0], *trunks, other.pixel_decoder]
     assert encoder_blocks(other) == wanted
-    other.word_head.trunk = None
-    assert encoder_blocks(other) == [wanted[i] for i in (0, 1, 2, 4)]
-    del other.word_head, other.pixel_decoder
+    other.word_head.trunk = other.mask_refiner.trunk = None
+    assert encoder_blocks(other) == [wanted[i] for i in (0, 1, 2, 5)]
+    del other.word_head, other.mask_refiner, other.pixel_decoder
     assert encoder_blocks(other) == wanted[:3]
 
 

@@ -32,6 +32,8 @@ SCALES = {
 """Name -> factors of the channels and of the blocks of a stage."""
 STEM, CLASSIFIED = 32, 1280
 """Channels after the stem, and of what a classifier reads; the same in all sizes."""
+COARSEST = 32
+"""Stride of the last map."""
 NORM_EPS = 1e-3
 ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
@@ -49,14 +51,20 @@ class Backbone(nn.Module):
         channels_last: keep weights and images in channels-last memory order (depthwise networks run about 2.5 times
             faster on a CPU that way).
         freeze_norm: also keep the scales and shifts of the batch norms from being trained (official frozen BN).
+        coarsest: stride of the last map (`EfficientNetLite` alone).
+    Raises UserError for another network that is to end earlier.
     """
 
-    def __init__(self, name: str, *, channels_last: bool = False, freeze_norm: bool = False) -> None:
+    def __init__(
+        self, name: str, *, channels_last: bool = False, freeze_norm: bool = False, coarsest: int = COARSEST
+    ) -> None:
         super().__init__()
         if name in SCALES:
-            lite = EfficientNetLite(name)
+            lite = EfficientNetLite(name, coarsest=coarsest)
             self.body: nn.Module = lite
             self.channels = lite.channels
+        elif coarsest != COARSEST:
+            raise UserError(f"one of {', '.join(SCALES)} can end at stride {coarsest}, which {name!r} is not")
         else:
             self.body, self.channels = timm_maps(name)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -82,7 +90,7 @@ class Backbone(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """F 3 H W -> four maps F C_i h w at strides 4, 8, 16, 32."""
+        """F 3 H W -> four maps F C_i h w at strides 4, 8, 16, 32 (fewer where it ends earlier)."""
         return self.body(images.contiguous(memory_format=self.memory_format))
 
 
@@ -134,7 +142,7 @@ class EfficientNetLite(nn.Module):
         coarsest: stride of the last map; the stages behind it are left out.
     """
 
-    def __init__(self, name: str, *, classified: bool = False, inputs: int = 3, coarsest: int = 32) -> None:
+    def __init__(self, name: str, *, classified: bool = False, inputs: int = 3, coarsest: int = COARSEST) -> None:
         super().__init__()
         wider, deeper = SCALES[name]
         self.conv_stem = convolution(inputs, STEM, 3, 2)

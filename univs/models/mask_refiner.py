@@ -1,9 +1,9 @@
 """A closer look at what a prompt meant: the mask of one object anew, from a square of the frame around it.
 
 A frame is seen at a size that suits all of it; an object of a hundredth of it is then some six cells wide. The square
-is brought to one size whatever the object's, seen by the model's own backbone, and read together with the mask so far
-and with what was said (CascadePSP, Cheng et al., CVPR 2020, refines masks of crops; here the prompt is seen as well,
-and no second backbone is needed).
+is brought to one size whatever the object's, seen by a backbone, the model's or one of its own, and read together with
+the mask so far and with what was said (CascadePSP, Cheng et al., CVPR 2020, refines masks of crops; here the prompt is
+seen as well).
 
 Shapes: N objects, F frames of H W pixels, S pixels of a square's side as the network sees it, c = S/4 cells, P clicks.
 Places are (x, y) in pixels of one frame size, that of `extent` (height, width).
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from univs.masks.geometry import MASK_STRIDE
+from univs.models.backbone import Backbone
 
 SAID = 4
 """Maps of what is known: the mask so far, the box, clicks on the object, clicks beside it."""
@@ -162,27 +163,43 @@ class MaskRefiner(nn.Module):
     """The network on a square: what is known joins the backbone's maps at strides 4, 8 and 16.
 
     Args:
-        channels: of the backbone's maps at strides 4, 8, 16, 32.
+        channels: of the model's backbone's maps at strides 4, 8, 16, 32.
         side: S, a multiple of 32.
         widths: of the own maps at strides 4, 8 and 16, multiples of 8.
         layers: of the transformer at stride 16, where every cell sees all of the square.
+        around: gaps between the cells that a cell sees before that, block by block.
+        trunk: name of a network (`EfficientNetLite`) that sees the squares, up to stride 16; None: the model's backbone
+            does.
 
-    Nobody looks closer before it has `learnt` to, by the backbone's maps as they are now: training sets that.
+    Nobody looks closer before it has `learnt` to, by the maps of what sees the squares as they are now: training sets
+    that.
 
-    Raises ValueError for a side or widths that cannot be.
+    Raises ValueError for a side, widths or gaps that cannot be, UserError for a trunk that is not of that family.
     """
 
     learnt: Tensor
 
-    def __init__(self, channels: Sequence[int], side: int, widths: Sequence[int], layers: int) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        side: int,
+        widths: Sequence[int],
+        layers: int,
+        around: Sequence[int] = (1, 2, 1),
+        trunk: str | None = None,
+    ) -> None:
         super().__init__()
         if side < 32 or side % 32:
             raise ValueError(f"the side of a closer look is a multiple of 32, not {side}")
         if len(widths) != 3 or any(width < GROUPS or width % GROUPS for width in widths):
             raise ValueError(f"the widths of a closer look are three multiples of {GROUPS}, not {list(widths)}")
+        if any(gap < 1 for gap in around):
+            raise ValueError(f"gaps between the cells that a closer look sees are 1 or more, not {list(around)}")
         self.side = side
         self.register_buffer("learnt", torch.zeros((), dtype=torch.bool))
         fine, middle, coarse = widths
+        self.trunk = None if trunk is None else Backbone(trunk, channels_last=True, coarsest=16)
+        seen = channels if self.trunk is None else self.trunk.channels
         self.said = nn.ModuleList(
             [
                 nn.Conv2d(SAID, fine, 3, padding=1),
@@ -191,9 +208,9 @@ class MaskRefiner(nn.Module):
             ]
         )
         self.lateral = nn.ModuleList(
-            nn.Conv2d(given, own, 1) for given, own in zip(channels, (*widths, coarse), strict=True)
+            nn.Conv2d(given, own, 1) for given, own in zip(seen, (*widths, coarse)[: len(seen)], strict=True)
         )
-        self.around = nn.Sequential(ResidualBlock(coarse), ResidualBlock(coarse, 2), ResidualBlock(coarse))
+        self.around = nn.Sequential(*(ResidualBlock(coarse, gap) for gap in around))
         self.position = nn.Parameter(0.02 * torch.randn((side // 16) ** 2, coarse))
         self.layers = nn.ModuleList(CellLayer(coarse) for _ in range(layers))
         self.joined = ResidualBlock(coarse)
@@ -203,18 +220,27 @@ class MaskRefiner(nn.Module):
         nn.init.normal_(self.logit.weight, std=0.01)  # masks start undecided, not as noise
         nn.init.zeros_(self.logit.bias)  # type: ignore[arg-type]
 
+    def begin(self, backbone: nn.Module) -> None:
+        """Before the first lesson: a trunk of the backbone's kind sees what the backbone does."""
+        if self.trunk is not None:
+            given, own = backbone.state_dict(), self.trunk.state_dict()
+            if all(name in given and given[name].shape == value.shape for name, value in own.items()):
+                self.trunk.load_state_dict({name: given[name] for name in own})
+
     @property
     def cells(self) -> int:
         """c."""
         return self.side // MASK_STRIDE
 
     def forward(self, levels: Sequence[Tensor], said: Tensor) -> Tensor:
-        """The backbone's maps of N squares at strides 4 to 32, and `said_maps` N `SAID` c c -> mask logits N c c."""
-        fine, middle, coarse, last = (lateral(level) for lateral, level in zip(self.lateral, levels, strict=True))
+        """Maps of N squares at strides 4 to 32 (16: the trunk's), and `said_maps` N `SAID` c c -> mask logits N c c."""
+        fine, middle, coarse, *last = (lateral(level) for lateral, level in zip(self.lateral, levels, strict=True))
         known = [self.said[0](said)]
         for step in list(self.said)[1:]:
             known.append(step(F.relu(known[-1])))
-        x = self.around(coarse + enlarged(last, coarse) + known[2])
+        for level in last:
+            coarse = coarse + enlarged(level, coarse)
+        x = self.around(coarse + known[2])
         tokens = x.flatten(2).transpose(1, 2)
         for layer in self.layers:
             tokens = layer(tokens, self.position)

@@ -15,17 +15,17 @@ from univs.errors import UserError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from univs.models.univs import UniVS
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-CAST = ("backbone", "mask_decoder")
+CAST = ("backbone", "mask_decoder", "mask_refiner.trunk")
 """Parts that run in another format; what they hand out is float32 again."""
 
 
 def with_precision(model: UniVS, precision: str) -> UniVS:
-    """A model whose backbone and mask decoder run in that number format; it shares its weights with the given one.
+    """A model whose backbone, mask decoder and trunk of the closer look run in that number format; it shares its
+    weights with the given one.
 
     Raises UserError for an unknown format, and for float16 on a CPU.
     """
@@ -56,14 +56,23 @@ def compiled(model: UniVS) -> UniVS:
 
 
 def _with_parts(model: UniVS, names: tuple[str, ...], change: Callable[[Any], Any]) -> UniVS:
-    """A copy of the model in which the forward calls of some parts are changed."""
-    fast = copy.copy(model)
-    fast._modules = dict(model._modules)
+    """A copy of the model in which the forward calls of some parts, as far as it has them, are changed."""
     for name in names:
-        part: nn.Module = copy.copy(getattr(model, name))
-        part.forward = change(part.forward)
-        fast._modules[name] = part
-    return fast
+        model = _changed(model, name.split("."), change)
+    return model
+
+
+def _changed(module: Any, path: list[str], change: Callable[[Any], Any]) -> Any:
+    """A copy with the forward call of the part at the end of a path changed; all else is shared."""
+    copied = copy.copy(module)
+    if not path:
+        copied.forward = change(copied.forward)
+        return copied
+    copied._modules = dict(module._modules)
+    part = copied._modules.get(path[0])
+    if part is not None:
+        copied._modules[path[0]] = _changed(part, path[1:], change)
+    return copied
 
 
 def _cast(forward: Callable[..., Any], device: str, dtype: torch.dtype) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ is kept with the model for as long as the model lives, and made anew when its we
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
@@ -93,12 +93,15 @@ def _writes(value: torch.Tensor) -> int:
 
 
 @torch.no_grad()
-def for_inference(model: UniVS) -> UniVS:
+def for_inference(model: UniVS, but: Collection[str] = ()) -> UniVS:
     """A model that gives the same answers faster; it shares with the given one what cannot be made faster.
 
-    Of their own are the weights of convolutions: those of the backbone and of the word head's trunk, fused, and, where
-    the backbone is channels-last, those of pixel decoder and dense memory in that order. Later changes of the given
-    model's weights do not reach these; `prepared` notices them.
+    Of their own are the weights of convolutions: those of the backbone and of the trunks of word head and closer look,
+    fused, and, where the backbone is channels-last, those of pixel decoder and dense memory in that order. Later
+    changes of the given model's weights do not reach these; `prepared` notices them.
+
+    Args:
+        but: names of parts with a trunk that stay as they are, for one that is trained.
     """
     fast = copy.copy(model)
     fast._modules = {**model._modules, "backbone": twin(model.backbone).eval()}
@@ -107,12 +110,14 @@ def for_inference(model: UniVS) -> UniVS:
             part = getattr(model, name)
             fast._modules[name] = part if part is None else reordered(twin(part), torch.channels_last)
     fused: list[nn.Module] = [fast.backbone]
-    if model.word_head is not None and model.word_head.trunk is not None:
-        words = copy.copy(model.word_head)
-        trunk = reordered(twin(model.word_head.trunk).eval(), model.backbone.memory_format)
-        words._modules = {**words._modules, "trunk": trunk}
-        fast._modules["word_head"] = words
-        fused.append(trunk)
+    for name in ("word_head", "mask_refiner"):
+        whole = getattr(model, name)
+        if whole is not None and whole.trunk is not None and name not in but:
+            other = copy.copy(whole)
+            trunk = reordered(twin(whole.trunk).eval(), model.backbone.memory_format)
+            other._modules = {**other._modules, "trunk": trunk}
+            fast._modules[name] = other
+            fused.append(trunk)
     for part in fused:
         fuse_norms(part)
     return fast

@@ -263,7 +263,8 @@ class UniVS(nn.Module):
         """
         if self.mask_refiner is None:
             raise ValueError("this model takes no closer look at objects: its numbers have no mask_refiner")
-        return self.mask_refiner(self.backbone(squares), said)
+        seen = self.backbone if self.mask_refiner.trunk is None else self.mask_refiner.trunk
+        return self.mask_refiner(seen(squares), said)
 
     def _inputs(self, features: ImageFeatures | Sequence[DecoderInputs]) -> Sequence[DecoderInputs]:
         return [self.prepare(features)] if isinstance(features, ImageFeatures) else features

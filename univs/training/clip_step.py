@@ -84,13 +84,17 @@ class ClipStep:
     ) -> None:
         dense_memory_of(model)
         if model.mask_refiner is not None and settings.refined > 0:
+            if not model.mask_refiner.learnt:
+                model.mask_refiner.begin(model.backbone)
             model.mask_refiner.learnt.fill_(True)
-        elif model.mask_refiner is not None and not is_frozen(model, ("backbone",)):
+        elif (
+            model.mask_refiner is not None and model.mask_refiner.trunk is None and not is_frozen(model, ("backbone",))
+        ):
             if model.looks_closer:
                 log.warning("the closer look is out of use from here on, as the backbone is trained: stage=closer_look")
             model.mask_refiner.learnt.fill_(False)  # the maps that it reads are about to become others
         if is_frozen(model, FAST):
-            model = for_inference(model)
+            model = for_inference(model, but=("mask_refiner",))
         self.model, self.dense, self.settings, self.counting = model, dense_memory_of(model), settings, counting
         if known != "masks" and model.mask_refiner is not None and settings.refined > 0:
             raise UserError("a closer look learns from masks alone: set stage.losses.refined=0 where boxes are known")

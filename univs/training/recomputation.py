@@ -24,9 +24,9 @@ Step = Callable[[dict[str, Any], float], dict[str, Tensor]]
 
 
 def encoder_blocks(model: nn.Module) -> list[nn.Module]:
-    """The blocks of its backbone and of the trunk of words, and the pixel decoder, as far as it has them; those of the
-    trunks of a memory, of SiamMask and of FEELVOS; the convolutions of a fusion network. None lies within
-    another.
+    """The blocks of its backbone and of the trunks of words and closer look, and the pixel decoder, as far as it has
+    them; those of the trunks of a memory, of SiamMask and of FEELVOS; the convolutions of a fusion network. None lies
+    within another.
     """
     if isinstance(model, FusionNetwork):
         return [model.conv1, model.conv2, model.conv3]
@@ -36,8 +36,8 @@ def encoder_blocks(model: nn.Module) -> list[nn.Module]:
         return [*_blocks(model.query_trunk), *_blocks(model.memory_trunk)]
     if isinstance(model, SiamMask):
         return list(_blocks(model.trunk))
-    trunk = getattr(getattr(model, "word_head", None), "trunk", None)
-    encoders = [part for part in (model.backbone, trunk) if isinstance(part, nn.Module)]
+    trunks = [getattr(getattr(model, name, None), "trunk", None) for name in ("word_head", "mask_refiner")]
+    encoders = [part for part in (model.backbone, *trunks) if isinstance(part, nn.Module)]
     whole = [part for part in (getattr(model, "pixel_decoder", None),) if isinstance(part, nn.Module)]
     return [block for encoder in encoders for block in _blocks(encoder)] + whole
 

@@ -320,7 +320,15 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
-BACKBONES = ("backbone.", "word_head.trunk.", "query_trunk.", "memory_trunk.", "trunk.", "features.backbone.")
+BACKBONES = (
+    "backbone.",
+    "word_head.trunk.",
+    "mask_refiner.trunk.",
+    "query_trunk.",
+    "memory_trunk.",
+    "trunk.",
+    "features.backbone.",
+)
 """Beginnings of the names of what is trained at `backbone_factor` of the rate."""
 
 
