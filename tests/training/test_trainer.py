@@ -123,12 +123,14 @@ def test_a_model_of_which_nothing_is_trained_is_an_error(tmp_path: Path) -> None
 def test_the_backbone_learns_slower_and_vectors_do_not_decay() -> None:
     model = Toy()
     model.mask_refiner = torch.nn.ModuleDict({"trunk": torch.nn.Linear(3, 3)})
+    model.mask_embedding = torch.nn.Linear(3, 3)  # a network, not an embedding
+    model.query_trunk = torch.nn.Linear(3, 3)
     names = {id(p): name for name, p in model.named_parameters()}
     groups = parameter_groups(model, options())
     found = {names[id(p)]: (g["factor"], g.get("weight_decay")) for g in groups for p in g["params"]}
-    slow = ("backbone", "word_head.trunk", "mask_refiner.trunk")
+    slow = ("backbone", "word_head.trunk", "mask_refiner.trunk", "query_trunk")
     want = {f"{part}.weight": (0.1, None) for part in slow} | {f"{part}.bias": (0.1, 0.0) for part in slow}
-    fast = ("word_head.mix", "head")
+    fast = ("word_head.mix", "head", "mask_embedding")
     want |= {f"{part}.weight": (1.0, None) for part in fast} | {f"{part}.bias": (1.0, 0.0) for part in fast}
     assert found == {**want, "query": (1.0, 0.0), "level_embed": (1.0, 0.0)}
     assert sum(len(group["params"]) for group in groups) == len(names)

@@ -338,7 +338,8 @@ def parameter_groups(model: nn.Module, options: TrainerOptions) -> list[dict[str
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             factor = options.backbone_factor if name.startswith(BACKBONES) else 1.0
-            plain = parameter.dim() > 1 and "embed" not in name and "query" not in name
+            own = name.rpartition(".")[2]  # not that of a part: an MLP that makes embeddings decays, as a query trunk
+            plain = parameter.dim() > 1 and "embed" not in own and "query" not in own
             groups.setdefault((factor, plain), []).append(parameter)
     return [
         {"params": parameters, "factor": factor, **({} if plain else {"weight_decay": 0.0})}
