@@ -83,6 +83,13 @@ def test_odd_edges_are_repeated(tmp_path: Path) -> None:
     assert np.abs(read[:, -1] - 200).max() < 4 and np.abs(read[-1] - 200).max() < 4
 
 
+def test_without_x264_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("univs.video.writer.ENCODER", "libx999")
+    with pytest.raises(UserError, match="no libx999.*pip install"), VideoWriter(tmp_path / "a.mp4", fps=25) as writer:
+        writer.write(card(0))
+    assert not list(tmp_path.iterdir())
+
+
 def test_errors_of_the_system_name_the_file(tmp_path: Path) -> None:
     path = tmp_path / "none" / "a.mp4"
     with pytest.raises(FileNotFoundError) as caught, VideoWriter(path, fps=25) as writer:

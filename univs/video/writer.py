@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from univs.errors import UserError
 from univs.files import atomic_path
 from univs.video.reader import Frame
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+ENCODER = "libx264"
 LONGEST_SIDE = 16384
 """In pixels: what x264 takes."""
 MOST_PIXELS = 139_264 * 16 * 16
@@ -47,7 +49,8 @@ class VideoWriter:
         return self
 
     def write(self, frame: Frame) -> None:
-        """Add one frame. Raises ValueError if its size differs from the first one's, OSError with the file's name."""
+        """Add one frame. Raises ValueError if its size differs from the first one's, OSError with the file's name,
+        UserError where FFmpeg was built without x264."""
         import av
 
         height, width = fitting_size(*frame.shape[:2])
@@ -59,7 +62,7 @@ class VideoWriter:
             with of_file(self._path):
                 opened = av.open(str(temporary.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
             self._container = self._stack.enter_context(opened)
-            self._stream = self._container.add_stream("libx264", rate=self._fps, options=self._options)
+            self._stream = self._new_stream()
             self._stream.height, self._stream.width = padded.shape[:2]
             self._stream.pix_fmt = "yuv420p"
         if padded.shape[:2] != (self._stream.height, self._stream.width):
@@ -67,6 +70,17 @@ class VideoWriter:
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
         with of_file(self._path):
             self._container.mux(self._stream.encode(picture))
+
+    def _new_stream(self) -> Any:
+        from av.codec.codec import UnknownCodecError
+
+        try:
+            return self._container.add_stream(ENCODER, rate=self._fps, options=self._options)
+        except UnknownCodecError as error:
+            reason = f"the FFmpeg of this PyAV has no {ENCODER}, which videos are written with"
+            raise UserError(
+                f"{reason}; the wheels have it: pip install --force-reinstall --only-binary av av"
+            ) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
