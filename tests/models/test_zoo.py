@@ -166,3 +166,18 @@ def test_weights_that_are_of_nothing_here(small_model: UniVS, small_config: dict
     torch.save({"model": small_model.state_dict(), "step": 3}, tmp_path / "last.pt")
     with pytest.raises(UserError, match="its names are those of univs, without the numbers of the model"):
         load(tmp_path / "last.pt")
+
+
+def test_a_closer_look_of_which_a_part_is_new_has_not_learnt(
+    small_config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = {"side": 64, "widths": [8, 8, 16], "layers": 1}
+    given = build_model({**small_config, "mask_refiner": numbers})
+    assert given.mask_refiner is not None
+    given.mask_refiner.learnt.fill_(True)
+    save(given, tmp_path / "given.safetensors", {**small_config, "mask_refiner": numbers})
+    for trunk in (None, "tf_efficientnet_lite0"):
+        model = build_model({**small_config, "mask_refiner": {**numbers, "trunk": trunk}})
+        start_from(model, tmp_path / "given.safetensors")
+        assert model.looks_closer == (trunk is None)
+        assert ("mask_refiner.trunk, which start anew" in caplog.text) == (trunk is not None)

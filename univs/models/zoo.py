@@ -229,6 +229,9 @@ def start_from(model: Network, path: str | os.PathLike[str]) -> None:
     model.load_state_dict(fitting, strict=False)
     if missing := [name for name in own if name not in fitting]:
         log.warning("%s has nothing for %s, which start anew", path, _parts(missing))
+    refiner = getattr(model, "mask_refiner", None)
+    if refiner is not None and any(name.startswith("mask_refiner.") for name in missing):
+        refiner.learnt.fill_(False)  # a part of it knows nothing yet
 
 
 def _is_official_file(path: Path) -> bool:
