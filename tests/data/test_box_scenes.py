@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("cv2")
 
+from tests.formats.box_folders import write_csv  # noqa: E402
 from univs.data.box_scenes import (  # noqa: E402
     MOST_OBJECTS,
     Boxes,
@@ -23,6 +25,7 @@ from univs.data.box_scenes import (  # noqa: E402
 from univs.data.photo import Photo  # noqa: E402
 from univs.data.prompt_drawing import KINDS  # noqa: E402
 from univs.data.video_scenes import SampleVideo  # noqa: E402
+from univs.formats.box_tables import read_csv  # noqa: E402
 from univs.formats.boxes import Box, tight_boxes  # noqa: E402
 from univs.formats.sample import VideoSample  # noqa: E402
 
@@ -64,6 +67,26 @@ def test_boxes_lie_around_what_is_seen(length: int) -> None:
         moved += len({tuple(box) for box in scene.boxes[1].round().tolist()}) > 1
     assert gone > 0
     assert (moved > 20) if length == 1 else (moved == 0), "the square that stays moves with the view of a photo alone"
+
+
+@pytest.mark.parametrize("length", [6, 1])
+def test_half_of_the_views_are_mirrored(length: int) -> None:
+    """The red square lies left of the blue one, where neither is cut."""
+    mirrored = []
+    for seed in range(80):
+        scene = box_scene(Squares(length), np.random.default_rng(seed), 1, 64, gaps=(1, 1))
+        red, blue = scene.boxes[:, 0]
+        if red.any() and blue.any():
+            mirrored.append(red[0] + red[2] > blue[0] + blue[2])
+    assert len(mirrored) > 30 and 0.3 < np.mean(mirrored) < 0.7
+
+
+def test_boxes_and_frame_of_a_recording_are_of_one_time(tmp_path: Path) -> None:
+    """The second frame has no boxes: the second with boxes is the third one."""
+    write_csv(tmp_path)
+    (recording,) = read_csv(tmp_path).recordings
+    image, found = Boxes([recording])[0].read_boxes(1)
+    assert np.array_equal(image, recording.frame(2)) and found == recording.boxes_of(2)
 
 
 def test_frames_of_a_video_are_taken_with_gaps() -> None:
@@ -137,6 +160,8 @@ def test_boxes_of_labels_and_of_photos() -> None:
     assert boxes.sort == "photo" and len(boxes) == 1 and not boxes[0].complete
     assert boxes[0].read_boxes(0)[1] == {3: (6, 4, 20, 9)} and list(boxes[0].annotated) == [0]
     assert Boxes([video.video]).sort == "video"
+    still = SampleVideo(VideoSample(frames[:1], labels[:1], complete=True))
+    assert Boxes([still, video.video]).sort == "video" and Boxes([still, still]).sort == "photo"
 
 
 def test_targets_are_objects_that_are_seen_larger_ones_more_often() -> None:

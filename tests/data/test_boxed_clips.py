@@ -14,7 +14,16 @@ pytest.importorskip("cv2")
 
 from tests.formats.box_folders import write_coco, write_csv, write_mot, write_ytvis  # noqa: E402
 from univs.data import build_clips, clips, collate_clips  # noqa: E402
-from univs.data.clips import PromptDraws, TrainingClip  # noqa: E402
+from univs.data.box_scenes import BoxScene  # noqa: E402
+from univs.data.clips import (  # noqa: E402
+    BoxSource,
+    ClipSettings,
+    GapGrowth,
+    PromptDraws,
+    TrainingClip,
+    TrainingClips,
+    VideoSource,
+)
 from univs.data.prompt_drawing import KINDS  # noqa: E402
 from univs.data.set_clips import SetClipSettings, build_set_clips  # noqa: E402
 from univs.data.synth import SynthVS  # noqa: E402
@@ -153,3 +162,80 @@ def test_prompts_that_take_masks_are_given_as_boxes(sources: list[dict[str, Any]
     draws = PromptDraws({"mask": 1.0}, {"scribble": 1.0})
     clip = build_clips(sources[:1], {"video": 1}, prompts=draws, **SIZE)[0]
     assert {KINDS[kind] for one in (clip.first, *clip.anew) for kind in one.kinds[one.ids > 0]} == {"box"}
+
+
+def test_prompts_and_lists_of_later_frames_are_of_what_is_seen_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Object 1 is seen on the first frame alone, 2 on the last one, 3 moves: forwards and backwards."""
+    boxes = np.zeros((3, 3, 4), np.float32)
+    boxes[0, 0], boxes[1, 2] = (2, 4, 30, 40), (30, 20, 60, 60)
+    boxes[2] = [(10 + 10 * t, 10, 30 + 10 * t, 20) for t in range(3)]
+    monkeypatch.setattr(
+        clips, "box_scene", lambda *given, gaps: BoxScene(np.zeros((3, 64, 64, 3), np.uint8), boxes.copy(), True)
+    )
+    draws = PromptDraws({"point": 1.0}, {"box": 1.0}, frames=2, objects=4)
+    settings = ClipSettings({"video": 1.0}, frames=3, size=64, max_objects=2, prompts=draws)
+    made = TrainingClips(settings, boxes=[BoxSource([object()], "video")])  # type: ignore[arg-type]
+    first_seen = set()
+    for index in range(12):
+        clip = made[index]
+        assert clip.boxes is not None and len(clip.first.ids) == 2
+        listed = collate_clips([clip])["anew"]["objects"].tolist()
+        for row, (prompts, time) in enumerate(zip(clip.anew, (0, 2), strict=True)):
+            there = [number for number in (1, 2, 3) if clip.boxes[number - 1, time].any()]
+            assert sorted(prompts.ids.tolist()) == [0, 0, *there] and [i for i in listed[row] if i] == there
+            assert (prompts.kinds[prompts.ids > 0] == KINDS.index("box")).all()
+            for number, box in zip(prompts.ids, prompts.boxes, strict=True):
+                true = clip.boxes[number - 1, time]
+                assert number == 0 or np.abs(box - true).max() <= 0.081 * np.ptp(true.reshape(2, 2), axis=0).max()
+        assert (clip.first.kinds[clip.first.ids > 0] == KINDS.index("point")).all()
+        first_seen |= {number for number in (1, 2) if clip.boxes[number - 1, 0].any()}
+    assert first_seen == {1, 2}, "both directions of time"
+
+
+def test_colours_of_boxed_clips_are_changed_too(sources: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = build_clips(sources[:1], {"video": 1}, **SIZE)
+    monkeypatch.setattr(clips, "degrade", lambda frames, rng: np.ascontiguousarray(frames))
+    plain = made[0].frames
+    monkeypatch.setattr(clips, "degrade", lambda frames, rng: 255 - frames)
+    np.testing.assert_array_equal(made[0].frames, 255 - plain)
+
+
+def test_videos_with_masks_are_drawn_beside_those_with_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the weights of the sources; frames of boxed videos lie farther apart as a run goes on."""
+    gaps_of_boxes: list[tuple[int, int]] = []
+    some: Any = [object()]
+    monkeypatch.setattr(clips, "box_scene", lambda *given, gaps: gaps_of_boxes.append(gaps))
+    monkeypatch.setattr(clips, "video_scene", lambda *given, gaps, pool: None)
+    made = TrainingClips(
+        ClipSettings({"video": 1.0}, growth=GapGrowth(((0, 1), (0.4, 5)), 1000)),
+        videos=[VideoSource(some, 3.0)],
+        boxes=[BoxSource(some, "video", 1.0, (1, 4)), BoxSource(some, "photo", 9.0)],
+    )
+    rng = np.random.default_rng(0)
+    for index in [0] * 200 + [450] * 200:
+        made.scene("video", rng, 64, index)
+    assert abs(len(gaps_of_boxes) / 400 - 0.25) < 0.07
+    assert gaps_of_boxes == sorted(gaps_of_boxes) and set(gaps_of_boxes) == {(1, 4), (1, 20)}
+
+
+def test_settings_of_sources_reach_their_clips(sources: list[dict[str, Any]]) -> None:
+    """Gaps, weights, what is held out, and whether all objects have a box."""
+    opened = build_clips(sources, {"photo": 1, "video": 1}, supervision="boxes").boxes
+    assert [(one.sort, one.weight, tuple(one.gaps)) for one in opened] == [
+        ("video", 1, (1, 2)), ("video", 2, (1, 2)), ("photo", 1, (1, 2)), ("video", 1, (1, 1))
+    ]  # fmt: skip
+    kept = [{**sources[0], "exclude": ["one"]}, {**sources[2], "exclude": ["0.png"]}]
+    assert [one.count for one in build_clips(kept, {"photo": 1, "video": 1}).counts] == [1, 1]
+    with pytest.raises(UserError, match="no video left"):
+        build_clips([{**sources[1], "exclude": ["cat"]}], {"video": 1})
+    for place, kind in ((0, "video"), (1, "video"), (2, "photo")):
+        for complete in (False, True):
+            made = build_clips([{**sources[place], "complete": complete}], {kind: 1}, **SIZE)
+            drawn = [made[index].complete for index in range(8)]
+            assert any(drawn) == complete and (all(drawn) == complete or kind == "photo"), "one photo has a crowd"
+
+
+def test_worlds_stay_without_masks_under_other_settings() -> None:
+    world = SynthVS("train", (40, 60), 3, seed=1)
+    made = build_clips([], {"synth": 1}, extra={"synth": world}, supervision="boxes", **SIZE).changed(seed=3)
+    assert made.known == "boxes" and made[0].boxes is not None

@@ -279,3 +279,19 @@ def test_others_of_the_same_category_are_cast_more_often_than_by_chance(monkeypa
         assert len(set(asked) - {None}) == 1
         named += [name is not None for name in asked[1:]]
     assert 0.35 < np.mean(named) < 0.55
+
+
+def test_every_cut_out_is_of_the_object_that_was_drawn(
+    scripted: Callable[..., np.random.Generator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids are those of each photo: 1 of the first one, 2 of the second one."""
+    labels = np.zeros((100, 100), np.uint8)
+    labels[10:40, 10:40], labels[50:90, 50:90] = 1, 2
+    photos = [Photo(np.full((100, 100, 3), value, np.uint8), labels) for value in (90, 180)]
+    drawn = iter(zip(photos, (1, 2), strict=True))
+    given = pool()
+    monkeypatch.setattr(given, "draw_object", lambda rng, category=None: next(drawn))
+    cast: list[CutOut] = []
+    monkeypatch.setattr(composites, "cast_actors", lambda rng, frames, size, cuts, twins: cast.extend(cuts))
+    cast_from_pool(given, scripted([NEVER, NEVER]), 1, SIZE, 2)
+    assert [(cut.area, int(cut.rgba[20, 20, 0])) for cut in cast] == [(900, 90), (1600, 180)]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from univs.data.named_images import NamedImages, SemanticImages, merged_name
+from univs.data.named_images import NamedImages, SemanticImages, SynthWords, merged_name
+from univs.data.synth.vocabulary import vocabulary
 from univs.data.word_batches import WordImages, build_word_images, collate_words
 from univs.errors import UserError
 from univs.formats.sample import NO_CLASS
@@ -150,3 +151,11 @@ def test_unknown_sources(tmp_path: Path) -> None:
         build_word_images([], size=32)
     with pytest.raises(UserError, match="unknown setting data.sources.0.rot; there are root"):
         build_word_images([{"kind": "coco", "rot": "x"}], size=32)
+
+
+def test_the_built_in_world_is_that_of_training() -> None:
+    """Unless it is said: names that are never in training are for the other splits."""
+    words = SynthWords(size=[64, 64], length=7)
+    assert (words.world.split, words.world.num_frames, len(words)) == ("train", 1, 7)
+    assert not vocabulary().unseen & set(words.names) and len(words.names) > 300
+    assert SynthWords(split="val", seed=4).world.name_of(3) == "synth-val-4-00003"

@@ -98,3 +98,26 @@ def test_objects_cut_off_by_the_border_are_not_cut_out() -> None:
     labels[40:70, 0] = 2
     for turned in (labels[::-1], labels[:, ::-1], labels.T):
         assert cuttable(turned) == [4]
+
+
+class Pets:
+    """A photo with a cat (3) and a dog (5), both of which can be cut out."""
+
+    name = "pets"
+
+    def __len__(self) -> int:
+        return 1
+
+    def nouns(self, index: int) -> frozenset[str]:
+        return frozenset({"cat", "dog"})
+
+    def __getitem__(self, index: int) -> Photo:
+        labels = np.zeros((80, 80), np.uint8)
+        labels[5:35, 5:35], labels[40:75, 40:75] = 3, 5
+        return Photo(np.zeros((80, 80, 3), np.uint8), labels, {3: "cat", 5: "dog"})
+
+
+def test_an_object_of_a_category_is_that_one_and_not_its_neighbour() -> None:
+    pool, rng = PhotoPool([(Pets(), 1.0)]), np.random.default_rng(0)
+    assert {pool.draw_object(rng, "dog")[1] for _ in range(20)} == {5}
+    assert {pool.draw_object(rng)[1] for _ in range(20)} == {3, 5}

@@ -307,6 +307,7 @@ def test_sources_of_people(tmp_path: Path) -> None:
     (tmp_path / "us").rename(tmp_path / "them")
     weighed = [{"kind": "photos", "root": str(tmp_path / "them"), "weight": weight} for weight in (3, 1)]
     pool = build_portraits(weighed, size=SIZE)
+    assert build_portraits(weighed, size=SIZE, seed=4).seed == 4 and pool.seed == 0
     assert pool.photos.weights.tolist() == [0.75, 0.25] and [one.weight for one in pool.counts] == [3, 1]
     (tmp_path / "videos" / "JPEGImages" / "v").mkdir(parents=True)
     (tmp_path / "videos" / "Annotations" / "v").mkdir(parents=True)

@@ -91,6 +91,16 @@ def test_one_to_three_clicks_of_which_later_ones_may_lie_beside() -> None:
     assert all(0 not in signs for signs in full), "there is no place beside it"
 
 
+def test_clicks_beside_an_object_lie_where_it_is_known_not_to_be() -> None:
+    labels = rectangle().astype(np.uint8)
+    labels[:, 64:] = 255  # the mirrored edge of a photo may show the object again
+    beside = []
+    for seed in range(200):
+        made = draw_prompts(np.random.default_rng(seed), labels, [1], {"point": 1.0}, 1)
+        beside += made.points[0][made.signs[0] == 0].tolist()
+    assert len(beside) > 50 and max(x for x, _ in beside) < 64
+
+
 def test_first_clicks_lie_between_a_third_and_nine_tenths_deep() -> None:
     rng, mask = np.random.default_rng(0), rectangle()
     depth = depth_of(mask)

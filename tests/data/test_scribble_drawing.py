@@ -108,3 +108,23 @@ def test_gaps_and_lines() -> None:
     drawn = np.zeros((10, 20), np.uint8)
     mark(drawn, np.array([[-5.0, 3.2], [30.0, 3.2]]))
     assert drawn[3].all() and drawn.sum() == 20
+
+
+def test_three_of_four_corrections_are_drawn_as_by_the_robot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no opening: there is nothing yet that it would correct."""
+    drawn: list[str] = []
+    for name in ("draw_as_robot", "draw_by_region"):
+
+        def draw(region: np.ndarray, rng: np.random.Generator, name: str = name) -> np.ndarray:
+            drawn.append(name)
+            return region
+
+        monkeypatch.setattr(scribble_drawing, name, draw)
+    mask, before = block(20, 20, 100, 70), block(20, 20, 60, 110)
+    for seed in range(200):
+        draw_scribbles(mask, before, np.ones_like(mask), np.random.default_rng(seed))
+    assert len(drawn) == 400 and drawn.count("draw_as_robot") / 400 == pytest.approx(0.75, abs=0.08)
+    drawn.clear()
+    for seed in range(20):
+        draw_scribbles(mask, np.zeros_like(mask), np.ones_like(mask), np.random.default_rng(seed))
+    assert drawn == ["draw_by_region"] * 40

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from univs.data import scribble_images
 from univs.data.photo import Photo
 from univs.data.photo_pool import PhotoPool
 from univs.data.scribble_images import (
@@ -132,7 +133,10 @@ def test_sources_by_their_settings(photo_folder: Path, video_folder: Path) -> No
         {"kind": "photos", "root": str(photo_folder), "weight": 2},
         {"kind": "videos", "root": str(video_folder)},
     ]
-    data = build_scribble_images(sources, size=64, first_rounds=0.5)
+    data = build_scribble_images(sources, size=64, first_rounds=0.5, seed=3, longest=60)
+    assert data.photos.weights.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert (data.size, data.first_rounds, data.seed) == (64, 0.5, 3)
+    assert [source[0].image.shape for source in data.photos.sources] == [(120, 160, 3), (45, 60, 3)]
     assert [(count.sort, count.count, count.weight) for count in data.counts] == [("photo", 3, 2), ("photo", 8, 1)]
     batch = collate_scribbles([data[0], data[1]])
     assert batch["frames"].shape == (2, 3, 64, 64) and batch["maps"].shape == (2, 3, 64, 64)
@@ -140,3 +144,32 @@ def test_sources_by_their_settings(photo_folder: Path, video_folder: Path) -> No
     assert torch.equal(batch["masks"][1], torch.from_numpy(data[1].mask))
     with pytest.raises(UserError, match="unknown kind 'films'"):
         build_scribble_images([{"kind": "films"}], size=64, first_rounds=0.5)
+
+
+def test_half_of_the_crops_are_mirrored() -> None:
+    """The bright square lies left of the dark one, however a crop is turned."""
+    mirrored = []
+    for seed in range(100):
+        _, labels = crop_photo(Squares()[0], np.random.default_rng(seed), 96)
+        if min((labels == 1).sum(), (labels == 2).sum()) > 400:
+            mirrored.append(np.nonzero(labels == 1)[1].mean() > np.nonzero(labels == 2)[1].mean())
+    assert len(mirrored) > 50 and 0.3 < np.mean(mirrored) < 0.7
+
+
+def test_colours_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scribble_images, "degrade", lambda frames, rng: frames)
+    plain = images(0.5)[3]
+    monkeypatch.setattr(scribble_images, "degrade", lambda frames, rng: 255 - frames)
+    changed = images(0.5)[3]
+    assert np.array_equal(changed.image, 255 - plain.image) and np.array_equal(changed.maps, plain.maps)
+
+
+def test_what_is_unknown_is_neither_object_nor_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.zeros((96, 96), np.uint8)
+    labels[20:70, 10:50], labels[:, 60:] = 3, IGNORE
+    image = np.zeros((96, 96, 3), np.uint8)
+    monkeypatch.setattr(scribble_images, "crop_photo", lambda photo, rng, size: (image, labels))
+    for index in range(10):
+        sample = images(0.5)[index]
+        assert np.array_equal(sample.mask, np.where(labels == 3, 1, labels))
+        assert not sample.maps[1:, :, 60:].any(), "nobody can say what is wrong there"

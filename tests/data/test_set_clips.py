@@ -236,3 +236,12 @@ def test_clips_without_objects_are_drawn_again_and_in_the_end_said() -> None:
     nothing = LabelledSet([Made(6)], ("horse",))
     with pytest.raises(UserError, match="100 clips drawn from data.sources.0, none with any object"):
         SetClips([(nothing, 1.0)], SETTINGS)[0]
+
+
+def test_a_source_may_say_how_far_apart_its_frames_lie() -> None:
+    spans = {}
+    for near in (1, None):
+        clips = SetClips([(LabelledSet([Made(20)], near=near), 1.0)], replace(SETTINGS, frames=3, near=6))
+        drawn = [clips[index].frame_indices for index in range(40)]
+        spans[near] = max(last - first for first, _, last in drawn)
+    assert spans[1] == 2 and 6 < spans[None] <= 12

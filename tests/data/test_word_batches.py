@@ -280,3 +280,10 @@ def test_large_crops_are_averaged_and_small_ones_blended(scripted: Callable[...,
 
     shrunk = crops(Chequered(), 10, size=12)
     assert max(crop.image.std() for crop in shrunk) < 40
+
+
+def test_colours_of_crops_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = crops(Yard(), 2)
+    monkeypatch.setattr(word_batches, "degrade", lambda frames, rng: 255 - frames)
+    for before, after in zip(plain, crops(Yard(), 2), strict=True):
+        assert np.array_equal(after.image, 255 - before.image) and np.array_equal(after.objects, before.objects)

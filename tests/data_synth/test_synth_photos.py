@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from univs.data.synth import SynthVS
+from univs.data.synth.background import photo_background, photo_cut
 from univs.data.synth.dice import Dice
 from univs.data.synth.photos import PhotoFolder
 from univs.errors import UserError
@@ -116,3 +117,21 @@ def test_a_binary_mask_has_one_region_whatever_is_the_larger_part(folder, object
         Image.fromarray(mask).save(folder / "labels" / f"{number}.png")
     cut = PhotoFolder(folder).cut_out(Dice(1))
     assert (cut is None) == object_first and (cut is None or (cut[cut[..., 3] == 255][:, :3] == (250, 0, 0)).all())
+
+
+def test_points_of_a_photo_are_found_on_its_cut():
+    """A white square in an empty photo, wherever the photo is cut and whichever way round it is shown."""
+    photo = np.zeros((60, 110, 3), np.uint8)
+    photo[20:28, 60:72] = 255
+    mirrored, moved = set(), set()
+    for number in range(20):
+        for height, width in ((120, 120), (60, 150)):
+            cut = photo_cut((60, 110), Dice(number), height, width)
+            shown = photo_background(photo, cut, Dice(1), height, width).picture
+            rows, columns = np.nonzero(np.asarray(shown)[..., 0] > 127)
+            x, y = cut.place(66, 24)
+            if 20 < x < width - 20 and 12 < y < height - 12:
+                assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((x, y), abs=1)
+                mirrored.add(cut.mirrored)
+                moved.add((cut.left > 0, cut.top > 0))
+    assert mirrored == {True, False} and {(True, False), (False, True)} <= moved

@@ -52,6 +52,8 @@ def test_a_line_of_mot_is_about_the_frame_of_its_number(tmp_path: Path) -> None:
         ("5,7,4,4,5,9", "frame number 4"),
         ("0,7,4,4,5,9", "frame number -1"),
         ("1,7,4,4,nan,9", "no finite number"),
+        ("inf,7,4,4,5,9", "'inf' is no whole number"),
+        ("1,1e400,4,4,5,9", "'1e400' is no whole number"),
     ],
 )
 def test_lines_that_do_not_fit(tmp_path: Path, line: str, said: str) -> None:

@@ -331,3 +331,13 @@ def test_masks_wait_in_little_memory() -> None:
         small = compact(plain)
         assert read_mask(small, (48, 80), "") == read_mask(plain, (48, 80), "")
     assert compact(runs)["counts"].itemsize == 4 and compact(polygons)[0].itemsize == 8
+
+
+def test_refcoco_beside_the_photos_of_2017(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    """The same photos under shorter names."""
+    official = [r.frame(0) for r in export("refcoco", synth_clips[:1], tmp_path).recordings]
+    (tmp_path / "images/mscoco/images/train2014").rename(tmp_path / "train2017")
+    for path in (tmp_path / "train2017").iterdir():
+        path.rename(path.with_name(path.name.removeprefix("COCO_train2014_")))
+    found = read_set("refcoco", tmp_path).recordings
+    assert all(np.array_equal(one.frame(0), other) for one, other in zip(found, official, strict=True))

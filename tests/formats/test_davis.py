@@ -15,6 +15,7 @@ from univs.evaluation.metrics.davis_scores import score_semisupervised, score_un
 from univs.formats import find_set, read_set
 from univs.formats.davis import read_folder, sequence_names, write
 from univs.formats.sample import VideoSample
+from univs.masks.mask_files import write_labels
 
 LABELLED = [
     ("davis16", "val"),
@@ -241,3 +242,30 @@ def test_lists_of_names_or_paths_with_comments(tmp_path: Path) -> None:
     path.write_text("# nothing\n")
     with pytest.raises(UserError, match="names no sequence"):
         sequence_names(path, "own")
+
+
+@pytest.mark.parametrize("name", ["davis16", "gygo"])
+def test_what_is_unknown_is_not_written_as_the_one_object(
+    name: str, synth_clips: list[VideoSample], tmp_path: Path
+) -> None:
+    labels = synth_clips[0].labels.copy()
+    labels[2, :6], labels[2, 6:8] = 255, 1
+    export(name, [VideoSample(synth_clips[0].frames, labels, name="a")], tmp_path, "val")
+    expected = ((labels != 0) & (labels != 255)).astype(np.uint8)
+    np.testing.assert_array_equal(read_set(name, tmp_path)[0].labels, expected)
+
+
+def test_unknown_pixels_of_own_folders_stay_unknown(video_folder: Path) -> None:
+    path = video_folder / "Annotations/480p/walk/00001.png"
+    with Image.open(path) as mask:
+        expected = np.array(mask)
+    expected[:9, :30] = 255
+    write_labels(path, expected)
+    np.testing.assert_array_equal(read_folder(video_folder).recordings[1].read(1)[1], expected)
+
+
+def test_objects_are_shown_on_the_first_frame_that_has_labels(synth_clips: list[VideoSample], tmp_path: Path) -> None:
+    export("davis17", synth_clips[:1], tmp_path, "val")
+    (tmp_path / "Annotations" / "480p" / synth_clips[0].name / "00000.png").unlink()
+    recording = read_set("davis17", tmp_path).recordings[0]
+    assert recording.annotated == (1, 2, 3, 4) and recording.shown == dict.fromkeys(synth_clips[0].object_ids(1), 1)

@@ -90,3 +90,14 @@ def test_an_image_without_masks_is_empty(coco_folder: Path) -> None:
     change(coco_folder / "annotations.json", lambda c: c["annotations"].pop())
     labels = read_folder(coco_folder).recordings[2].labels_of(0)
     assert labels is not None and np.array_equal(labels.objects, np.zeros((80, 100), np.uint8))
+
+
+def test_what_nobody_labelled_is_unknown_where_all_stuff_is(coco_folder: Path) -> None:
+    """The third image: a person in a corner, nothing beside it."""
+    change(coco_folder / "annotations.json", lambda c: c["images"][2].update(stuff_labelled=1))
+    labels = read_folder(coco_folder).recordings[2].labels_of(0)
+    assert labels is not None and labels.panoptic is not None
+    person = np.zeros((80, 100), np.uint8)
+    person[:50, :50] = 1
+    np.testing.assert_array_equal(labels.objects, person)
+    np.testing.assert_array_equal(labels.panoptic, np.where(person, 1, 255))

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from univs.errors import UserError
 from univs.evaluation.metrics.davis_scores import score_ref_davis17
-from univs.formats import RecordingSet, read_set
-from univs.formats.ref_davis import TEXTS, write
+from univs.formats import Expression, Recording, RecordingSet, read_set
+from univs.formats.ref_davis import TEXTS, AnnotatorFolders, write
 from univs.formats.sample import VideoSample
 from univs.masks.mask_files import write_labels
+from univs.results import FrameResult
 
 
 def expected_sentences(clip: VideoSample) -> set[tuple[str, str, int | None]]:
@@ -102,3 +104,20 @@ def test_what_is_missing_is_named(synth_clips: list[VideoSample], tmp_path: Path
     (tmp_path / "davis_text_annotations").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"no sentences; expected .*Davis17_annot1\.txt, … or .*meta_expressions\.json"):
         read_set("ref_davis17", tmp_path)
+
+
+def test_of_overlapping_answers_the_more_certain_one_has_the_pixel(tmp_path: Path) -> None:
+    """Expressions of an annotator are numbered by themselves; what is not answered is nowhere."""
+    said = (Expression("anno_0/1", "a", 1), Expression("anno_0/2", "b", 2), Expression("anno_1/1", "c", 1))
+    recording = Recording("video", (Path("00000.jpg"),), expressions=said)
+    writer = AnnotatorFolders(tmp_path, RecordingSet("ref_davis17", "val", tmp_path, [recording]))
+    masks = np.zeros((3, 8, 12), bool)
+    masks[0, :5], masks[1, 3:], masks[2, :, :4] = True, True, True
+    for scores, first in (({1: 0.9, 2: 0.3}, 1), ({1: 0.2, 2: 0.3, 3: 0.1}, 2)):
+        with writer.writing(recording) as take:
+            labels = np.zeros((8, 12), np.uint8)
+            take(FrameResult(0, labels, (1, 2, 3), scores, dict(enumerate(masks, 1))))
+        both, alone = (np.array(Image.open(tmp_path / f"anno_{k}/video/00000.png")) for k in (0, 1))
+        assert both[0].tolist() == [1] * 12 and both[7].tolist() == [2] * 12 and (both[3:5] == first).all()
+        assert np.array_equal(alone, masks[2])
+    assert writer.has(recording)

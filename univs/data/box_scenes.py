@@ -116,8 +116,9 @@ class Boxes(Sequence[BoxedVideo]):
 
     @property
     def sort(self) -> str:
-        """photo or video."""
-        return "photo" if not isinstance(self.source, Sequence) or len(self[0].annotated) == 1 else "video"
+        """photo or video; a video whose boxes are all of one frame may stand among others."""
+        several = isinstance(self.source, Sequence) and any(len(self[i].annotated) > 1 for i in range(len(self)))
+        return "video" if several else "photo"
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from univs.data.warps import opencv
+from univs.masks.meanings import IGNORE
 
 KINDS = ("mask", "box", "point", "scribble")
 CLICKS = 3
@@ -59,7 +60,7 @@ def draw_prompts(
     """Prompts for objects of a frame.
 
     Args:
-        labels: S S uint8 label map; objects that are not on it get no prompt (id 0).
+        labels: S S uint8 label map, 255 unknown; objects that are not on it get no prompt (id 0).
         ids: at most `rows` objects.
         shares: of the kinds, for each object anew; need not sum to one.
         rows: K.
@@ -76,7 +77,7 @@ def draw_prompts(
         if kind == "box":
             prompts.boxes[row] = draw_box(rng, mask)
         elif kind == "point":
-            prompts.points[row], prompts.signs[row] = draw_points(rng, mask, clicks)
+            prompts.points[row], prompts.signs[row] = draw_points(rng, mask, clicks, labels != IGNORE)
         elif kind == "scribble":
             prompts.strokes[draw_scribble(rng, mask)] = number
     return prompts
@@ -105,11 +106,14 @@ def loosened(rng: np.random.Generator, box: np.ndarray, frame: tuple[int, ...], 
     return np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
 
 
-def draw_points(rng: np.random.Generator, mask: np.ndarray, clicks: int = CLICKS) -> tuple[np.ndarray, np.ndarray]:
+def draw_points(
+    rng: np.random.Generator, mask: np.ndarray, clicks: int = CLICKS, known: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Clicks on a mask S S: the first deep inside, further ones anywhere inside (+) or just outside (-).
 
     Args:
         clicks: so many are made at most, no more than P.
+        known: S S bool, where clicks beside the mask may lie; None: everywhere.
     Returns:
         points P 2 (x, y) at pixel centres, and signs P; -1 for clicks that were not made.
     """
@@ -121,6 +125,7 @@ def draw_points(rng: np.random.Generator, mask: np.ndarray, clicks: int = CLICKS
         if not positive and near is None:
             outside = opencv().distanceTransform((~mask).astype(np.uint8), opencv().DIST_L2, 5)
             near = (outside > 2) & (outside < 0.4 * np.sqrt(mask.sum()) + 6)
+            near = near if known is None else near & known
         if i == 0:
             candidates = depth >= rng.uniform(0.3, 0.9) * depth.max()
         elif not positive and near is not None and near.any():

@@ -102,7 +102,7 @@ def _csv_row(row: Mapping[str, str], places: Mapping[str, int], where: str) -> t
 
 def _whole(text: str) -> int:
     number = float(text)
-    if number != int(number):
+    if not number.is_integer():  # infinity is none
         raise ValueError(f"{text!r:.20} is no whole number")
     return int(number)
 

@@ -210,3 +210,13 @@ def test_settings_that_a_pack_keeps(sources: list[dict[str, Any]], pack_of: Call
     path, _ = pack_of(sources, synth={"size": [8]})
     with pytest.raises(UserError, match=r"pack.zip, synth.size must be a list of 2"):
         with_packed_settings(data)
+
+
+def test_a_pack_may_be_taken_without_its_masks(sources: list[dict[str, Any]], pack_of: Callable[..., Any]) -> None:
+    path, _ = pack_of(sources)
+    clips = clips_of([{"kind": "pack", "file": path, "supervision": "boxes"}])
+    assert clips.known == "boxes" and clips.photos is None and not clips.videos
+    assert [(one.sort, one.weight, list(one.gaps)) for one in clips.boxes] == [
+        ("photo", 0.5, [1, 2]), ("photo", 2, [1, 2]), ("video", 1, [1, 3]), ("video", 0.1, [1, 2])
+    ]  # fmt: skip
+    assert all(clips[index].boxes is not None for index in range(8))
