@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
+import torch.nn.functional as F
 
 from univs.models.dense_memory import DenseMemory, Readout
 from univs.models.features import ImageFeatures
@@ -95,3 +99,44 @@ def test_a_prompt_is_read_as_an_entry_of_its_own_frame_marked_as_rough() -> None
         torch.testing.assert_close(dense.prompt_residual(now, key, maps), answer(dense, now, now, masks))
         dense.value8_rough.fill_(1.0)
         assert not torch.allclose(dense.prompt_residual(now, key, maps), answer(dense, now, now, masks), atol=1e-3)
+
+
+def test_a_mask_is_carried_from_where_it_was_to_where_its_pixels_are_now() -> None:
+    """Every cell of stride 8 looks like no other one, and all move by two of them to the right."""
+    dense, cells = small(), torch.eye(96).view(1, 96, 8, 12)
+    key, past = dense.memory_key(image(1)), dense.memory_key(image(2))
+    key, past = replace(key, local=cells.roll(2, -1)), replace(past, local=cells)
+    mask = torch.zeros(1, 1, 16, 24)
+    mask[..., 4:12, 4:12] = 1
+    value = dense.memory_value(image(2), mask)
+    readout = dense.readout(
+        key, dense.read(key, past.memory, value.global_value), dense.local_window(key, past), value.local_value
+    )
+    wanted = value.local_value[..., :-2]
+    torch.testing.assert_close(readout.local_read[..., 2:], wanted, atol=1e-3, rtol=0)
+    assert wanted[0, 0, -1, 2:6, 2:6].min() == 1 == readout.local_read[0, 0, -1, 2:6, 4:8].min().round(decimals=3)
+    torch.testing.assert_close(readout.previous_mask[0, 0], F.avg_pool2d(mask[0], 4))  # where it was
+
+
+def test_at_first_the_answer_is_the_carried_masks() -> None:
+    """Summed over the channels of the mask features: 2 of the global one, 6 of the local one, less 4."""
+    dense, now = small(), image(1)
+    torch.nn.init.zeros_(dense.residual_out.weight[:, :-2])
+    torch.manual_seed(3)
+    readout = Readout(torch.rand(1, 2, 7, 4, 6), torch.rand(1, 2, 3, 8, 12), torch.rand(1, 2, 1, 4, 6))
+    large, small_ = (
+        F.interpolate(maps[0, :, -1:], (16, 24), mode="bilinear", align_corners=False)[:, 0]
+        for maps in (readout.global_read, readout.local_read)
+    )
+    torch.testing.assert_close(dense.residual(now, readout)[0].sum(1), 2 * large + 6 * small_ - 4)
+
+
+def test_cells_are_compared_by_their_distance_scaled_by_what_is_remembered() -> None:
+    """By 1 and a square: a scale below 1, or below 0, would draw cells to what is unlike them."""
+    dense, now, then = small(), image(1), image(2)
+    query, memory = dense.memory_key(now).query, dense.memory_key(then).memory
+    keys = [dense.key(one.pyramid[16])[0].flatten(1).T for one in (now, then)]
+    scale = 1 + dense.shrinkage(then.pyramid[16])[0, 0].flatten() ** 2
+    wanted = -scale * torch.cdist(*keys).square() / math.sqrt(8)
+    torch.testing.assert_close((query @ memory.transpose(1, 2))[0], wanted, atol=1e-4, rtol=1e-4)
+    assert (dense.shrinkage(then.pyramid[16]) < 0).any()

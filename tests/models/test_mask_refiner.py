@@ -14,6 +14,7 @@ from univs.errors import UserError
 from univs.models.backbone import Backbone
 from univs.models.mask_refiner import (
     CLICK_CELLS,
+    CellLayer,
     MaskRefiner,
     Squares,
     cut,
@@ -212,3 +213,25 @@ def test_a_trunk_begins_as_the_backbone_of_its_kind(own_eyes: UniVS) -> None:
         assert all(map(torch.equal, refiner.trunk(squares), before))
         refiner.begin(own_eyes.backbone)
         assert all(map(torch.equal, refiner.trunk(squares), wanted))
+
+
+@torch.no_grad()
+def test_cells_are_known_by_their_places() -> None:
+    """Without places the layer is torch's own, norms first; with them each cell answers for its place."""
+    torch.manual_seed(0)
+    own = CellLayer(16)
+    theirs = torch.nn.TransformerEncoderLayer(16, 4, 32, 0.0, "gelu", batch_first=True, norm_first=True)
+    pairs = [
+        (theirs.self_attn, own.attention),
+        *zip((theirs.norm1, theirs.norm2), own.norms, strict=True),
+        *zip((theirs.linear1, theirs.linear2), own.feed[::2], strict=True),
+    ]
+    for given, part in pairs:
+        for value in given.parameters():
+            value += 0.1 * torch.randn_like(value)
+        part.load_state_dict(given.state_dict())
+    cells, place, order = torch.randn(2, 9, 16), torch.randn(9, 16), torch.randperm(9)
+    torch.testing.assert_close(own(cells, torch.zeros(9, 16)), theirs(cells))
+    placed = own(cells, place)
+    torch.testing.assert_close(own(cells[:, order], place[order]), placed[:, order])
+    assert (own(cells[:, order], place) - placed[:, order]).abs().max() > 0.05

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
-from univs.models.position import map_embedding, point_embedding, sine
+from univs.models.position import band_embedding, bands, map_embedding, point_embedding, sine
 
 CPU = torch.device("cpu")
 
@@ -37,3 +38,15 @@ def test_points_take_y_first_and_no_offset() -> None:
 def test_sine_keeps_the_shape_of_its_input() -> None:
     values = torch.rand(2, 3)
     assert torch.equal(sine(values, 6)[1, 2], sine(values[1, 2], 6))
+
+
+def test_bands_are_waves_of_doubling_frequency_in_y_and_then_in_x() -> None:
+    x, y = 0.3, 0.85
+    found = bands(torch.tensor([[x, y]]), 3)[0].tolist()
+    wanted = [wave(2 * math.pi * place * 2**k) for place in (y, x) for wave in (math.sin, math.cos) for k in range(3)]
+    assert found == pytest.approx(wanted, abs=1e-5)
+    cells = band_embedding(3, 5, 3, CPU)
+    for row in range(3):
+        for column in range(5):
+            middle = torch.tensor([(column + 0.5) / 5, (row + 0.5) / 3])
+            torch.testing.assert_close(cells[row, column], bands(middle, 3))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from univs.errors import UserError
-from univs.models.position import map_embedding, point_embedding
+from univs.models.position import bands, map_embedding, point_embedding
 from univs.models.visual_sampler import SampledMap, VisualSampler, extreme_cells, spread_cells, time_embedding
 
 DIM = 8
@@ -259,3 +259,36 @@ def test_time_embedding_kinds() -> None:
     assert not time_embedding([5, 9], 8, "none", cpu).any()
     with pytest.raises(ValueError, match="none, fixed, arbitrary"):
         time_embedding([0], 8, "never", cpu)
+
+
+def test_masks_and_boxes_are_told_apart_by_what_is_learnt_of_each(source: SampledMap) -> None:
+    plain, learnt = sampler(), sampler(kind_embedding=True)
+    mask, box = torch.zeros(1, 64, 96), torch.tensor([[8.0, 8, 40, 40]])
+    mask[0, 8:40, 8:40] = 1
+    points, labels = torch.tensor([[[20.0, 30.0]]]), torch.ones(1, 1)
+    assert learnt.kind_embedding is not None
+    of_mask, of_box, nothing = (
+        getattr(learnt, name)(source, *said).features - getattr(plain, name)(source, *said).features
+        for name, said in (("encode_masks", [mask]), ("encode_boxes", [box]), ("encode_points", [points, labels]))
+    )
+    torch.testing.assert_close(of_mask, learnt.kind_embedding[0].expand(1, 6, -1))
+    torch.testing.assert_close(of_box, learnt.kind_embedding[1].expand(1, 6, -1))
+    assert not nothing.any()
+
+
+def test_tokens_know_their_places_where_that_is_learnt(source: SampledMap) -> None:
+    """Cells by their middle, points by themselves; a box between the cells by its middle."""
+    plain, learnt = sampler(tokens=1), sampler(tokens=1, position_bands=3)
+    mask = torch.zeros(1, 64, 96)
+    mask[0, 16:24, 40:48] = 1
+    boxes = torch.tensor([[40.0, 16, 48, 24], [21, 30, 25, 34]])
+    points, labels = torch.tensor([[[20.0, 30.0], [80.0, 4.0]]]), torch.ones(1, 2)
+    assert learnt.place is not None
+    for name, said, places in (
+        ("encode_masks", [mask], [[(44, 20)]]),
+        ("encode_boxes", [boxes], [[(44, 20)], [(23, 32)]]),
+        ("encode_points", [points, labels], [[(20, 30), (80, 4)]]),
+    ):
+        added = getattr(learnt, name)(source, *said).features - getattr(plain, name)(source, *said).features
+        wanted = learnt.place(bands(torch.tensor(places) / torch.tensor([96.0, 64.0]), 3))
+        torch.testing.assert_close(added, wanted, atol=1e-5, rtol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from univs.errors import UserError
 from univs.losses.words import assign_cells, box_losses, cell_losses, name_losses
 from univs.models.features import ImageFeatures
-from univs.models.word_head import Trunk, WordCells, WordHead, propose_boxes, rough_maps
+from univs.models.word_head import LEAST, Trunk, WordCells, WordHead, propose_boxes, rough_maps
 
 DIM, WORDS = 16, 12
 
@@ -163,3 +164,40 @@ def test_cells_look_around_before_they_say_how_far_their_object_reaches() -> Non
 def test_only_an_efficientnet_makes_a_trunk() -> None:
     with pytest.raises(UserError, match="which 'resnet18' is not"):
         Trunk("resnet18")
+
+
+def test_boxes_are_proposed_from_the_least_objectness_on_and_one_at_least() -> None:
+    objectness = torch.full((3, 9), -9.0)
+    for column, probability in ((1, LEAST - 0.002), (4, LEAST + 0.002), (7, 0.5)):
+        objectness[1, column] = torch.logit(torch.tensor(probability))
+    _, scores = propose_boxes(cells_of(objectness), most=9)
+    assert scores.tolist() == pytest.approx([0.5, LEAST + 0.002])
+    _, alone = propose_boxes(cells_of(objectness[:, :3]), most=9)
+    assert alone.tolist() == pytest.approx([LEAST - 0.002])
+
+
+def test_objects_reach_so_many_cells_of_eight_pixels_but_not_without_end() -> None:
+    head = WordHead(DIM, WORDS, 8)
+    torch.nn.init.zeros_(head.reach.weight)
+    head.reach.bias.data = torch.tensor([math.log(0.5), 0.0, math.log(3), 50.0])
+    with torch.no_grad():
+        reach = head(features()).reach
+    assert reach.shape == (1, 4, 8, 12)
+    torch.testing.assert_close(reach.amax((0, 2, 3)), torch.tensor([4.0, 8.0, 24.0, 8 * math.exp(6)]))
+    assert torch.equal(reach.amax((0, 2, 3)), reach.amin((0, 2, 3)))
+
+
+def test_words_are_those_of_the_cells_and_of_the_trunk_together() -> None:
+    torch.manual_seed(0)
+    head = WordHead(DIM, WORDS, 8, trunk="tf_efficientnet_lite0").eval()
+    given = replace(features(), early=torch.randn(1, 40, 8, 12))
+    assert head.trunk is not None
+    with torch.no_grad():
+        together = head(given).words
+        _, _, classified = head.trunk(given.early)
+        meaning = F.interpolate(head.meaning(classified), (8, 12), mode="bilinear", align_corners=False)
+        torch.nn.init.zeros_(head.meaning.weight)
+        torch.nn.init.zeros_(head.meaning.bias)
+        own = head(given).words
+    assert meaning.std() > 0.01 and own.std() > 0.01
+    torch.testing.assert_close(together, own + meaning)

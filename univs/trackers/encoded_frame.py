@@ -26,14 +26,14 @@ class EncodedFrame:
     def __init__(self, frame: Frame, model: UniVS, geometry: Geometry) -> None:
         self.index = frame.index
         self.image = frame.image
-        self._model, self._geometry = model, geometry
+        self._model, self.geometry = model, geometry
 
     @cached_property
     def features(self) -> ImageFeatures:
         """Features of this one frame (F = 1)."""
-        image = self._geometry.shrink_frame(self.image)
+        image = self.geometry.shrink_frame(self.image)
         normalised = self._model.normalize(image.to(self._model.pixel_mean.device))
-        height, width = self._geometry.padded  # may exceed what the network needs
+        height, width = self.geometry.padded  # may exceed what the network needs
         padding = (0, width - normalised.shape[-1], 0, height - normalised.shape[-2])
         features = self._model.encode_image(F.pad(normalised, padding) if any(padding) else normalised)
         if self._model.dense_memory is not None:

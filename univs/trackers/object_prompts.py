@@ -33,6 +33,11 @@ def says_something(prompt: ObjectPrompt) -> bool:
     return bool(prompt.points or prompt.boxes or prompt.masks or prompt.scribbles)
 
 
+def clicks_on_it(prompt: ObjectPrompt) -> list[tuple[float, float]]:
+    """(x, y) of the clicks that lie on the object, in pixels of the frame."""
+    return [xy for points in prompt.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
+
+
 def is_ambiguous(prompt: ObjectPrompt) -> bool:
     """Whether a part, a thing or a group may be meant: one click or one box says it all (Kirillov et al., 2023)."""
     clicks = sum(len(points.xy) for points in prompt.points)

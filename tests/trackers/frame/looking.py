@@ -13,7 +13,7 @@ SIDE = 64
 class Looking(nn.Module):
     """What a model has that looks closer."""
 
-    side, cells, learnt = SIDE, SIDE // 4, True
+    side, cells, learnt, trunk = SIDE, SIDE // 4, True, None
 
 
 def looks_closer(model: ScriptedModel) -> ScriptedModel:

@@ -11,6 +11,8 @@ import torch
 
 from tests.trackers.frame.films import film, run, same, shown
 from tests.trackers.frame.looking import SIDE, looks_closer
+from tests.trackers.frame.test_instances import run as find
+from tests.trackers.frame.test_instances import sight
 from tests.trackers.frame.test_tracker_answers import GROUP, PART, Answering
 from tests.trackers.scripted import ScriptedModel, area, cells, picture
 from univs.masks.geometry import Geometry
@@ -221,3 +223,114 @@ def test_a_model_of_few_channels_streams_as_it_answers_at_once(tmp_path: Any) ->
     again = run(model, frames, {0: [Box(1, (8, 8, 24, 24))]})  # type: ignore[arg-type]
     for one, other in zip(first, again, strict=True):
         assert (one.labels == other.labels).all() and one.scores == other.scores
+
+
+def test_a_box_holds_what_a_closer_look_shows_and_what_is_remembered_of_it() -> None:
+    """The object reaches 8 pixels beyond a box of 12: a twentieth of that and half a cell are allowed."""
+    frame, whole = picture(0, {1: (4, 4, 28, 28)}), area((4, 4, 28, 28))
+    said = {0: [Box(7, (8, 8, 20, 20))]}
+    model, free = looks_closer(ScriptedModel()), looks_closer(ScriptedModel())
+    (result,) = run(model, [frame], said)
+    assert ((result.labels == 7) == area((5, 5, 23, 23))).all()  # 8 - 2.6 and 20 + 2.6, whole pixels
+    (_, remembered), *_ = model.encoded
+    assert (
+        remembered[0, 24:].max() < 0.01 and remembered[0, :, 24:].max() < 0.01 and remembered[0, 8:20, 8:20].min() > 0.9
+    )
+    (result,) = run(free, [frame], said, confine_prompts=False)
+    assert same(result.labels == 7, whole, 16)
+    (_, remembered), *_ = free.encoded
+    assert remembered[0, 4:28, 4:28].min() > 0.9
+
+
+def test_of_two_like_things_in_a_box_a_new_object_is_the_one_that_was_clicked_at() -> None:
+    """As without a closer look; of an object that is known both may be."""
+    frame = picture(0, {1: (8, 8, 20, 26)})
+    frame[8:20, 30:40] = frame[10, 10]
+    box, click = Box(7, (8, 8, 40, 20)), Points(7, [(12, 12)])
+    one, other = area((8, 8, 20, 26)), area((8, 30, 20, 40))
+    model = looks_closer(ScriptedModel())
+    results = run(model, [frame, frame], {0: [box, click], 1: [box, click]})
+    (_, remembered), *_ = model.encoded
+    for labels, beside in zip([one.labels == 7 for one in results], (0, 1), strict=True):
+        assert labels[one].mean() > 0.95 and abs(labels[other].mean() - beside) < 0.15
+    assert remembered[0][torch.from_numpy(one)].mean() > 0.8 and remembered[0][torch.from_numpy(other)].max() < 0.01
+
+
+def test_what_a_closer_look_shows_beyond_the_frame_is_not_remembered() -> None:
+    """A frame of 60 x 84, whose input is padded to 64 x 96; all of the square is taken for the object."""
+    geometry = Geometry.fit(60, 84)
+    square = Squares(torch.tensor([[76.0, 52]]), torch.tensor([32.0]))
+    found = cells_of_square(torch.full((16, 16), 8.0), square, geometry)
+    assert (found[9:15, 15:21] > 0).all() and (found[15:] < -8).all() and (found[:, 21:] < -8).all()
+
+
+def test_who_is_not_looked_at_shifts_nobody() -> None:
+    """What was said of an object, and the mask so far, are its own beside one that is nowhere."""
+    frame, geometry = picture(0, {1: (4, 4, 28, 28)}), Geometry.fit(64, 96)
+    nowhere = Candidate(ObjectPrompt(), torch.full((16, 24), -5.0))
+    said = ObjectPrompt(boxes=[Box(7, (8, 8, 20, 20))], points=[Points(7, [(9, 9), (17, 18)], [True, False])])
+    boxed, known = Candidate(said, cells((8, 8, 16, 20))), []
+    for candidates in ([boxed], [nowhere, boxed]):
+        model = looks_closer(ScriptedModel())
+        seen = look_closer(model, frame, geometry, candidates, True)[-1]
+        assert seen is not None and (seen.mask == area((5, 5, 23, 23))).all()
+        known.append(model.squares[0][1])  # type: ignore[index, misc]
+    assert torch.equal(*known) and all(one.any() for one in known[0][0])
+
+
+@pytest.mark.parametrize(("side", "looked"), [(53, 1), (54, 0)])
+def test_a_square_of_a_quarter_more_than_what_is_seen_of_it_is_still_looked_at(side: int, looked: int) -> None:
+    """Of 79.5 pixels, and of 81, where 64 are seen."""
+    model = looks_closer(ScriptedModel())
+    run(model, [picture(0, {1: (4, 4, 60, 60)})], {0: [Box(7, (4, 4, 4 + side, 40))]})
+    assert len(model.squares) == looked  # type: ignore[arg-type]
+
+
+def test_a_box_for_an_object_that_is_known_is_looked_at_too() -> None:
+    frames = film(2)
+    model = looks_closer(ScriptedModel())
+    run(model, frames, {0: shown(frames[0], 1, 2), 1: [Box(1, (8, 12, 24, 28))]})
+    assert [len(squares) for squares, _ in model.squares] == [1]  # type: ignore[union-attr]
+
+
+def test_what_is_thinner_than_a_cell_is_seen_closer_whichever_answer_it_is() -> None:
+    """A line of two pixels: no cell is more than half in it."""
+    model, line = looks_closer(Answering(0.9, 0.2, 0.1)), (8, 16, 24, 18)
+    (result,) = run(model, [picture(0, {1: line})], {0: [Box(7, (8, 8, 24, 24))]})
+    assert same(result.labels == 7, area(line), 4) and (result.labels == 7).any()
+    for other in result.alternatives[7]:
+        assert same(other.mask, area(line), 4) and other.mask.any()
+
+
+def test_squares_are_normalised_as_frames_are_and_of_the_mean_colour_beyond_them() -> None:
+    """As what pads a frame is."""
+    model, geometry = ScriptedModel(), Geometry.fit(64, 96)
+    model.pixel_mean = torch.tensor([100.0, 80, 60]).view(3, 1, 1)
+    model.pixel_std = torch.tensor([50.0, 40, 20]).view(3, 1, 1)
+    square = Squares(torch.tensor([[0.0, 16.0]]), torch.tensor([32.0]))
+    found = cut_frame(model, np.full((64, 96, 3), 200, np.uint8), geometry, square, 32)
+    assert found[0, :, 2:-2, 18:-2].amax((1, 2)).tolist() == found[0, :, 2:-2, 18:-2].amin((1, 2)).tolist() == [2, 3, 7]
+    assert not found[0, :, :, :14].any()
+
+
+def test_fine_stripes_turn_grey_where_a_square_is_shrunk_and_stay_where_it_is_not() -> None:
+    image = np.zeros((256, 384, 3), np.uint8)
+    image[:, ::4] = 200
+    model, geometry = ScriptedModel(), Geometry.fit(256, 384, short=64)
+    model.pixel_std = torch.ones(3, 1, 1)
+    large, small = (Squares(torch.tensor([[48.0, 32.0]]), torch.tensor([side])) for side in (48.0, 16.0))
+    grey = cut_frame(model, image, geometry, large, SIDE)[0, :, 4:-4, 4:-4]  # three pixels of the frame to one
+    assert (grey - 50).abs().max() < 30
+    sharp = cut_frame(model, image, geometry, small, SIDE)[0]  # pixel by pixel
+    torch.testing.assert_close(
+        sharp, torch.from_numpy(image[96:160, 160:224]).permute(2, 0, 1).float(), atol=0.01, rtol=0
+    )
+
+
+def test_what_is_found_is_seen_closer_however_large_it_is() -> None:
+    """In a square of 158 pixels, of which 64 are seen: too much only for boxes that a person drew."""
+    model, place = looks_closer(ScriptedModel()), (4, 4, 60, 92)
+    model.sights[0] = [sight(place, 0.9, 0.1, 0.1)]
+    (result,) = find(model, [picture(0, {1: place})])
+    assert [len(squares) for squares, _ in model.squares] == [1]  # type: ignore[union-attr]
+    assert result.object_ids == (1,) and (result.labels == 1).any()

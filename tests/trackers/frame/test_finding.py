@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 import univs
-from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, cells, picture
+from tests.trackers.scripted import SURE, Rectangle, ScriptedModel, ScriptedWords, Sight, cells, picture
 from univs.masks.geometry import Geometry
 from univs.prompts import Categories
 from univs.results import FrameResult
@@ -194,3 +194,48 @@ def test_a_name_is_scored_as_one_by_one() -> None:
                 assert found[row, column] == pytest.approx(
                     float(fit * mask_quality(logits[row : row + 1])[0]), abs=1e-5
                 )
+
+
+def test_what_was_found_and_removed_is_asked_about_on_the_next_frame() -> None:
+    """Its box was not refused, and where it was lies nobody."""
+    options = {"categories": CATS, "text_encoder": ScriptedWords(), "class_score": 0.3, "detect_interval": 1}
+    model, frames = ScriptedModel(words=True), film(3, LEFT, RIGHT)
+    with Session(model, "vis", keep_results=False, **options) as session:
+        first = session.step(frames[0])
+        session.remove(1)
+        assert [session.step(frame).object_ids for frame in frames[1:]] == [(2, 3)] * 2
+    assert first.object_ids == (1, 2) and boxes_asked(model) == [(0, 2), (1, 1)]
+
+
+def test_of_the_boxes_of_a_frame_those_that_showed_nothing_are_refused() -> None:
+    """The cat's box is the better one and shows nothing; the dog's shows the dog, who is forgotten."""
+    options = {"categories": CATS, "text_encoder": ScriptedWords(), "class_score": 0.3, "detect_interval": 1}
+    model = ScriptedModel(words=True)
+    model.answers = {(index, 1): cells(LEFT, -SURE) for index in range(6)}
+    model.word_head.boxes = dict.fromkeys(range(6), [(LEFT, logit(0.95)), (RIGHT, logit(0.9))])
+    with Session(model, "vis", keep_results=False, **options) as session:
+        for frame in film(6, LEFT, RIGHT):
+            session.step(frame)
+            if 1 in session.object_ids:
+                session.remove(1)
+    assert boxes_asked(model) == [(0, 2), (1, 1), (3, 1)]
+
+
+def test_where_there_is_no_room_those_who_are_followed_may_still_be_missed() -> None:
+    model = ScriptedModel(words=True)
+    model.word_head.boxes = {0: [(LEFT, SURE)], **{index: [(RIGHT, SURE)] for index in range(1, 8)}}
+    results = run(model, film(8, LEFT, RIGHT), most=1, lost_after=2)
+    # missed on 1, 2 and 3, which is once too often; then there is room
+    assert [result.object_ids for result in results] == [(1,)] * 4 + [(2,)] * 4
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("beyond", [-SURE, SURE])
+def test_the_margin_gives_a_mask_no_quality(words: bool, beyond: float) -> None:
+    """Frames of 60 x 84: cells from row 15 and column 21 on are padding. Sure there alone, a mask is not sure."""
+    unsure = cells(LEFT, inside=0.5)
+    unsure[15:] = unsure[:, 21:] = beyond
+    model = ScriptedModel(words=words)
+    model.answers[0, 1], model.sights[0] = unsure, [Sight(unsure, torch.tensor([logit(0.9), -SURE, -SURE]))]
+    (result,) = run(model, [picture(0, {1: LEFT}, (60, 84))])
+    assert result.object_ids == () and len(model.asked) == 1

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.trackers.frame.films import film, run, same, shown
-from tests.trackers.scripted import SURE, ScriptedModel, area, cells
+from tests.trackers.frame.films import everywhere, film, memory_of, run, same, shown
+from tests.trackers.scripted import SURE, ScriptedModel, area, cells, picture
 from univs.models.features import DecodeRequest, Prediction
 from univs.models.prompt_answers import PromptedMasks
 from univs.prompts import Box, Points, Scribble
@@ -127,3 +127,35 @@ def test_more_than_one_place_means_the_ordinary_answer(said: list[Any], ambiguou
     group, offered = (result.labels == 7)[38, 58], [other.quality for other in result.alternatives[7]]
     assert bool(group) == ambiguous
     assert offered == pytest.approx([0.2, 0.1] if ambiguous else [0.9, 0.2])
+
+
+def test_the_largest_is_what_is_left_of_an_answer_around_the_click() -> None:
+    """The group has a large part elsewhere, which a click does not mean."""
+    frames, model = film(1), Answering(0.6, 0.1, 0.6)
+    scattered = torch.maximum(cells(PART), cells((32, 32, 64, 96)))
+
+    def answers(features: Any, request: DecodeRequest, rows: Sequence[int]) -> tuple[list[Prediction], PromptedMasks]:
+        layers, said = Answering.decode_answers(model, features, request, rows)
+        said.mask_logits[0, :, 2] = scattered
+        return layers, said
+
+    model.decode_answers = answers  # type: ignore[method-assign]
+    (result,) = run(model, frames, {0: [Points(7, [(12, 12)])]})
+    assert same(result.labels == 7, frames[0][..., 0] == 1)
+    assert same(result.alternatives[7][0].mask, area(PART))
+
+
+def test_the_margin_is_nobodys_in_any_answer() -> None:
+    """Frames of 60 x 84: cells from row 15 and column 21 on are padding."""
+    model = Answering(0.1, 0.2, 0.9)
+
+    def answers(features: Any, request: DecodeRequest, rows: Sequence[int]) -> tuple[list[Prediction], PromptedMasks]:
+        layers, said = Answering.decode_answers(model, features, request, rows)
+        said.mask_logits[0, :, 2] = everywhere()
+        return layers, said
+
+    model.decode_answers = answers  # type: ignore[method-assign]
+    (result,) = run(model, [picture(0, {1: (8, 8, 24, 24)}, (60, 84))], {0: [Points(7, [(12, 12)])]})
+    assert (result.labels == 7).all()
+    ((_, written),) = memory_of(model).written
+    assert written[0, :15, :21].min() > 0.99 and max(written[0, 15:].max(), written[0, :, 21:].max()) < 1e-4

@@ -170,3 +170,16 @@ def test_a_given_mask_is_remembered_by_its_share_of_each_cell() -> None:
     ((_, written),) = memory_of(model).written
     assert written[0, 5, 2:6].tolist() == pytest.approx([0.5] * 4) and written[0, 2:5, 2:6].min() > 0.99
     assert written[0, 6:].max() < 1e-3
+
+
+def test_who_stays_reads_its_own_mask_of_the_frame_before() -> None:
+    model, frames = ScriptedModel(), film(2)
+    session = Session(model, keep_results=False)
+    session.step(frames[0], shown(frames[0], 1, 2, 3))
+    session.remove(1)
+    session.step(frames[1])
+    dense = model.asked[-1].request.dense
+    assert dense is not None and dense.shape[1] == 2
+    for row, label in enumerate((2, 3)):
+        there = torch.from_numpy(frames[0][2::4, 2::4, 0] == label).float()
+        torch.testing.assert_close(dense[0, row, 2], there, atol=1e-3, rtol=0)

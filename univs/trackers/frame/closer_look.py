@@ -19,8 +19,8 @@ from univs.masks.frame_labels import to_logits
 from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
-from univs.trackers.frame.prompt_constraints import MARGIN, inside_boxes
-from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.frame.prompt_constraints import MARGIN, around_points, clear_margin, inside_boxes, parts_at
+from univs.trackers.object_prompts import ObjectPrompt, clicks_on_it
 
 FARTHEST = 1.25
 """A square of more than so many times the pixels that the network sees of it, along a side, is not looked at where a
@@ -36,10 +36,14 @@ BORDER = 2
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may be meant by what was said of an object: H'/4 W'/4 mask logits."""
+    """What may be meant by what was said of an object: H'/4 W'/4 mask logits.
+
+    new: whether the object was not known before.
+    """
 
     said: ObjectPrompt
     logits: Tensor
+    new: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def look_closer(
     Args:
         model: with a `mask_refiner`.
         image: H W 3, the frame.
-        confine: whether masks are held to boxes (`prompt_constraints`).
+        confine: whether masks are held to boxes, and those of new objects to clicks (`prompt_constraints`).
         farthest: sides of squares that are looked at, as a multiple of the network's, at most.
     """
     refiner = model.mask_refiner
@@ -102,6 +106,9 @@ def look_closer(
         mask, cells = mask_of_square(own, square, geometry), cells_of_square(own, square, geometry)
         if confine and len(shown):
             mask, cells = mask & within(shown, geometry), inside_boxes(cells, shown)
+        if confine and one.new and (on_it := clicks_on_it(one.said)):
+            mask = parts_at(mask, on_it)
+            cells = around_points(cells, geometry.shrink_points(on_it).tolist())
         if mask.any():
             found[row] = CloserMask(mask, cells)
     return found
@@ -201,4 +208,4 @@ def cells_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> Tens
     """Mask logits c c of a square -> H'/4 W'/4, of the mean probability in each cell."""
     there = square.to(logits.device)
     found, inside = laid_back(logits.sigmoid()[None], there, geometry.padded, geometry.padded)
-    return to_logits(F.avg_pool2d((found * inside)[None], MASK_STRIDE)[0, 0])
+    return clear_margin(to_logits(F.avg_pool2d((found * inside)[None], MASK_STRIDE)[0, 0]), geometry)

@@ -27,6 +27,7 @@ from univs.trackers.detections import Detections
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, look_closer
 from univs.trackers.frame.finding import FindSettings, Look, WordFinder
+from univs.trackers.frame.prompt_constraints import clear_margin
 from univs.trackers.frame.tracker import Followed, FrameSettings, FrameTracker
 from univs.trackers.mask_scores import assign, mask_quality
 from univs.trackers.object_prompts import ObjectPrompt
@@ -102,6 +103,7 @@ class InstanceTracker:
             return self._finder.look(frame, self._masks, len(self._found) < self._settings.most)
         request = DecodeRequest(learnable=True, class_embeddings=self.classes.embeddings)
         seen = self._model.decode([frame.inputs], request)
+        clear_margin(seen.mask_logits, self._geometry)
         return Look(Detections.of(seen, seen.mask_logits.shape[1]))
 
     def follow(self, frame: EncodedFrame, look: Look | None) -> Instances:
@@ -133,7 +135,7 @@ class InstanceTracker:
         """Tell known objects from new ones among what was found on a frame: id -> H W mask of the new ones."""
         settings, things = self._settings, self.classes.things
         found = settings.filter(found)
-        masks = self._inside(found.masks(0))
+        masks = found.masks(0)
         good = things[found.scores.argmax(1)] & (masks.flatten(1).sum(1) >= settings.least_cells)
         found, masks = found.take(good), masks[good]
         known = [number for number in self._masks if number in self._found]
@@ -186,18 +188,11 @@ class InstanceTracker:
             return
         rows = [followed.object_ids.index(number) + 1 for number in known]
         masks, logits = torch.stack([self._masks[number] for number in known]), followed.log_odds[rows]
-        masks = self._inside(masks)
         objectness = logits.new_tensor([again[number] for number in known])
         scores = self._finder.named(frame, masks, logits) * objectness[:, None]
         seen = (objectness > 0) & (mask_quality(logits) > self._settings.filter.stability)
         seen &= self.classes.things[scores.argmax(1)] & (masks.flatten(1).sum(1) >= self._settings.least_cells)
         self._count_looks(known, {number: scores[row] for row, number in enumerate(known) if seen[row]})
-
-    def _inside(self, masks: Tensor) -> Tensor:
-        """M h w bool masks, those cells taken away that lie beyond the frame."""
-        below, right = self._geometry.cells
-        masks[:, below:] = masks[:, :, right:] = False
-        return masks
 
     def _count_looks(self, known: list[int], confirmed: Mapping[int, Tensor]) -> None:
         for number in known:

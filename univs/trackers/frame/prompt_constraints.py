@@ -1,4 +1,4 @@
-"""What a box or a click says for certain about the first mask it leads to.
+"""Where an object can't be: beyond the frame, and where what a box or a click says for certain forbids it.
 
 The prompt query answers by appearance and place; these rules hold it to what the person said. Maps are at a quarter of
 the padded input (h w), coordinates in pixels of the padded input.
@@ -10,14 +10,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.geometry import MASK_STRIDE
+from univs.masks.geometry import MASK_STRIDE, Geometry
 
 NOBODY = -16.0
 """Logit where an object can't be."""
 MARGIN = 0.05
 """Share of a box's size by which an object may reach beyond it; half a cell comes on top."""
+
+
+def clear_margin(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Mask logits ... h w, `NOBODY` from now on where a cell lies beyond the frame; the same tensor."""
+    below, right = geometry.cells
+    logits[..., below:, :] = logits[..., right:] = NOBODY
+    return logits
 
 
 def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = MARGIN) -> Tensor:
@@ -48,13 +56,21 @@ def around_points(logits: Tensor, points: Sequence[tuple[float, float]]) -> Tens
     Returns:
         h w, `NOBODY` in the other parts; unchanged where no click lies in the mask.
     """
+    mask = (logits > 0).cpu().numpy()
+    stray = mask & ~parts_at(mask, [(x / MASK_STRIDE, y / MASK_STRIDE) for x, y in points])
+    return logits.masked_fill(torch.from_numpy(stray).to(logits.device), NOBODY) if stray.any() else logits
+
+
+def parts_at(mask: NDArray[np.bool_], points: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
+    """The connected parts of a mask that hold one of these points; all of it where none does.
+
+    Args:
+        mask: h w.
+        points: (x, y) in its cells; beyond the border, the nearest ones count.
+    """
     from scipy import ndimage  # only now: SciPy takes its time, and only clicks need it
 
-    parts, count = ndimage.label((logits > 0).cpu().numpy(), structure=np.ones((3, 3)))
-    height, width = logits.shape
-    cells = [(min(int(y // MASK_STRIDE), height - 1), min(int(x // MASK_STRIDE), width - 1)) for x, y in points]
-    hit = {int(parts[cell]) for cell in cells} - {0}
-    if not hit or len(hit) == count:
-        return logits
-    stray = (parts > 0) & ~np.isin(parts, sorted(hit))
-    return logits.masked_fill(torch.from_numpy(stray).to(logits.device), NOBODY)
+    parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    height, width = mask.shape
+    hit = {int(parts[min(int(y), height - 1), min(int(x), width - 1)]) for x, y in points} - {0}
+    return mask if not hit or len(hit) == count else np.isin(parts, sorted(hit))

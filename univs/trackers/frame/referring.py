@@ -29,6 +29,7 @@ from univs.results import FrameResult
 from univs.settings import Count, CountFromZero
 from univs.trackers.classes import text_encoder_of
 from univs.trackers.encoded_frame import EncodedFrame
+from univs.trackers.frame.prompt_constraints import clear_margin
 from univs.trackers.frame.tracker import FrameSettings, FrameTracker
 from univs.trackers.mask_scores import mask_quality
 from univs.trackers.object_prompts import ObjectPrompt, says_something
@@ -138,7 +139,7 @@ class ReferringTracker:
         boxes = boxes_of_texts(head, cells, texts.sentence, (size[0], size[1]))
         boxed = box_request(self._model, frame.features, frame.key, boxes)
         answers = torch.cat([self._model.decode([frame.inputs], one).mask_logits[0, :, 0] for one in (request, boxed)])
-        masks, count = self._inside(answers), len(object_ids)
+        masks, count = clear_margin(answers, self._geometry) > 0, len(object_ids)
         shares = F.avg_pool2d(masks[None].float(), 2)
         fits = head.score_masks(cells, shares, texts.sentence)[0].sigmoid().unflatten(0, (2, count))
         fits = fits.diagonal(dim1=1, dim2=2) * masks.flatten(1).any(1).unflatten(0, (2, count))
@@ -211,10 +212,3 @@ class ReferringTracker:
         if reply is None:
             return np.zeros((self._geometry.height, self._geometry.width), bool), 0.0
         return mask_of(reply.logits, self._geometry), reply.fit
-
-    def _inside(self, logits: Tensor) -> Tensor:
-        """N h w bool masks within the frame."""
-        masks = logits > 0
-        below, right = self._geometry.cells
-        masks[:, below:] = masks[:, :, right:] = False
-        return masks

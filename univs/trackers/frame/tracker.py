@@ -25,8 +25,8 @@ from univs.settings import Count, Share
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.closer_look import Candidate, CloserMask, look_closer
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
-from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
-from univs.trackers.object_prompts import ObjectPrompt, is_ambiguous, strokes_as_clicks
+from univs.trackers.frame.prompt_constraints import around_points, clear_margin, inside_boxes
+from univs.trackers.object_prompts import ObjectPrompt, clicks_on_it, is_ambiguous, strokes_as_clicks
 from univs.trackers.object_table import ObjectTable
 from univs.trackers.prompt_encoding import encode_prompts, given_masks, rough_maps, united_masks
 from univs.trackers.tracker import Clip, Frame, Question
@@ -231,8 +231,7 @@ class FrameTracker:
             else:
                 logits[rows] = self.model.decode([frame.inputs], request).mask_logits[0, :, 0]
         for maps in (logits, *(masks for masks, _ in several.values())):
-            below, right = self.geometry.cells
-            maps[..., below:, :] = maps[..., right:] = NOBODY
+            clear_margin(maps, self.geometry)
         return logits, several
 
     def _meant(
@@ -262,7 +261,7 @@ class FrameTracker:
         boxed = [object_id for object_id in meant if asked[object_id].boxes]
         if not (self.model.looks_closer and self.settings.closer_look and boxed):
             return meant
-        candidates = [Candidate(asked[i], one.logits) for i in boxed for one in meant[i]]
+        candidates = [Candidate(asked[i], one.logits, i in new) for i in boxed for one in meant[i]]
         found = iter(look_closer(self.model, frame.image, self.geometry, candidates, self.settings.confine_prompts))
         return meant | {i: [one.seen_as(next(found)) for one in meant[i]] for i in boxed}
 
@@ -281,8 +280,7 @@ class FrameTracker:
         if said.boxes:
             boxes = torch.stack([self.geometry.shrink_box(box.xyxy) for box in said.boxes])
             logits = inside_boxes(logits, boxes)
-        clicks = [xy for points in said.points for xy, plus in zip(points.xy, points.labels, strict=True) if plus]
-        if clicks and new:
+        if new and (clicks := clicks_on_it(said)):
             logits = around_points(logits, self.geometry.shrink_points(clicks).tolist())
         return logits
 
