@@ -253,7 +253,7 @@ def test_of_two_like_things_in_a_box_a_new_object_is_the_one_that_was_clicked_at
     (_, remembered), *_ = model.encoded
     for labels, beside in zip([one.labels == 7 for one in results], (0, 1), strict=True):
         assert labels[one].mean() > 0.95 and abs(labels[other].mean() - beside) < 0.15
-    assert remembered[0][torch.from_numpy(one)].mean() > 0.8 and remembered[0][torch.from_numpy(other)].max() < 0.01
+    assert remembered[0][torch.from_numpy(one)].mean() > 0.8 and remembered[0][torch.from_numpy(other)].max() <= 0.5
 
 
 def test_what_a_closer_look_shows_beyond_the_frame_is_not_remembered() -> None:
