@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -35,7 +38,10 @@ def test_a_round_is_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert asked == [((480, 864), objects, frames) for objects in (1, 2) for frames in (3, 10)]
     shown = capsys.readouterr().out
     assert "4.6" in shown and "1902" in shown and "passes a frame" in shown
+    ticks = count(1)
+    monkeypatch.setattr(interactive, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     one = interactive.run(None, (48, 64), 2, 4, torch.get_num_threads())
+    assert one.seconds == (1.0, 1.0, 1.0), "each frame by itself"
     assert len(one.seconds) == len(one.resident) == 3 and one.unit == 0.5 and one.peak > max(one.resident) / 2
 
 

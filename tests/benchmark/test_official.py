@@ -63,6 +63,16 @@ def test_every_task_is_run(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert one.followed == official.OBJECTS
 
 
+def test_tables_of_a_run_by_hand() -> None:
+    """Two frames of one and of three seconds; a pass of the ResNet-50 takes half a second."""
+    one = official.Run((1.0, 3.0), {"encoder": 3.0, "assembly": 1.0}, (2**20, 3 * 2**20), 2**30, 0.5, 2)
+    table = official.speed_table({"vos": one}, frames=2, clip_length=1)
+    assert list(table.columns[0].cells)[:3] == ["ResNet-50 passes a frame", "seconds a frame", "frames a second"]
+    assert list(table.columns[1].cells) == ["4.0", "2.00", "0.50", "3.00", "1.00", "1.00", "0.500", "2"]
+    flat = official.flat_table({"vos": one}, (64, 96), (1, 2))
+    assert [list(column.cells) for column in flat.columns[1:]] == [["1", "1000"], ["3", "2000"]]
+
+
 def test_a_benchmark_is_chosen_by_its_name() -> None:
     for arguments in (["official", "--tasks", "vox"], ["official", "--clip", "0"], ["step", "--objects", "0"], ["vox"]):
         with pytest.raises(UserError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,6 +46,24 @@ def test_the_parts_of_a_step_add_up(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert timing.frames == 4 and timing.precision in ("float32", "bfloat16") and timing.peak > 2**20
     said = capsys.readouterr().out
     assert "tiny" in said and "4 of 64 x 64" in said and f"{4 / timing.seconds:.1f}" in said
+
+
+def test_the_seconds_are_those_of_a_step_and_begin_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which each step takes seven seconds, the first one a hundred."""
+    updates: list[float] = []
+    update = training.Trainer.update
+
+    def noted(self: training.Trainer, norm: Any) -> None:
+        updates.append(7.0 if updates else 100.0)
+        update(self, norm)
+
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: build_small())
+    monkeypatch.setattr(training.Trainer, "update", noted)
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: sum(updates)))
+    fast = [one for one in FAST if "accumulate" not in one]
+    settings = compose("train", [*fast, *WORLD, "data.synth.num_frames=2", "init=null"])
+    training.check_run(settings)
+    assert training.measure(settings, CPU, steps=2, warm_up=1).seconds == 7
 
 
 def test_shares_and_speed_in_the_table() -> None:

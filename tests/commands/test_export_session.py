@@ -36,5 +36,8 @@ def test_masks_and_results_of_all_frames(tmp_path: Path) -> None:
         (track,) = json.loads((tmp_path / "out" / "results.json").read_text())
         assert (track["object_id"], track["label"]) == (1, "cat") and track["segmentations"][1] is not None
         assert (tmp_path / "out" / "overlay.mp4").is_file()
+        assert export_session(session, tmp_path / "plain", with_overlay=False) == 3
+        names = sorted(path.name for path in (tmp_path / "plain").iterdir())
+        assert names == ["contact_sheet.png", "masks", "results.json"]
         with pytest.raises(UserError):
             export_session(session, tmp_path / "frames")

@@ -42,6 +42,16 @@ def test_a_file_for_each_frame(model: UniVS, tmp_path: Path) -> None:
     assert found["features"].shape == (32, 2, 3) and found["tokens"].shape == (32, 128)
 
 
+def test_frames_are_looked_at_as_large_as_asked(model: UniVS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, normalize = list[tuple[int, ...]](), model.normalize
+    monkeypatch.setattr(model, "normalize", lambda images: (seen.append(tuple(images.shape)), normalize(images))[1])
+    frame = np.random.default_rng(5).integers(0, 256, (128, 192, 3), dtype=np.uint8)
+    for size in (0, 64):
+        extract_to_folder(model, ArrayReader([frame]), tmp_path, size=size)
+        assert load_file(tmp_path / "00000.safetensors")["features"].shape == (32, 4, 6), "a cell for 32 of its pixels"
+    assert seen == [(1, 3, 128, 192), (1, 3, 64, 96)]
+
+
 def test_tokens_become_embeddings_by_the_decoder_norm(model: UniVS, tmp_path: Path) -> None:
     frame = np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     extract_to_folder(model, ArrayReader([frame]), tmp_path)

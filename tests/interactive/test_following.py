@@ -118,6 +118,7 @@ def test_all_interacted_frames_are_shown_first_and_stay(
     assert [ids for _, _, ids in seen] == [[1, 2, 3]] * 6 + [[], []]
     dense = seen[0][0]._dense
     assert dense is not None and sum(entry.pinned for entry in dense.schedule.entries) == 6
+    assert len(dense.schedule.entries) == 8, "every frame is kept, with an interval of one"
 
 
 def test_objects_may_be_made_known_on_different_frames_and_masks_may_be_empty(new_session: NewSession) -> None:

@@ -366,6 +366,11 @@ def test_results_have_the_size_of_the_frame(network: SpaceTimeMemory, film: list
         joint = with_background(torch.stack(list(session.probabilities(3).values())))
         assert np.array_equal(session.result(3).labels, session.places.labels(joint, (0, 1)))
         torch.testing.assert_close(joint.sum(0), torch.ones(32, 32))
+        inner = session.places.inner(joint)
+        inside = inner[1][inner[1] > inner[0]]
+        assert dict(session.result(3).scores) == {1: pytest.approx(float(inside.mean()) if len(inside) else 0)}
+        session.add_object()
+        assert session.result(3).scores[2] == 0, "nothing is known of it"
 
 
 def test_masks_may_go_forward_alone(new_session: NewSession) -> None:

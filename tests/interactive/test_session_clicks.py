@@ -78,6 +78,17 @@ def test_clicks_are_forgotten_when_the_mask_is_made_otherwise(new_session: NewSe
         assert dots.told[-1] == ((A,), (B,)), "another object does not matter"
 
 
+def test_a_likely_background_keeps_what_is_hardly_an_object(new_session: NewSession) -> None:
+    class Faint(Dots):
+        def segment(self, frame: np.ndarray, current: np.ndarray, said: Interactions) -> np.ndarray:
+            return 0.55 * super().segment(frame, current, said)
+
+    with new_session() as session:
+        cat = session.add_object()
+        assert session.segment(3, Faint(), {cat: clicked(A)}).labels[6, 5] == cat
+        assert not session.segment(4, Faint(), {cat: clicked(A)}, background=0.6).labels.any()
+
+
 def test_one_more_click_of_a_robot_goes_on_from_those_before(new_session: NewSession, film: list[np.ndarray]) -> None:
     """Two rounds on a frame give what all of the clicks give at once; with f-BRS, which does not see masks."""
     with new_session() as session:

@@ -70,6 +70,7 @@ def test_prompts_are_drawn_where_they_are() -> None:
     assert tuple(drawn[12, 76]) == object_color(3)
     assert tuple(drawn[40, 70]) == object_color(4) and tuple(drawn[47, 70]) == (100, 100, 100)
     negative = draw_prompts(FRAME, [Points(2, [(45, 20)], [False])])
+    assert tuple(drawn[20, 48]) == (255, 255, 255) and tuple(negative[20, 48]) == (230, 40, 40)
     assert tuple(negative[20, 45]) == object_color(2) and not np.array_equal(
         negative[14:27, 39:52], drawn[14:27, 39:52]
     )

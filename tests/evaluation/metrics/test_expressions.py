@@ -51,12 +51,14 @@ def case(tmp_path: Path) -> Path:
 
 
 def test_an_expression_means_all_its_objects(case: Path) -> None:
-    figures = score(case, case / "predictions").figures
+    scores = score(case, case / "predictions")
+    figures = scores.figures
     both = LEFT | RIGHT
     j, f = (2 + jaccard(both, RIGHT)) / 3, (2 + boundary_f(both, RIGHT)) / 3
     assert figures["per_expression"]["v_0"] == {"J": 2 / 3, "F": 2 / 3}  # gone, but shown: 0
     assert figures["per_expression"]["v_1"] == {"J": pytest.approx(j), "F": pytest.approx(f)}
     assert figures["J&F"] == pytest.approx((2 / 3 + j + 2 / 3 + f) / 4)
+    assert scores.rows["v"] == scores.summary, "of both expressions"
 
 
 def test_a_video_without_predictions_scores_nothing(case: Path) -> None:

@@ -75,6 +75,9 @@ def test_a_session_from_files(case: Path) -> None:
     assert summary["metric_at_threshold"] == {"threshold": 2.5, "J_AND_F": pytest.approx(1 / 3)}
     assert scores.figures["steps"][0]["next_frame"] == 1
     assert scores.figures["steps"][0]["jaccard_mean"] == pytest.approx(2 / 3)
+    area = (2.5 / 2 + 27.5) * (1 / 3) / 30
+    assert scores.summary == {"AUC": pytest.approx(area), "J_AND_F@2.5s": pytest.approx(1 / 3)}
+    assert scores.rows == {"s_001": {"J_AND_F 1": pytest.approx(2 / 3)}}
 
 
 def test_bad_files_are_named(case: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from univs.errors import UserError
+from univs.evaluation.metrics import panoptic_quality
 from univs.evaluation.metrics.label_pairs import shared_pixels
 from univs.evaluation.metrics.panoptic import PanopticFrame, Segment, Tubes
 from univs.evaluation.metrics.panoptic_quality import score as score_images
@@ -237,7 +238,7 @@ def test_wrong_vipseg_files_are_named(tmp_path: Path) -> None:
         score_vipseg(pred, pred)
 
 
-def test_images_in_the_coco_format(tmp_path: Path) -> None:
+def test_images_in_the_coco_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images: all is found on one, a thing is missed on the other."""
     ids = np.zeros((4, 6), np.uint32)
     ids[:2], ids[2:] = 7, 300
@@ -255,6 +256,9 @@ def test_images_in_the_coco_format(tmp_path: Path) -> None:
     scores = score_images(tmp_path / "gt.json", tmp_path / "pred.json")
     assert scores.figures["Things"] == {"pq": pytest.approx(2 / 3), "sq": 1, "rq": pytest.approx(2 / 3), "n": 1}
     assert scores.summary["PQ stuff"] == 1 and scores.rows["cat"]["SQ"] == 1
+    monkeypatch.setattr(panoptic_quality, "CHUNK", 1)
+    in_parts = score_images(tmp_path / "gt.json", tmp_path / "pred.json")
+    assert in_parts.figures == scores.figures and in_parts.rows == scores.rows
     (tmp_path / "pred" / "1.png").unlink()
     with pytest.raises(UserError, match="1.png does not exist"):
         score_images(tmp_path / "gt.json", tmp_path / "pred.json")
@@ -262,3 +266,17 @@ def test_images_in_the_coco_format(tmp_path: Path) -> None:
     (tmp_path / "pred.json").write_text(json.dumps(found))
     with pytest.raises(UserError, match="pred.json lacks the image 1"):
         score_images(tmp_path / "gt.json", tmp_path / "pred.json")
+
+
+def test_a_thing_that_changes_its_id_costs_association_alone(tmp_path: Path) -> None:
+    """Each half of its track is followed by half: AQ is 1/2; the classes are right, and every frame by itself."""
+    gt, pred = write_vipseg(tmp_path)
+    content = json.loads((pred / "pred.json").read_text())
+    content["annotations"][0]["annotations"][1]["segments_info"][1]["id"] = 70301
+    (pred / "pred.json").write_text(json.dumps(content))
+    ids = read_ids(pred / "pan_pred" / "v" / "0001.png")
+    write_labels(pred / "pan_pred" / "v" / "0001.png", np.where(ids == 70300, 70301, ids))
+    scores = score_vipseg(gt, pred)
+    for found in (scores.summary, scores.rows["v"]):
+        assert (found["AQ"], found["SQ"], found["STQ"]) == (0.5, 1, pytest.approx(math.sqrt(0.5)))
+        assert found["VPQ1"] == 100, "per cent, in the table as in the summary"

@@ -13,7 +13,8 @@ from PIL import Image
 from scipy import ndimage
 
 from univs.errors import UserError
-from univs.evaluation.metrics import kitti_step_stq, viposeg_pvos, vspw
+from univs.evaluation.metrics import camvid, kitti_step_stq, viposeg_pvos, vspw
+from univs.vocabularies import vocabulary
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
@@ -180,9 +181,46 @@ def test_kitti_step_reads_class_and_instance(tmp_path: Path) -> None:
     assert scores.figures["ID_per_seq"] == ["0000"] and scores.figures["Length_per_seq"] == [1]
     pixels[0] = (255, 0, 0)
     save(tmp_path / "pred" / "0000" / "000000.png", pixels)
-    void = kitti_step_stq.score(tmp_path / "gt", tmp_path / "pred").summary
-    assert (void["AQ"], void["SQ"]) == (1, pytest.approx(1 / 3)), "predicted void counts as a class with IoU 0"
+    scores = kitti_step_stq.score(tmp_path / "gt", tmp_path / "pred")
+    for void in (scores.summary, scores.rows["0000"]):
+        assert (void["AQ"], void["SQ"]) == (1, pytest.approx(1 / 3)), "predicted void counts as a class with IoU 0"
     pixels[0] = (40, 0, 0)
     save(tmp_path / "pred" / "0000" / "000000.png", pixels)
     with pytest.raises(UserError, match="000000.png holds class 40"):
         kitti_step_stq.score(tmp_path / "gt", tmp_path / "pred")
+
+
+def test_the_row_of_a_video_is_what_it_would_score_alone(tmp_path: Path) -> None:
+    gt, pred = write_vspw(tmp_path)
+    save(pred / "v" / "004.png", np.full((4, 6), 9))
+    scores = vspw.score(gt, pred)
+    # Of 170 pixels of class 7 a tenth is taken for class 9, which has 10.
+    seven, nine = 153 / 170, 10 / 27
+    for found in (scores.summary, scores.rows["v"]):
+        assert found["mIoU"] == pytest.approx((seven + nine) / 2)
+        assert found["fwIoU"] == pytest.approx(170 / 180 * seven + 10 / 180 * nine)
+
+
+def test_the_table_of_viposeg_has_the_means_of_masks_and_boundaries(tmp_path: Path) -> None:
+    truth, found = np.zeros((20, 30)), np.zeros((20, 30))
+    truth[4:14, 4:14], found[4:14, 4:12] = 1, 1
+    for t in range(2):
+        save(tmp_path / "valid" / "Annotations_gt" / "v" / f"{t}.png", truth)
+        save(tmp_path / "results" / "v" / f"{t}.png", found)
+    save(tmp_path / "valid" / "Annotations" / "v" / "0.png", truth)
+    (tmp_path / "valid" / "obj_class.json").write_text(json.dumps({"v": {"1": 60}}))
+    scores = viposeg_pvos.score(tmp_path / "valid", tmp_path / "results")
+    # Bands of one pixel: 36 in truth, 32 in the answer; 8 + 8 + 8 are shared.
+    mask, boundary = 80 / 100, 24 / (36 + 32 - 24)
+    assert scores.rows["v"]["thing_seen_iou"] == pytest.approx((mask + boundary) / 2)
+
+
+def test_camvid_has_the_iou_of_each_class(tmp_path: Path) -> None:
+    truth, found = np.full((4, 6), 1), np.full((4, 6), 1)
+    truth[2:], found[1:] = 2, 2
+    save(tmp_path / "gt" / "0.png", truth)
+    save(tmp_path / "pred" / "0.png", found)
+    scores = camvid.score(tmp_path / "gt", tmp_path / "pred")
+    first, second = vocabulary("camvid").names[1:3]
+    assert scores.rows == {first: {"IoU": 6 / 12}, second: {"IoU": pytest.approx(12 / 18)}}
+    assert scores.summary == {"mIoU": pytest.approx((6 / 12 + 12 / 18) / 2), "pixel_accuracy": 18 / 24}

@@ -13,6 +13,7 @@ import pytest
 from pycocotools import mask as rle_tools
 
 from univs.errors import UserError
+from univs.evaluation.metrics import burst_files
 from univs.evaluation.metrics.burst import score as score_burst
 from univs.evaluation.metrics.burst import scored
 from univs.evaluation.metrics.clear_mot import ClearTally, measure_clear, measure_identity
@@ -288,3 +289,25 @@ def test_burst_answers_about_something_else_are_named(tmp_path: Path) -> None:
         change(pred, **fields)
         with pytest.raises(UserError, match=f"pred.json, {why}"):
             score_burst(gt, pred)
+
+
+def test_motsa_counts_matches_and_smotsa_their_iou(tmp_path: Path) -> None:
+    """All cars are found, each one pixel of four beside: 15 of 25 pixels are shared."""
+    scores = score_kitti(*write_kitti(tmp_path, [f"{t} 4 1 10 20 {box(3 + t)}" for t in (0, 1)]))
+    assert scores.summary["MOTSA car"] == scores.rows["0003 car"]["MOTSA"] == 1
+    assert scores.summary["sMOTSA car"] == scores.rows["0003 car"]["sMOTSA"] == pytest.approx(0.6)
+
+
+def test_of_too_many_detections_of_a_frame_the_most_certain_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gt, pred = write_burst(tmp_path, {"1": 4, "9": 4})
+    frames = json.loads(pred.read_text())["sequences"][0]["segmentations"]
+    for right, wrong in ((0.9, 0.1), (0.1, 0.9)):
+        scored_frames = [{"1": {**f["1"], "score": right}, "9": {**f["9"], "score": wrong}} for f in frames]
+        change(pred, segmentations=scored_frames)
+        assert score_burst(gt, pred).rows["airplane"]["HOTA"] < 1, "there is room for both"
+        with monkeypatch.context() as patch:
+            patch.setattr(burst_files, "MOST", 1)
+            row = score_burst(gt, pred).rows["airplane"]
+        assert row["HOTA"] == row["AP"] == pytest.approx(1 if right > wrong else 0)

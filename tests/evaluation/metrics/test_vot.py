@@ -115,3 +115,12 @@ def test_what_is_wrong_is_said(folders: tuple[Path, Path]) -> None:
     path.unlink()
     with pytest.raises(UserError, match="no answers to the sequence ant"):
         score(gt, pred)
+
+
+def test_a_frame_is_wider_than_high(folders: tuple[Path, Path]) -> None:
+    """60 pixels wide, 40 high: what an answer has beyond that is cut off, and no more."""
+    gt, pred = folders
+    for name in ("ant", "ball"):
+        (gt / name / "groundtruth.txt").write_text("\n".join(["48,10,10,8"] * LENGTH))
+        answers(pred, name, ["1", *[line_of_region(box(53, 10))] * (LENGTH - 1)])
+    assert score(gt, pred).summary["A"] == pytest.approx(5 / 12), "of 48 to 60, 53 to 58 are shared"

@@ -256,3 +256,27 @@ def test_counts_of_another_frame_size_are_refused_at_once(tmp_path: Path) -> Non
     pred.write_text(json.dumps(results))
     with pytest.raises(UserError, match="result 1, frame 2: run lengths add up to 160 pixels; .* 12 x 16 pixels"):
         score(gt, pred)
+
+
+def test_no_more_than_a_hundred_detections_of_a_video_and_class_count(tmp_path: Path) -> None:
+    """Behind a hundred empty ones of higher score the right one of video 1 is not looked at; that of video 2 is."""
+    gt, pred = write_set(tmp_path)
+    empty = {"video_id": 1, "category_id": 1, "score": 0.9, "segmentations": [None] * 3}
+    pred.write_text(json.dumps([*([empty] * 100), *json.loads(pred.read_text())]))
+    row = score(gt, pred).rows["class1"]
+    assert row["AP"] == pytest.approx(51 / 101 * 1 / 101), "precision 1/101 up to a recall of 1/2"
+
+
+def test_a_tube_that_fits_by_less_than_three_quarters_is_none_to_ap75(tmp_path: Path) -> None:
+    gt, pred = write_set(tmp_path)
+    results = json.loads(pred.read_text())
+    for row in results:
+        if row["category_id"] == 1:
+            tube = [rle_tools.decode(mask).reshape(-1) for mask in row["segmentations"]]
+            for mask in tube:
+                inside = np.flatnonzero(mask)
+                mask[inside[round(0.73 * len(inside)) :]] = 0
+            row["segmentations"] = [rle(mask.reshape(SIZE)) for mask in tube]
+    pred.write_text(json.dumps(results))
+    rows = score(gt, pred).rows
+    assert (rows["class1"]["AP50"], rows["class1"]["AP75"], rows["class2"]["AP75"]) == (1, 0, 1)

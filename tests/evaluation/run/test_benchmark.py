@@ -11,6 +11,7 @@ from univs import streaming
 from univs.evaluation.metrics.scores import Scores
 from univs.evaluation.run.benchmark import Figure, streaming_sessions
 from univs.evaluation.run.questions import Question
+from univs.evaluation.run.table import BENCHMARKS
 from univs.formats import Recording
 
 
@@ -19,6 +20,14 @@ def test_figures_are_percent_and_unknown_ones_are_not_numbers() -> None:
     assert Figure("AP", "AP").of(scores) == 25
     assert Figure("VPQ", "VPQ", 1).of(scores) == 31.5
     assert math.isnan(Figure("AR", "AR", unknown=-1.0).of(scores)) and Figure("AR", "AR").of(scores) == -100
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_no_figure_is_that_of_another_name(name: str) -> None:
+    figures = BENCHMARKS[name].figures
+    keys = [figure.key for figure in figures]
+    assert len(set(keys)) == len({figure.name for figure in figures}) == len(figures)
+    assert all(figure.key == figure.name for figure in figures if figure.name in keys)
 
 
 @pytest.mark.parametrize(("size", "given"), [(480, 480), (None, 0)])

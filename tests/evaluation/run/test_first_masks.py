@@ -160,3 +160,11 @@ def test_unknown_pixels_do_not_count(root: Path, tmp_path: Path) -> None:
 def test_the_command_reads_its_settings(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = compose("evaluate", ["dataset=first_masks", f"data.root={root}", "prompt=point", "objects=7"])
     assert settings["prompt"] == "point" and settings["objects"] == 7 and settings["least_share"] == 0.01
+
+
+def test_answers_to_other_prompts_are_others(root: Path, tmp_path: Path) -> None:
+    """Also in one folder."""
+    kinds: tuple[Any, ...] = ("box", "point", "mask", "scribble")
+    made_from = [find_job(data(root), None, 0.01, kind, tmp_path / "out").made_from for kind in kinds]
+    assert [one["prompt"] for one in made_from] == list(kinds)
+    assert all({**one, "prompt": "box"} == made_from[0] for one in made_from)

@@ -12,6 +12,7 @@ import pytest
 
 from univs.errors import UserError
 from univs.evaluation.metrics.davis import measure_objects
+from univs.evaluation.run import interactive_rounds
 from univs.evaluation.run.first_scribbles import read_scribbles
 from univs.evaluation.run.interactive_rounds import (
     FirstScribbles,
@@ -88,6 +89,7 @@ def test_what_is_said_is_about_the_answer_of_that_frame() -> None:
     method = Follower()
     play(film(), (1, 3), method, Rules(interactions=2))
     assert {number for number, _ in method.said[0]} == {1, 3}
+    assert {number for number, _ in method.said[1]} == {1, 3}, "of frame 0 nothing is known, as much as frame 3 has"
     for number, stroke in method.said[1]:  # on frame 0, where nothing is right yet
         x, y = stroke.xy[len(stroke.xy) // 2]
         assert truth(0)[round(y), round(x)] == number
@@ -111,6 +113,39 @@ def test_an_answer_after_the_time_does_not_count() -> None:
     assert played.figures.shape[1] == 2
     late = play(film(), (1, 3), Follower(lambda: now.__setitem__(0, now[0] + 200)), rules, clock=lambda: now[0])
     assert late.frames == () and late.figures.shape == (2, 0, COUNT, 2)
+
+
+def test_masks_that_are_made_when_they_are_asked_for_count_in_the_time() -> None:
+    now = [0.0]
+
+    class Lazy(Follower):
+        def labels(self, index: int) -> np.ndarray:
+            now[0] += 2.0
+            return super().labels(index)
+
+    method = Lazy(lambda: now.__setitem__(0, now[0] + 10.0))
+    played = play(film(), (1, 3), method, Rules(interactions=2, seconds=20.0), clock=lambda: now[0])
+    assert played.seconds == (20.0, 20.0), "ten for the round, two for each of five frames"
+
+
+def test_the_worst_frame_is_that_of_both_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {0: (0.5, 0.5), 1: (0.2, 0.9), 2: (0.4, 0.3), 3: (0.8, 0.8), 4: (0.9, 0.1)}  # J, F
+    monkeypatch.setattr(
+        interactive_rounds, "measure_objects", lambda labels, *_: np.array(figures[int(labels[0, 0])])[:, None]
+    )
+
+    class Numbers(Follower):
+        def labels(self, index: int) -> np.ndarray:
+            return np.full((HEIGHT, WIDTH), index, np.uint8)
+
+    assert play(film(), (1,), Numbers(), Rules(interactions=2)).frames == (0, 2)
+
+
+def test_a_person_may_begin_where_nothing_is_labelled() -> None:
+    """The robot cannot stay there, however many rounds go to a frame."""
+    said = [(1, Stroke(((10, 15), (20, 15))))]
+    played = play(film((0, 4)), (1, 3), Follower(), Rules(interactions=3, group=2), FirstScribbles(2, said))
+    assert played.frames == (2, 0, 4)
 
 
 def test_a_person_may_begin() -> None:

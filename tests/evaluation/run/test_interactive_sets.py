@@ -16,11 +16,15 @@ import torch
 from tests.models.test_space_time_memory import numbers
 from univs.errors import UserError
 from univs.evaluation.run import command, interactive_sets
+from univs.evaluation.run import fingerprint as fingerprint_module
 from univs.evaluation.run.fingerprint import fingerprint
 from univs.evaluation.run.interactive_rounds import PlayedVideo, Rules
-from univs.evaluation.run.interactive_sets import summarize
+from univs.evaluation.run.interactive_sets import ONE_OBJECT, summarize
 from univs.formats import Recording
 from univs.formats.files import write_json
+from univs.interactive import segmenters
+from univs.interactive.segmenters import segmenter_of
+from univs.models import zoo
 from univs.models.fusion import FusionNetwork
 from univs.models.own_files import save
 from univs.models.segmenter_files import build_segmenter
@@ -110,6 +114,49 @@ def test_a_sequence_is_played_again_where_anything_it_depends_on_has_changed(
         drawn = {"object_id": 1, "path": [[0.2, 0.2], [0.5, end]]}
         write_json(root / "Scribbles" / "set" / "walk" / "001.json", {"scribbles": [[drawn]]})
         assert again() == ["set/walk"] and again() == []
+
+
+@pytest.fixture
+def begun(weights: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """What is played, with networks that were loaded before: sequence -> whether a person drew first."""
+    memory, light = zoo.load(weights / "memory.safetensors", "cpu"), segmenter_of(str(weights / "light.safetensors"))
+    monkeypatch.setattr(zoo, "load", lambda *_: memory)
+    monkeypatch.setattr(segmenters, "segmenter_of", lambda *_: light)
+    monkeypatch.setattr(fingerprint_module, "fingerprint", lambda model: "0")
+    found: dict[str, bool] = {}
+
+    def play_one(recording: Recording, ids: Sequence[int], *given: Any) -> PlayedVideo:
+        found[recording.name.rpartition("/")[2]] = given[-1] is not None
+        return PlayedVideo(np.full((2, 1, len(recording.annotated), len(ids)), 0.5), (0,), (1.0,))
+
+    monkeypatch.setattr(interactive_sets, "play_one", play_one)
+    return found
+
+
+def test_rounds_under_other_settings_are_others(video_folder: Path, begun: dict[str, bool], tmp_path: Path) -> None:
+    data: Any = {"root": str(video_folder)}
+
+    def again(**given: Any) -> int:
+        begun.clear()
+        interactive_sets.evaluate(ONE_OBJECT, data, "some", out=tmp_path / "out", device="cpu", **given)
+        return len(begun)
+
+    assert again() == 2 and again() == 0
+    others: list[dict[str, Any]] = [{"size": 32}, {"seconds": 7.0}, {"interactions": 3}, {"options": {"top_k": 3}}]
+    for given in others:
+        assert again(**given) == 2 and again() == 2, given
+
+
+def test_what_persons_drew_is_for_the_robot_that_draws(
+    video_folder: Path, begun: dict[str, bool], tmp_path: Path
+) -> None:
+    drawn = {"object_id": 1, "path": [[0.2, 0.2], [0.5, 0.5]]}
+    write_json(video_folder / "Scribbles" / video_folder.name / "walk" / "001.json", {"scribbles": [[drawn]]})
+    robots: tuple[Any, ...] = ("scribbles", "clicks")
+    for robot in robots:
+        data: Any = {"root": str(video_folder)}
+        interactive_sets.evaluate(ONE_OBJECT, data, "some", out=tmp_path / "out", device="cpu", robot=robot)
+        assert begun == {"walk": robot == "scribbles", "ball": False}
 
 
 def test_dilations_are_part_of_a_segmenter() -> None:

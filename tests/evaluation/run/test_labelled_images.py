@@ -241,6 +241,17 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert summary["classes"] == {"cat": 1.0, "dog": 0.0} and summary["settings"]["size"] == 320
 
 
+def test_an_image_is_looked_at_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = build_small(words=True).eval(), list[tuple[int, ...]]()
+    normalize = model.normalize
+    monkeypatch.setattr(model, "normalize", lambda images: (seen.append(tuple(images.shape)), normalize(images))[1])
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    for size in (None, 64, 128):
+        masks, scores = labelled_images.find(model, image, torch.randn(3, 24), size)
+        assert masks.shape == (len(scores), 64, 96)
+    assert seen == [(1, 3, 64, 96), (1, 3, 64, 96), (1, 3, 128, 192)]
+
+
 def test_what_is_found_is_seen_closer_and_named_anew() -> None:
     """Against the same steps one by one."""
     model = build_small(words=True, looks=True).eval()

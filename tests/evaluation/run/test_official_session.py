@@ -123,6 +123,11 @@ def test_rounds_go_to_the_session_of_their_sequence(davis: Path) -> None:
     ] * 2
 
 
+def test_the_first_frames_of_a_sequence(davis: Path) -> None:
+    found = interactive_sets.find_recordings("davis17_interactive", {"root": str(davis)}, "val", ["dog"], 2)
+    assert [(recording.name, len(recording), recording.annotated) for recording in found] == [("dog", 2, (0, 1))]
+
+
 def test_a_session_is_closed_when_something_fails(davis: Path) -> None:
     log: list[Any] = []
     official = Official()

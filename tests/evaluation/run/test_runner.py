@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from rich.console import Console
 
 from tests.evaluation.run.oracle import export, oracles
 from univs import cli
@@ -14,10 +19,14 @@ from univs.claim import claim_folder
 from univs.errors import UserError
 from univs.evaluation.metrics.scores import METRICS
 from univs.evaluation.run import command
+from univs.evaluation.run.benchmark_run import find_job
 from univs.evaluation.run.official_metric import OfficialMetric
+from univs.evaluation.run.questions import Question
 from univs.evaluation.run.runner import BenchmarkRunner, find_root
+from univs.evaluation.run.sharding import World
 from univs.evaluation.run.table import BENCHMARKS, OF_PAPERS
-from univs.formats import SETS
+from univs.formats import SETS, Recording
+from univs.models import zoo
 from univs.streaming import tasks
 
 
@@ -160,3 +169,43 @@ def test_every_runner_is_there() -> None:
     for home in (*command.RUNNERS.values(), command.PUBLIC):
         module, _, function = home.partition(":")
         assert callable(getattr(import_module(f"{command.HOME}.{module}"), function))
+
+
+def test_as_many_videos_as_asked_for(knowing: None, tmp_path: Path) -> None:
+    root = export("davis17", tmp_path / "sets" / "davis17", videos=3)
+    out = tmp_path / "out"
+    assert cli.main(["evaluate", "dataset=davis17", f"data.root={root}", f"out={out}", "videos=2"]) == 0
+    summary = json.loads((out / "davis17/val/summary.json").read_text())
+    assert (summary["videos"], summary["note"]) == (2, "the first 2 videos")
+    assert cli.main(["evaluate", "dataset=all", f"data.root={tmp_path / 'sets'}", f"out={out}", "videos=1"]) == 0
+    assert json.loads((out / "all.json").read_text())["davis17"]["note"] == "the first 1 videos"
+
+
+def test_answers_of_other_weights_sizes_and_options_are_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of other numbers under the same name."""
+    job = find_job("davis17", export("davis17", tmp_path / "data", videos=1), None, None, tmp_path / "out")
+    asked: list[str] = []
+
+    def sessions(*_: object) -> Any:
+        def new(recording: Recording, question: Question) -> Any:
+            asked.append(recording.name)
+            return oracles("davis17", job.data)(recording, question)
+
+        return new
+
+    network = torch.nn.Linear(2, 1)
+    job = replace(job, benchmark=replace(job.benchmark, sessions=sessions))
+    monkeypatch.setattr(zoo, "load", lambda weights, device: network)
+
+    def again(weights: str = "some", size: int = 480, **options: Any) -> int:
+        asked.clear()
+        BenchmarkRunner(weights, "cpu", size, options, World(), Console(file=io.StringIO())).answer(job)
+        return len(asked)
+
+    assert again() == 1 and again() == 0
+    others: list[dict[str, Any]] = [{"size": 240}, {"way": "frame"}, {"weights": "other"}]
+    for given in others:
+        assert again(**given) == 1 and again(**given) == 0 and again() == 1, given
+    with torch.no_grad():
+        network.weight += 1
+    assert again() == 1 and again() == 0

@@ -16,7 +16,8 @@ from tests.evaluation.run.oracle import export
 from tests.evaluation.run.test_oracle import examine
 from univs.errors import UserError
 from univs.evaluation.run.benchmark_run import Outcome
-from univs.evaluation.run.server import entries_of
+from univs.evaluation.run.server import Server, entries_of, masks_of_objects
+from univs.formats import Recording, RecordingSet
 
 
 def names_in(path: Path) -> list[str]:
@@ -128,3 +129,21 @@ def test_results(name: str, tmp_path: Path) -> None:
     assert "has 1 segmentations" in broken(segmentations=[None])
     assert "a mask of [3, 4]" in broken(segmentations=[{"size": [3, 4], "counts": "x"}] * 4)
     assert "score nan" in broken(score=float("nan"))
+
+
+def test_what_the_server_would_not_take_gets_no_name(tmp_path: Path) -> None:
+    """Nor does it take the place of the file of a run before."""
+    for folder in ("frames", "pred/a"):
+        (tmp_path / folder).mkdir(parents=True)
+    Image.new("RGB", (9, 6)).save(tmp_path / "frames" / "00000.png")
+    recording = Recording("a", (tmp_path / "frames" / "00000.png",), shown={1: 0})
+    data, path = RecordingSet("mose", "valid", tmp_path, [recording]), tmp_path / "submission.zip"
+    for value, taken in ((1, True), (5, False)):
+        Image.fromarray(np.full((6, 9), value, np.uint8)).save(tmp_path / "pred" / "a" / "00000.png")
+        if taken:
+            Server(("valid",), masks_of_objects).submission(path, tmp_path / "pred", data, [recording])
+            before = path.read_bytes()
+        else:
+            with pytest.raises(UserError, match="holds 5, which is no object of the video"):
+                Server(("valid",), masks_of_objects).submission(path, tmp_path / "pred", data, [recording])
+    assert path.read_bytes() == before and names_in(path) == ["a/00000.png"]

@@ -52,6 +52,9 @@ def test_davis(tmp_path: Path) -> None:
             assert row["J-Mean"] == pytest.approx(np.mean(each))
     every = [row["J-Mean"] for row in outcome.scores.rows.values()]
     assert outcome.figures["J"] == pytest.approx(100 * np.mean(every)) and 10 < outcome.figures["J"] < 95
+    outlines = [row["F-Mean"] for row in outcome.scores.rows.values()]
+    assert outcome.figures["F"] == pytest.approx(100 * np.mean(outlines)) != pytest.approx(outcome.figures["J"])
+    assert outcome.figures["J&F"] == pytest.approx((outcome.figures["J"] + outcome.figures["F"]) / 2)
 
 
 def test_youtube_vos(tmp_path: Path) -> None:
@@ -118,6 +121,8 @@ def test_classes(name: str, tmp_path: Path) -> None:
                     shared[a] += a == b
     each = [shared[k] / (true[k] + predicted[k] - shared[k]) for k in true]
     assert outcome.figures["mIoU"] == pytest.approx(100 * np.mean(each)) and np.mean(each) < 0.99
+    if name == "camvid":
+        assert outcome.figures["accuracy"] == pytest.approx(100 * sum(shared.values()) / sum(true.values()))
 
 
 @pytest.mark.parametrize("name", ["coco_panoptic", "vipseg"])

@@ -53,9 +53,11 @@ def test_what_a_set_says_beside_its_labels_is_part_of_it(recording: Recording) -
         replace(recording, shown={1: 1}),
         replace(recording, expressions=(Expression("0", "the left one"),)),
         replace(recording, categories={1: "cat"}),
+        replace(recording, stuff={2: "sky"}),
+        replace(recording, wanted=(0,)),
         recording.first(1),
     ]
-    assert len({stamp(recording), *map(stamp, others)}) == 5
+    assert len({stamp(recording), *map(stamp, others)}) == 7
 
 
 def test_drawn_frames_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
