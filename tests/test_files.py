@@ -39,6 +39,9 @@ def test_errors_name_the_file_and_not_its_hidden_beginnings(tmp_path: Path) -> N
             assert final.parent != tmp_path, "a folder in the way is found before the work"
             temporary.write_text("new")
         assert caught.value.filename == str(final)
+    for folder in (".", "/", ""):
+        with pytest.raises(IsADirectoryError), atomic_path(folder):
+            pass
     with pytest.raises(FileNotFoundError) as caught, atomic_path(tmp_path / "a.txt"):
         (tmp_path / "other.txt").read_text()
     assert caught.value.filename == str(tmp_path / "other.txt"), "errors of other files keep their names"

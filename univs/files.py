@@ -31,9 +31,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     of the final name, and before the block if a folder has that name.
     """
     final = Path(path)
-    temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
     if final.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+    temporary = final.with_name(f".{final.stem}.{os.getpid()}.tmp{final.suffix}")
     try:
         yield temporary
         os.replace(temporary, final)

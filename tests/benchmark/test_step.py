@@ -79,12 +79,6 @@ def test_memory_is_watched_after_it_has_settled(model: UniVS, monkeypatch: pytes
     assert benchmark.flatness(model, "vos", 32, 48, objects=1, frames=22) == (100, 103)
 
 
-@pytest.mark.parametrize("text", ["240", "240x", "x427", "axb", "0x10", "240x427x3"])
-def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(UserError, match="HEIGHTxWIDTH"):
-        benchmark.parse_size(text)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from univs.cli import main
-from univs.commands.argument_types import a_path, a_short_side
+from univs.commands.argument_types import a_path, a_short_side, read_size
+from univs.errors import UserError
 
 
 def test_sizes() -> None:
@@ -29,3 +30,16 @@ def test_what_is_no_size(text: str) -> None:
 def test_an_empty_path_is_not_the_folder_one_is_in(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert "is empty; expected a path" in capsys.readouterr().err
+
+
+def test_heights_and_widths() -> None:
+    assert read_size("240x427") == (240, 427)
+
+
+@pytest.mark.parametrize(
+    "text", ["240", "240x", "x427", "axb", "-1x5", "0x10", "10x0", "240x427x3", "٣x٣", "²x3", "9" * 5000 + "x9", " 4x4"]
+)
+def test_what_is_no_height_and_width(text: str) -> None:
+    with pytest.raises(UserError, match="--flat .*: expected height x width, such as 240x427") as error:
+        read_size(text, "--flat")
+    assert len(str(error.value)) < 120

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from univs import cli
-from univs.commands.synth import read_size
 from univs.data.synth import SynthVS
-from univs.errors import UserError
 from univs.formats import read_set
 
 
@@ -59,10 +57,3 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, capsys: pyt
     assert cli.main(["synth", "--format", "davis17", "--out", str(tmp_path)]) == 2
     assert "not an empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-def test_sizes() -> None:
-    assert read_size("240x427") == (240, 427)
-    for wrong in ("240", "240x", "axb", "-1x5"):
-        with pytest.raises(UserError, match="height x width"):
-            read_size(wrong)

@@ -15,7 +15,9 @@ from univs.losses import (
     EitherTargets,
     MaskTargets,
     PatchSearch,
+    colour_similarity,
     pairwise_terms,
+    pooled_lab,
     projection_loss,
     see,
     set_losses,
@@ -106,6 +108,42 @@ def test_single_frames_and_no_weight_have_no_temporal_term() -> None:
     assert torch.equal(single.seen.alike[:, 0], targets.seen.alike[[1, 0], [1, 2]])
     found = single.prompted(logits[:, :, :, :1], valid)
     assert set(found) == {"projection", "pairwise"}
+
+
+def test_the_rim_of_a_box_is_a_place_of_it_where_two_frames_share_it() -> None:
+    """Half of a cell on one frame is none for the matches between frames; half of it on two frames is one."""
+    targets, logits, valid = draw_targets(), draw_logits(1, 2, 2), torch.ones(2, 2, dtype=torch.bool)
+    found = []
+    for frames in (0, 1, 2):
+        boxes = targets.boxes.clone()
+        boxes[0, 0, :frames, 4, 1:5] = 0.5
+        found.append(float(replace(targets, boxes=boxes).prompted(logits, valid)["temporal"]))
+    assert found[0] == found[1] != found[2]
+
+
+def test_what_is_alike_and_how_far_neighbours_lie_is_what_the_terms_say() -> None:
+    terms = replace(TERMS, colour_alike=0.6, dilation=1, channels="bgr", temporal=0.0, pairwise_warmup=4)
+    frames = torch.randint(100, 160, (1, 3, 3, 24, 32), generator=torch.Generator().manual_seed(3))
+    seen = see(frames, terms, 4)
+    alike = colour_similarity(pooled_lab(frames[0], 4, "bgr"), 1) >= 0.6
+    assert torch.equal(seen.alike[0], alike)
+    for other in ({"colour_alike": 0.3}, {"dilation": 2}, {"channels": "rgb"}):
+        assert not torch.equal(see(frames, replace(terms, **other), 4).alike, seen.alike)
+    boxes = draw_targets().boxes[:1]
+    logits, valid = draw_logits(1, 1, 2), torch.ones(1, 2, dtype=torch.bool)
+    found = BoxTargets(boxes, seen, terms, 1).prompted(logits, valid)
+    near = [pairwise_terms(logits[0, 0, g], alike, boxes[0, g], 1) for g in (0, 1)]
+    want = sum(float(sums.sum()) for sums, _ in near) / sum(float(weights.sum()) for _, weights in near)
+    assert float(found["pairwise"]) == pytest.approx(3.0 / 4 * want, rel=1e-4), "in the first step of four"
+    single = BoxTargets(boxes[:, :1, :1], seen.frames(torch.tensor([0])), terms, 1)
+    several = logits[0, :, None, :, 0]  # two answers to one prompt
+    answers = single.answers(several, torch.zeros(1, 1, 2), valid[:, :1])["answers"]
+    each = []
+    for mask in several[0, 0, :, None]:
+        sums, weights = pairwise_terms(mask, alike[:1], boxes[0, 0, :1], 1)
+        reach = 2 * projection_loss(mask, boxes[0, 0, :1]) + 0.7 * outside_loss(mask, boxes[0, 0, :1])
+        each.append(float(reach + 3.0 / 4 * sums / weights))
+    assert float(answers) == pytest.approx(0.9 * min(each) + 0.1 * sum(each) / 2, rel=1e-4)
 
 
 def test_costs_are_the_dice_of_boxes() -> None:

@@ -190,6 +190,9 @@ def test_without_prompts_learnable_queries_alone_count() -> None:
     mask, dice = slow_masks(made[0].mask_logits, targets.masks, matched)
     assert float(found["mask"]) == pytest.approx(mask / 8, rel=1e-4) and float(found["dice"]) == pytest.approx(dice / 8)
     assert set(found) == {"mask", "dice", "class", "reid", "reid_aux"}
+    fewer = clip_losses(made, [tuple(i[1:] for i in PAIRS[0])], QUERIES, targets, None, POINTS, FixedDraws())  # type: ignore
+    mask, _ = slow_masks(made[0].mask_logits, targets.masks, matched[1:])
+    assert float(fewer["mask"]) == pytest.approx(mask / 8, rel=1e-4), "all objects count, matched or not"
 
 
 @pytest.mark.parametrize("missing", ["logits", "labels"])

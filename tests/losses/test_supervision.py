@@ -72,6 +72,22 @@ def test_what_is_matched_is_compared_with_what_is_known_of_its_clip(grid: None) 
     torch.testing.assert_close(costs[1:], boxes.costs(logits[0, 1:], points[1:]))
 
 
+def test_every_prediction_is_compared_with_what_is_known_of_its_clips(grid: None) -> None:
+    """Of two predictions, the rows of which are clip after clip."""
+    either, masks, boxes = both()
+    logits, points = draw_logits(2, 2, 3), torch.rand(4, 20, 2, generator=torch.Generator().manual_seed(0))
+    rows, costs = logits.flatten(0, 1), either.costs(logits.flatten(0, 1), points)
+    for row, known in enumerate((masks, boxes, masks, boxes)):
+        torch.testing.assert_close(costs[row, None], known.costs(rows[row, None], points[row, None]))
+    clip, query, wanted = (torch.tensor(index) for index in ([0, 1, 2, 2, 3], [2, 1, 0, 1, 2], [0, 1, 1, 0, 1]))
+    found = either.matched(logits, (clip, query, wanted), 5)
+    for number, known in enumerate((masks, boxes)):
+        own = clip % 2 == number
+        alone = known.matched(logits[:, number, None], (clip[own] // 2, query[own], wanted[own]), 5)
+        for name, value in alone.items():
+            torch.testing.assert_close(found[name], value)
+
+
 def test_answers_of_both_kinds(grid: None) -> None:
     either, masks, boxes = both()
     logits, quality = draw_logits(2, 2, 3)[:, :, :, 0], torch.randn(2, 2, 3)

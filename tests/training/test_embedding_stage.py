@@ -22,6 +22,7 @@ from univs.training import embedding_stage, run
 from univs.training.embedding_stage import build_embedding
 from univs.training.recomputation import encoder_blocks
 from univs.training.stages import check_run
+from univs.training.trainer import BACKBONES
 
 
 def given(*more: str) -> dict[str, Any]:
@@ -80,6 +81,14 @@ def test_initial_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     second = build_embedding({**given(), "init": str(tmp_path / "first.safetensors")})
     for name, value in anew.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name].float(), value.float(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["feelvos_light", "feelvos"])
+def test_the_backbone_alone_learns_at_the_rate_of_backbones(name: str) -> None:
+    with torch.device("meta"):
+        model = build_feelvos(numbers_of(name))
+    slow = {key for key, _ in model.named_parameters() if key.startswith(BACKBONES)}
+    assert slow == {f"features.backbone.{key}" for key, _ in model.features.backbone.named_parameters()} != set()
 
 
 def test_the_official_network_starts_from_a_deeplab(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

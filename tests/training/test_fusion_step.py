@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.losses.shared_counts import mean_gap, together
 from tests.training.moving_clips import make_clip, moving
 from tests.training.test_propagation_step import network as small_memory
 from univs.configuration import compose
@@ -16,6 +17,7 @@ from univs.data.clip_batches import collate_clips
 from univs.errors import UserError
 from univs.interactive.fusion import Change, TwoMasks, changes, learned, time_shares
 from univs.interactive.propagation import SeenFrame
+from univs.losses.counting import Counting
 from univs.models.fusion import FusionNetwork
 from univs.models.fusion_files import load_fusion
 from univs.models.own_files import save
@@ -85,6 +87,24 @@ def test_a_batch_is_its_clips_written_out(
             surprise = -(odds / odds.sum(0)).gather(0, number[None])[0].log() * (labels[t] != 255)
             want.append(surprise.flatten().sort(descending=True).values[: int(0.4 * surprise.numel())].mean())
     assert float(found["cross_entropy"].detach()) == pytest.approx(0.5 * float(sum(want)) / 2, rel=1e-3)
+
+
+def test_two_processes_count_as_one_with_the_clips_of_both(
+    memory: SpaceTimeMemory, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two objects and of one."""
+    fusion = FusionNetwork()
+    monkeypatch.setattr(fusion_step, "drawn_frames", lambda forward, backward: torch.ones(len(forward)).long())
+
+    def losses(part: slice, counting: Counting) -> dict[str, Tensor]:
+        of_part = {name: given[name][part] for name in ("frames", "labels", "targets")}
+        with torch.no_grad():
+            return FusionStep(fusion, memory, MaskWeights(0.5, 2.0), counting)(of_part, 0.5)
+
+    whole = losses(slice(0, 2), Counting())
+    halves = together(lambda rank, counting: losses(slice(rank, rank + 1), counting))
+    for name, value in whole.items():
+        assert mean_gap((halves[0][name], halves[1][name]), value) < 1e-4, name
 
 
 def test_fusion_alone_is_trained(memory: SpaceTimeMemory, given: dict[str, Any]) -> None:

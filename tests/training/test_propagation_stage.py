@@ -17,6 +17,7 @@ from univs.models.zoo import build_network, load
 from univs.training import propagation_stage, run
 from univs.training.propagation_stage import build_space_time, gap_growth
 from univs.training.stages import check_run
+from univs.training.trainer import BACKBONES
 
 STAGES = ("propagation_photos", "propagation_synth", "propagation_videos", "stm_photos", "stm_videos")
 
@@ -79,6 +80,14 @@ def test_initial_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
                 else:
                     torch.testing.assert_close(value.float(), tiny[name].float() + more)
         assert torch.equal(model.decoder.predict.weight, anew.decoder.predict.weight)
+
+
+@pytest.mark.parametrize("name", ["stm_light", "stm", "mivos"])
+def test_both_trunks_learn_at_the_rate_of_backbones(name: str) -> None:
+    with torch.device("meta"):
+        model = build_network(compose("train", [f"model={name}", "data.root=-"])["model"])
+    slow = {key.partition(".")[0] for key, _ in model.named_parameters() if key.startswith(BACKBONES)}
+    assert slow == {"query_trunk", "memory_trunk"} < {part for part, _ in model.named_children()}
 
 
 def test_weights_of_a_space_time_memory_are_gone_on_from(tmp_path: Path) -> None:

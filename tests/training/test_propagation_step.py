@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.losses.shared_counts import mean_gap, together
 from tests.training.moving_clips import make_clip, moving
 from univs.data.clip_batches import collate_clips
+from univs.losses.counting import Counting
 from univs.models.space_time_memory import SpaceTimeMemory
 from univs.models.zoo import build_space_time
 from univs.training.propagation_step import PropagationLosses, PropagationStep
@@ -93,6 +95,20 @@ def test_a_batch_is_its_clips_written_out(network: SpaceTimeMemory, given: dict[
     assert found.keys() == want.keys()
     for name, value in want.items():
         assert float(found[name].detach()) == pytest.approx(float(value), rel=1e-3), name
+
+
+def test_two_processes_count_as_one_with_the_clips_of_both(network: SpaceTimeMemory, given: dict[str, Any]) -> None:
+    """Of two objects and of one."""
+
+    def losses(part: slice, counting: Counting) -> dict[str, Tensor]:
+        of_part = {name: given[name][part] for name in ("frames", "labels", "targets")}
+        with torch.no_grad():
+            return PropagationStep(network, PropagationLosses(0.7, 0.4, 0.3), counting)(of_part, 0.5)
+
+    whole = losses(slice(0, 2), Counting())
+    halves = together(lambda rank, counting: losses(slice(rank, rank + 1), counting))
+    for name, value in whole.items():
+        assert mean_gap((halves[0][name], halves[1][name]), value) < 1e-4, name
 
 
 def test_every_part_is_trained(network: SpaceTimeMemory, given: dict[str, Any]) -> None:

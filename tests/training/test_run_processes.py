@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.training.run_overrides import overrides
 from univs.claim import claim_folder
+from univs.configuration import compose
+from univs.data.clips import TrainingClips
 from univs.errors import UserError
+from univs.models.univs import UniVS
 from univs.training import run
 
 CPU = torch.device("cpu")
@@ -90,6 +95,51 @@ def test_without_torchrun_there_is_no_group(photos: Path, tmp_path: Path, monkey
     finally:
         torch.set_flush_denormal(False)
     assert called == [(CPU, 0, 1, 0.0)]
+
+
+@pytest.mark.parametrize("stage", ["clip", "propagation_videos", "fusion", "rvos_one_shot"])
+def test_every_step_counts_with_all_processes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: UniVS, stage: str
+) -> None:
+    """And the data is drawn for as many samples as all of them take at once."""
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+    for name in ("build_space_time", "build_rvos"):
+        monkeypatch.setattr(run, name, lambda settings: nn.Linear(1, 1))
+    monkeypatch.setattr(run, "build_fusion", lambda settings: (nn.Linear(1, 1), nn.Linear(1, 1)))
+    own = [] if stage == "clip" else ["stage.probabilities={photo: 1, video: 0, synth: 0}", "stage.frames=3"]
+    given = compose("train", [*overrides(photos, tmp_path / "out"), f"stage={stage}", "stage.batch_size=5", *own])
+    made = run.prepare(given, CPU, 3)
+    step: Any = made.step
+    counts = [step.counting, step.frames.counting, step.supervisor.counting] if stage == "clip" else [step.counting]
+    assert [counting.processes for counting in counts] == [3] * len(counts)
+    assert isinstance(made.data, TrainingClips) and made.data.settings.together == 3 * 5
+
+
+class Done:
+    """A trainer that has nothing left to do."""
+
+    step_number, stopped = 7, False
+
+    def __init__(self, model: nn.Module, *given: object) -> None:
+        self.average = SimpleNamespace(values=model.state_dict())
+
+    def run(self) -> None:
+        pass
+
+
+def test_each_process_takes_batches_of_its_own_and_the_first_one_alone_writes_the_weights(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: UniVS
+) -> None:
+    asked, written = list[tuple[int, ...]](), list[Path]()
+    monkeypatch.setattr(run.zoo, "build_model", lambda numbers: small_model)
+    monkeypatch.setattr(run, "Trainer", Done)
+    monkeypatch.setattr(run, "batches", lambda data, *given: asked.append(given[:4]))
+    monkeypatch.setattr(run, "save", lambda model, path, numbers: written.append(path))
+    given = compose("train", overrides(photos, tmp_path / "out"))
+    for rank in (1, 0):
+        assert not written
+        run.train(given, CPU, rank, 2)
+    assert asked == [(2, 0, 1, 2), (2, 0, 0, 2)] and written == [tmp_path / "out" / "tiny.safetensors"]
 
 
 def test_a_wrong_setting_is_said_before_anything_is_made(photos: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.losses.shared_counts import mean_gap, together
 from tests.training.moving_clips import make_clip, moving
 from univs.data.box_scenes import draw_box_prompts
 from univs.data.clip_batches import collate_clips
@@ -19,7 +20,9 @@ from univs.data.clips import TrainingClip
 from univs.formats.boxes import tight_boxes
 from univs.losses import BoxTargets, BoxTerms, CriterionWeights, see
 from univs.losses.boxes import outside_loss, pairwise_terms, projection_loss
+from univs.losses.counting import Counting
 from univs.masks.frame_labels import soft_aggregate
+from univs.models.features import Prediction
 from univs.models.univs import UniVS
 from univs.training import tracking, truth
 from univs.training.clip_step import ClipLosses, ClipStep
@@ -213,6 +216,72 @@ def test_masks_and_boxes_beside_each_other(small_model: UniVS) -> None:
     by_box = losses("either", boxes)
     assert by_box["dice"] == by_box["cross_entropy"] == by_box["correspondence"] == 0
     assert by_box["projection"] == pytest.approx(alone["projection"], rel=1e-4)
+
+
+def both_kinds() -> tuple[TrainingClip, TrainingClip]:
+    """One with masks and one with boxes, of objects that lie elsewhere on every frame and in every clip."""
+    turned = moving(3)[:, ::-1].copy()
+    return make_clip(moving(3), (1, 2), "box", anew=2), boxed_clip(turned, (2, 1), seed=1, anew=2)
+
+
+def test_frames_that_are_prompted_anew_have_the_masks_or_the_boxes_of_their_own_clip_and_time() -> None:
+    batch = batch_of(*both_kinds())
+    index = batch["anew"]["frame_index"]
+    places = [(number % 2, number // 2) for number in index.tolist()]
+    assert len({t for _, t in places}) == 2 == len({b for b, _ in places})
+    found, _ = Supervisor("either", TERMS, CriterionWeights(), 0.2)(batch)
+    assert isinstance(found, truth.EitherTruth)
+    assert found.boxed.tolist() == [bool(b) for b, _ in places]
+    assert torch.equal(found.boxes.boxes, torch.stack([batch["boxes"][b, :, t] for b, t in places]))
+    assert torch.equal(found.masks.labels, torch.stack([batch["labels"][b, t] for b, t in places]))
+    whole = see(batch["frames"], TERMS, 4).alike
+    assert torch.equal(found.boxes.seen.alike[:, 0], torch.stack([whole[b, t] for b, t in places]))
+
+
+def test_each_clip_of_a_mixed_batch_is_clicked_and_remembered_as_what_it_is() -> None:
+    for clips in (both_kinds(), both_kinds()[::-1]):
+        _, along = Supervisor("either", TERMS, CriterionWeights(), 0.2)(batch_of(*clips))
+        assert isinstance(along, EitherTracking)
+        joint = soft_aggregate(3 * torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0)))
+        points, signs = along.clicks(joint, 1)
+        kinds = [along.boxes if clip.boxes is not None else along.masks for clip in clips]
+        assert not torch.equal(along.boxes.clicks(joint, 1)[0], along.masks.clicks(joint, 1)[0])
+        for b, kind in enumerate(kinds):
+            own = slice(2 * b, 2 * b + 2)
+            assert torch.equal(points[own], kind.clicks(joint, 1)[0][own])
+            assert torch.equal(signs[own], kind.clicks(joint, 1)[1][own])
+            assert torch.equal(along.first(joint)[b], kind.first(joint)[b])
+
+
+def test_two_processes_weigh_masks_and_boxes_as_one_with_the_clips_of_both() -> None:
+    """Of which one has masks alone and the other boxes alone."""
+    clips = both_kinds()
+    joint = soft_aggregate(torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0)))
+
+    def losses(part: slice, counting: Counting) -> dict[str, Tensor]:
+        _, along = Supervisor("either", TERMS, CriterionWeights(), 0.0, counting)(batch_of(*clips[part]))
+        found = along.frame(joint[part], [], 1, 1.0)
+        return {**found, **along.clip([joint[part]] * 3)}
+
+    whole = losses(slice(0, 2), Counting())
+    halves = together(lambda rank, counting: losses(slice(rank, rank + 1), counting))
+    for name in ("dice", "projection", "pairwise", "temporal"):
+        assert mean_gap((halves[0][name], halves[1][name]), whole[name]) < 1e-5, name
+        assert float(whole[name]) > 0.01, name
+
+
+def test_earlier_layers_are_held_to_boxes_by_their_own_weight() -> None:
+    along, joints = tracked()
+    generator = torch.Generator().manual_seed(1)
+    layers = [
+        Prediction(torch.randn(2, 2, 1, 8, 8, generator=generator), torch.zeros(2, 2, 1, 4), None) for _ in range(2)
+    ]
+    found = along.frame(joints[2], layers, 2, 1.0)
+    seen = replace(along.seen, alike=along.seen.alike[:, 2:3], matches=None)
+    targets = BoxTargets(along.boxes[:, :, 2:3], seen, TERMS, 2)
+    terms = [targets.prompted(layer.mask_logits[None], along.counted) for layer in layers]
+    want = 0.3 * sum(float(value) for each in terms for value in each.values())
+    assert float(found["intermediate"]) == pytest.approx(want, rel=1e-4)
 
 
 def test_the_supervisor_counts_steps_from_one() -> None:

@@ -53,6 +53,22 @@ def test_a_run_is_the_loop_written_out(tmp_path: Path, clip: float) -> None:
         torch.testing.assert_close(run.average.values[name], average[name], atol=1e-5, rtol=1e-4)
 
 
+def test_rates_drop_and_the_kept_share_falls_at_the_shares_of_the_run_that_are_asked_for(tmp_path: Path) -> None:
+    model, kept, rates = Toy(), list[float](), list[float]()
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], share: float) -> dict[str, Tensor]:
+        kept.append(share)
+        rates.append(max(group["lr"] for group in run.optimizer.param_groups))
+        return plain(batch, share)
+
+    given = options(10, warmup=0, dropped_at=0.5, kept_begins=0.3, kept_reached=0.7)
+    run = Trainer(model, step, batches, given, tmp_path, CPU)
+    run.run()
+    assert kept == pytest.approx([0.9] * 4 + [0.8, 0.7, 0.6] + [0.5] * 3)
+    assert rates == pytest.approx([1e-2] * 5 + [2e-3] * 5)
+
+
 def test_long_gradients_are_shortened_to_the_norm_asked_for(tmp_path: Path) -> None:
     run = trainer(tmp_path, options(clip_norm=0.01))
     found = run.gradients([next(batches(0))], 0.0)

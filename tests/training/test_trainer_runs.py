@@ -115,6 +115,22 @@ def test_checkpoints_on_the_way(tmp_path: Path, minutes: float, seen: list[int |
     assert state is not None and state["step"] == 3
 
 
+def test_minutes_between_checkpoints_are_those_of_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes four seconds, and more than a fifth of a minute lies between two checkpoints."""
+    now, saved, model = [0.0], list[int](), Toy()
+    plain = losses_of(model)
+
+    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
+        now[0] += 4.0
+        return plain(batch, kept)
+
+    run = Trainer(model, step, batches, options(10, save_minutes=0.2), tmp_path, CPU)
+    monkeypatch.setattr(run.clock, "_now", lambda: now[0])
+    monkeypatch.setattr(run, "save", lambda: saved.append(run.step_number))
+    run.run()
+    assert saved == [4, 8, 10]
+
+
 def test_what_the_log_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The first and the last step are said, with the losses as the step weighs them."""
     run = trainer(tmp_path)
@@ -286,48 +302,13 @@ def test_a_stop_in_the_middle_of_an_update_waits_for_its_end(tmp_path: Path, mon
     assert_same(snapshot(resumed), snapshot(other))
 
 
-class Normed(nn.Module):
-    """A toy whose batch norms learn; one of them does not, another gathers nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.head = nn.Linear(3, 3), nn.Linear(3, 1)
-        self.norm, self.fixed = nn.BatchNorm1d(3), nn.BatchNorm1d(3).eval()
-        self.bare = nn.BatchNorm1d(3, track_running_stats=False)
-
-    def train(self, mode: bool = True) -> Normed:
-        super().train(mode)
-        self.fixed.eval()
-        return self
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.bare(self.fixed(self.norm(self.first(x)))))
-
-
-@pytest.mark.parametrize("part", [1, 2])
-def test_a_step_that_was_stopped_leaves_no_trace_in_batch_norms(tmp_path: Path, part: int) -> None:
-    """Its batches are taken in again when the run goes on."""
-    whole, stopped = Normed(), Normed()
-    given = options(6, accumulate=2)
-    plain, calls = losses_of(stopped), itertools.count(1)
-
-    def step(batch: dict[str, Any], kept: float) -> dict[str, Tensor]:
-        found = plain(batch, kept)
-        if next(calls) == 4 + part:
-            os.kill(os.getpid(), signal.SIGINT)
-        return found
-
-    run = Trainer(stopped, step, batches, given, tmp_path, CPU)
-    run.run()
-    assert run.stopped and run.step_number == 2 and int(stopped.norm.num_batches_tracked) == 4
-    model = Normed()
-    resumed = Trainer(model, losses_of(model), batches, given, tmp_path, CPU)
-    resumed.run()
-    other = Trainer(whole, losses_of(whole), batches, given, tmp_path / "whole", CPU)
-    other.run()
-    assert_same(snapshot(resumed), snapshot(other))
-    assert int(model.norm.num_batches_tracked) == 12 and int(model.fixed.num_batches_tracked) == 0
+def test_a_run_that_goes_on_takes_the_rates_and_the_decay_that_are_asked_for_now(tmp_path: Path) -> None:
+    trainer(tmp_path, options(2)).run()
+    for factor in (0.5, 1.0):
+        groups = trainer(tmp_path, options(4, weight_decay=0.7, backbone_factor=factor)).optimizer.param_groups
+        assert sorted((one["factor"], one["weight_decay"]) for one in groups) == sorted(
+            [(factor, 0.7), (factor, 0.0), (1.0, 0.7), (1.0, 0.0)]
+        )
 
 
 def test_a_run_goes_on_with_what_it_was_begun_with_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from univs.benchmark.memory import peak_bytes, resident_bytes
-from univs.commands.argument_types import Parser
+from univs.commands.argument_types import Parser, read_size
 from univs.devices import choose_device
 from univs.errors import UserError
 from univs.terminal import plain_console, plain_table
@@ -107,13 +107,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="CPU threads; left out: torch's own choice")
     options = parser.parse_args(argv)
-    height, _, width = options.size.partition("x")
-    if not (height.isdecimal() and width.isdecimal() and min(int(height), int(width)) >= STRIDE):
-        raise UserError(f"--size is HxW in pixels, such as 480x864, not {options.size}")
+    height, width = read_size(options.size)
+    if min(height, width) < STRIDE:
+        raise UserError(f"--size {options.size}: a side has {STRIDE} pixels or more")
     if min(options.masks, options.threads or 1) < 1 or options.frames < 2:
         raise UserError("--masks and --threads must be at least 1, --frames at least 2")
     device = choose_device(options.device)
-    clip = Clip(options.frames, int(height), int(width), options.masks, device, options.threads)
+    clip = Clip(options.frames, height, width, options.masks, device, options.threads)
     cells = f"{clip.height // STRIDE}x{clip.width // STRIDE}"
     title = f"TK-loss: {clip.frames} frames of {cells} cells, {clip.masks} masks, {device}"
     table = plain_table(title, "", "ms, search", "ms, comparison with gradients", "peak MiB", title_justify="left")

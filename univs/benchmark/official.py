@@ -20,8 +20,8 @@ from torch import Tensor
 
 from univs.allocator import keep_freed_memory
 from univs.benchmark.memory import peak_bytes, resident_bytes
-from univs.benchmark.step import PartsClock, moving_frames, parse_size
-from univs.commands.argument_types import Parser
+from univs.benchmark.step import PartsClock, moving_frames
+from univs.commands.argument_types import Parser, read_size
 from univs.errors import UserError
 from univs.models.features import TextFeatures
 from univs.models.precision import PRECISIONS
@@ -216,7 +216,7 @@ def main(argv: Sequence[str]) -> int:
     if min(options.clip, options.frames, options.threads, *options.at) < 1:
         raise UserError("--clip, --frames, --threads and --at must be at least 1")
     console = plain_console()
-    size = parse_size(options.flat) if options.flat else SIZE
+    size = read_size(options.flat, "--flat") if options.flat else SIZE
     frames = max(options.at) if options.flat else options.frames
     runs: dict[str, Run] = {}
     for task in options.tasks:

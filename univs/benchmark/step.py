@@ -17,7 +17,7 @@ from rich.table import Table
 
 from univs.allocator import keep_freed_memory
 from univs.benchmark.memory import peak_bytes, resident_bytes
-from univs.commands.argument_types import Parser
+from univs.commands.argument_types import Parser, read_size
 from univs.devices import choose_device
 from univs.errors import UserError
 from univs.models.dense_memory import DenseMemory
@@ -191,7 +191,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--compile", action="store_true", help="compile the image encoder")
     parser.add_argument("--flat", action="store_true", help=f"memory over {FLAT_FRAMES} frames in place of speed")
     options = parser.parse_args(argv)
-    sizes = [parse_size(text) for text in options.size]
+    sizes = [read_size(text) for text in options.size]
     if options.frames < 1 or options.threads < 1:
         raise UserError("--frames and --threads must be at least 1")
     device = choose_device(options.device)  # before anything of this process is changed
@@ -224,11 +224,3 @@ def main(argv: Sequence[str]) -> int:
     peak = peak_bytes()
     console.print(f"peak memory of the process: {peak / 2**20:.0f} MiB; {options.threads} threads")
     return 0
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(height, width) of a text such as 240x427; UserError if it is none."""
-    height, separator, width = text.partition("x")
-    if not (separator and height.isdigit() and width.isdigit() and int(height) and int(width)):
-        raise UserError(f"{text!r} is not a size; write HEIGHTxWIDTH, for instance 240x427")
-    return int(height), int(width)

@@ -14,8 +14,7 @@ from pathlib import Path
 from rich.table import Table
 
 from univs.benchmark.step import PartsClock
-from univs.commands.argument_types import Parser, a_path
-from univs.commands.synth import read_size
+from univs.commands.argument_types import Parser, a_path, read_size
 from univs.data.synth import SynthVS
 from univs.data.synth.expressions import Expressions
 from univs.data.synth.film import Film

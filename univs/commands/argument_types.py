@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,3 +33,11 @@ def a_short_side(text: str) -> int:
             f"{text!r:.40} is no number of pixels up to {LARGEST_SIDE}, such as 480, or 0 for the frames' own"
         )
     return int(text)
+
+
+def read_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """Height and width, pixels, out of 240x427. Raises UserError for anything else."""
+    found = re.fullmatch("([1-9][0-9]{0,8})x([1-9][0-9]{0,8})", text)
+    if found is None:
+        raise UserError(f"{option} {text:.40}: expected height x width, such as 240x427")
+    return int(found[1]), int(found[2])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from univs.claim import MARK, claim_folder
-from univs.commands.argument_types import a_path
+from univs.commands.argument_types import a_path, read_size
 from univs.errors import UserError
 from univs.terminal import counted, plain_console
 
@@ -59,14 +58,6 @@ def run(arguments: argparse.Namespace) -> None:
             raise UserError(f"--out {out} is there and not an empty folder; name another one")
         known.load().write(with_progress(clips), out, split, **known.options)
     print(f"{known.title}, {split}: {len(clips)} clips of {arguments.frames} frames: {out}")
-
-
-def read_size(text: str) -> tuple[int, int]:
-    """Height and width out of "240x427". Raises UserError for anything else."""
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if found is None:
-        raise UserError(f"--size {text}: expected height x width, such as 240x427")
-    return int(found[1]), int(found[2])
 
 
 def with_progress(clips: SynthVS) -> Iterator[VideoSample]:

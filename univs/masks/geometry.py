@@ -19,6 +19,8 @@ SIZE_MULTIPLE = 32
 """The padded input is a multiple of this, so that it has whole cells at every stride."""
 MASK_STRIDE = 4
 """Pixels of the padded input to a cell of the mask logits."""
+NOBODY = -16.0
+"""Mask logit where an object can't be."""
 ENLARGED = 4
 """How many times larger a frame is made at most."""
 
@@ -71,6 +73,12 @@ class Geometry:
     def cells(self) -> tuple[int, int]:
         """(height, width) in cells of stride 4 that have a pixel of the frame in them."""
         return (-(-self.input_height // MASK_STRIDE), -(-self.input_width // MASK_STRIDE))
+
+    def clear_margin(self, logits: Tensor) -> Tensor:
+        """Mask logits ... h w, `NOBODY` from now on where a cell lies beyond the frame; the same tensor."""
+        below, right = self.cells
+        logits[..., below:, :] = logits[..., right:] = NOBODY
+        return logits
 
     @property
     def resized(self) -> bool:

@@ -129,7 +129,10 @@ class Trainer:
         check_origin(path, state, self.origin)
         try:
             self.model.load_state_dict(state["model"])
+            asked = [{name: group[name] for name in SETTINGS} for group in self.optimizer.param_groups]
             self.optimizer.load_state_dict(state["optimizer"])
+            for group, settings in zip(self.optimizer.param_groups, asked, strict=True):
+                group |= settings  # rates and decay are those that are asked for now
             self.average.load_state_dict(state["average"])
             self.step_number, self.seconds = int(state["step"]), float(state["seconds"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -195,7 +198,6 @@ class Trainer:
             with self.interruption.held():
                 self.whole = False
                 self.update(values["gradient_norm"])
-                self._statistics.forget()
                 self.seconds += self.clock() - begun
                 self.step_number += 1
                 self.whole = True
@@ -263,10 +265,13 @@ class Trainer:
         total.backward()
 
     def update(self, norm: Tensor) -> None:
-        """Take the step; one with an overflow is left out."""
+        """Take the step; one with an overflow is left out, with what batch norms gathered in it."""
         if bool(torch.isfinite(norm)):
             self.optimizer.step()
             self.average.update(self.model)
+            self._statistics.forget()
+        else:
+            self._statistics.put_back()
 
     def save(self) -> None:
         """Write `last.pt`."""
@@ -330,18 +335,20 @@ BACKBONES = (
     "features.backbone.",
 )
 """Beginnings of the names of what is trained at `backbone_factor` of the rate."""
+SETTINGS = ("factor", "weight_decay")
+"""Of a group of parameters: what a run that goes on may change."""
 
 
 def parameter_groups(model: nn.Module, options: TrainerOptions) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate and weight decay (none on vectors: norms, biases, embeddings)."""
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            factor = options.backbone_factor if name.startswith(BACKBONES) else 1.0
             own = name.rpartition(".")[2]  # not that of a part: an MLP that makes embeddings decays, as a query trunk
             plain = parameter.dim() > 1 and "embed" not in own and "query" not in own
-            groups.setdefault((factor, plain), []).append(parameter)
+            groups.setdefault((name.startswith(BACKBONES), plain), []).append(parameter)
+    factors = {True: options.backbone_factor, False: 1.0}
     return [
-        {"params": parameters, "factor": factor, **({} if plain else {"weight_decay": 0.0})}
-        for (factor, plain), parameters in groups.items()
+        {"params": parameters, "factor": factors[slow], **({} if plain else {"weight_decay": 0.0})}
+        for (slow, plain), parameters in groups.items()
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from univs.errors import UserError
 from univs.evaluation.metrics.json_items import json_arrays
-from univs.evaluation.metrics.score_files import read_json
+from univs.evaluation.metrics.score_files import find_json, read_json
 from univs.evaluation.metrics.spool import SpoolWriter
 from univs.masks.rle import counts_as_text
 
@@ -125,6 +125,9 @@ def test_broken_packing_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "latin.json").write_bytes('["é"]'.encode("latin-1"))
     with pytest.raises(UserError, match=r"latin.json is no JSON file \('utf-8' codec can't decode"):
         read(tmp_path / "latin.json")
+    for folder in (Path(), Path("/")):
+        with pytest.raises(UserError, match=r"is a folder; expected a file with anything"):
+            find_json(folder, "anything")
     with pytest.raises(UserError, match="absent.json does not exist; expected a file with anything"):
         read(tmp_path / "absent.json")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from univs.trackers.frame.prompt_constraints import NOBODY, around_points, inside_boxes
+from univs.masks.geometry import NOBODY
+from univs.trackers.frame.prompt_constraints import around_points, inside_boxes
 
 
 def test_nothing_of_a_boxed_object_lies_outside_its_box() -> None:

@@ -47,7 +47,7 @@ def read_lines(path: Path, holds: str) -> list[str]:
 
 def find_json(path: Path, holds: str) -> Path:
     """The path of a JSON file, or that of the .gz beside it if there is only this; UserError if there is neither."""
-    packed = path.with_name(f"{path.name}.gz")
+    packed = path.parent / f"{path.name}.gz"  # "." and "/" have no name
     return need_file(packed if not path.exists() and packed.is_file() else path, holds)
 
 

@@ -17,7 +17,8 @@ FOLDER = "Scribbles"
 def read_scribbles(root: Path, recording: Recording) -> list[FirstScribbles]:
     """All first scribbles of a sequence, in the order of their files; none where the set has none.
 
-    Raises UserError for a file that is none of scribbles, and for scribbles beyond the sequence.
+    Those of frames beyond the recording, which may be the first frames of a sequence, are left out. Raises UserError
+    for a file that is none of scribbles.
     """
     files = sorted((root / FOLDER / recording.name).glob("*.json"))
     return [first for file in files if (first := read_file(file, recording)) is not None]

@@ -19,7 +19,7 @@ from univs.masks.frame_labels import to_logits
 from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
-from univs.trackers.frame.prompt_constraints import MARGIN, around_points, clear_margin, inside_boxes, parts_at
+from univs.trackers.frame.prompt_constraints import MARGIN, around_points, inside_boxes, parts_at
 from univs.trackers.object_prompts import ObjectPrompt, clicks_on_it
 
 FARTHEST = 1.25
@@ -208,4 +208,4 @@ def cells_of_square(logits: Tensor, square: Squares, geometry: Geometry) -> Tens
     """Mask logits c c of a square -> H'/4 W'/4, of the mean probability in each cell."""
     there = square.to(logits.device)
     found, inside = laid_back(logits.sigmoid()[None], there, geometry.padded, geometry.padded)
-    return clear_margin(to_logits(F.avg_pool2d((found * inside)[None], MASK_STRIDE)[0, 0]), geometry)
+    return geometry.clear_margin(to_logits(F.avg_pool2d((found * inside)[None], MASK_STRIDE)[0, 0]))

@@ -27,7 +27,6 @@ from univs.settings import Count, CountFromZero
 from univs.trackers.classes import Classes
 from univs.trackers.detections import Detections, Filter
 from univs.trackers.encoded_frame import EncodedFrame
-from univs.trackers.frame.prompt_constraints import clear_margin
 from univs.trackers.mask_scores import assign, mask_quality
 
 SAME_BOX = 0.6
@@ -95,7 +94,7 @@ class WordFinder:
         assert frame.key is not None  # a word head comes with a dense memory
         request = box_request(self._model, frame.features, frame.key, boxes[asked])
         prediction = self._model.decode([frame.inputs], request)
-        logits = clear_margin(prediction.mask_logits, frame.geometry)[0, :, 0]
+        logits = frame.geometry.clear_margin(prediction.mask_logits)[0, :, 0]
         scores = self.named(frame, logits > 0, logits) * objectness[asked, None]
         found = Detections(scores, mask_quality(logits), prediction.embeddings[0], prediction.mask_logits[0])
         return Look(found, again, boxes[asked])

@@ -27,7 +27,6 @@ from univs.trackers.detections import Detections
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, look_closer
 from univs.trackers.frame.finding import FindSettings, Look, WordFinder
-from univs.trackers.frame.prompt_constraints import clear_margin
 from univs.trackers.frame.tracker import Followed, FrameSettings, FrameTracker
 from univs.trackers.mask_scores import assign, mask_quality
 from univs.trackers.object_prompts import ObjectPrompt
@@ -103,7 +102,7 @@ class InstanceTracker:
             return self._finder.look(frame, self._masks, len(self._found) < self._settings.most)
         request = DecodeRequest(learnable=True, class_embeddings=self.classes.embeddings)
         seen = self._model.decode([frame.inputs], request)
-        clear_margin(seen.mask_logits, self._geometry)
+        self._geometry.clear_margin(seen.mask_logits)
         return Look(Detections.of(seen, seen.mask_logits.shape[1]))
 
     def follow(self, frame: EncodedFrame, look: Look | None) -> Instances:

@@ -1,4 +1,4 @@
-"""Where an object can't be: beyond the frame, and where what a box or a click says for certain forbids it.
+"""What a box or a click says for certain about the first mask it leads to.
 
 The prompt query answers by appearance and place; these rules hold it to what the person said. Maps are at a quarter of
 the padded input (h w), coordinates in pixels of the padded input.
@@ -13,19 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from univs.masks.geometry import MASK_STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, NOBODY
 
-NOBODY = -16.0
-"""Logit where an object can't be."""
 MARGIN = 0.05
 """Share of a box's size by which an object may reach beyond it; half a cell comes on top."""
-
-
-def clear_margin(logits: Tensor, geometry: Geometry) -> Tensor:
-    """Mask logits ... h w, `NOBODY` from now on where a cell lies beyond the frame; the same tensor."""
-    below, right = geometry.cells
-    logits[..., below:, :] = logits[..., right:] = NOBODY
-    return logits
 
 
 def inside_boxes(logits: Tensor, boxes: Tensor, margin: float = MARGIN) -> Tensor:

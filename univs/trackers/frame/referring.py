@@ -29,7 +29,6 @@ from univs.results import FrameResult
 from univs.settings import Count, CountFromZero
 from univs.trackers.classes import text_encoder_of
 from univs.trackers.encoded_frame import EncodedFrame
-from univs.trackers.frame.prompt_constraints import clear_margin
 from univs.trackers.frame.tracker import FrameSettings, FrameTracker
 from univs.trackers.mask_scores import mask_quality
 from univs.trackers.object_prompts import ObjectPrompt, says_something
@@ -139,7 +138,7 @@ class ReferringTracker:
         boxes = boxes_of_texts(head, cells, texts.sentence, (size[0], size[1]))
         boxed = box_request(self._model, frame.features, frame.key, boxes)
         answers = torch.cat([self._model.decode([frame.inputs], one).mask_logits[0, :, 0] for one in (request, boxed)])
-        masks, count = clear_margin(answers, self._geometry) > 0, len(object_ids)
+        masks, count = self._geometry.clear_margin(answers) > 0, len(object_ids)
         shares = F.avg_pool2d(masks[None].float(), 2)
         fits = head.score_masks(cells, shares, texts.sentence)[0].sigmoid().unflatten(0, (2, count))
         fits = fits.diagonal(dim1=1, dim2=2) * masks.flatten(1).any(1).unflatten(0, (2, count))

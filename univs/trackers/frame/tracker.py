@@ -25,7 +25,7 @@ from univs.settings import Count, Share
 from univs.trackers.encoded_frame import EncodedFrame
 from univs.trackers.frame.closer_look import Candidate, CloserMask, look_closer
 from univs.trackers.frame.memory import DensePool, Schedule, TokenPool
-from univs.trackers.frame.prompt_constraints import around_points, clear_margin, inside_boxes
+from univs.trackers.frame.prompt_constraints import around_points, inside_boxes
 from univs.trackers.object_prompts import ObjectPrompt, clicks_on_it, is_ambiguous, strokes_as_clicks
 from univs.trackers.object_table import ObjectTable
 from univs.trackers.prompt_encoding import encode_prompts, given_masks, rough_maps, united_masks
@@ -231,7 +231,7 @@ class FrameTracker:
             else:
                 logits[rows] = self.model.decode([frame.inputs], request).mask_logits[0, :, 0]
         for maps in (logits, *(masks for masks, _ in several.values())):
-            clear_margin(maps, self.geometry)
+            self.geometry.clear_margin(maps)
         return logits, several
 
     def _meant(
