@@ -138,9 +138,7 @@ def tracked() -> tuple[BoxTracking, list[Tensor]]:
 
 def test_a_frame_is_held_to_its_boxes() -> None:
     along, joints = tracked()
-    found = (
-        along.frame(joints[1], [], 1, 0.5) if False else replace(along, intermediate=0.0).frame(joints[1], [], 1, 0.5)
-    )
+    found = replace(along, intermediate=0.0).frame(joints[1], [], 1, 0.5)
     p = joints[1].softmax(1)[:, 1:]
     rows = torch.logit(p)
     near = near_weight = reach = 0.0

@@ -219,3 +219,11 @@ def test_figures_of_all_by_hand() -> None:
     area = (15 * values[0] / 2 + 15 * sum(values) / 2 + 60 * values[1]) / 90
     assert found["J&F AUC"] == pytest.approx(area) and found["J&F@60s"] == pytest.approx(values[1])
     assert found["J@60s"] == pytest.approx((0.7 + 0.5 + 0.5) / 3)
+
+
+def test_sequences_count_once_for_the_time_however_often_they_were_begun() -> None:
+    """Of two objects on average, not of 5/3, as the official tool has it."""
+    objects = {("a", 1): 1, ("a", 2): 1, ("b", 1): 3}
+    played = {sample: PlayedVideo(np.ones((2, 1, 1, count)), (0,), (6.0,)) for sample, count in objects.items()}
+    curve = summarize(played, objects, Rules(interactions=1, seconds=10.0))["curve"]
+    assert curve["time"] == pytest.approx([0, 6, 20])

@@ -233,7 +233,8 @@ def summarize(
         for sample, video in played.items()
         for number, seconds in enumerate(video.seconds)
     ]
-    budget = rules.seconds * rules.interactions * float(np.mean(list(objects.values())))
+    of_sequences = {name: count for (name, _), count in objects.items()}  # each counts once, as officially
+    budget = rules.seconds * rules.interactions * float(np.mean(list(of_sequences.values())))
     summary: dict[str, Any] = {}
     for metric in ("J_AND_F", "J", "F"):
         figures = {s: choose(video.figures, metric) for s, video in played.items() if len(video.frames)}
