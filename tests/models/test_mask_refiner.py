@@ -204,12 +204,13 @@ def test_a_trunk_of_its_own_sees_the_squares(own_eyes: UniVS) -> None:
     assert model.refine(squares, said).equal(before)
 
 
-def test_a_trunk_begins_as_the_backbone_of_its_kind(own_eyes: UniVS) -> None:
+def test_a_trunk_begins_as_the_backbone_of_its_kind(own_eyes: UniVS, caplog: pytest.LogCaptureFixture) -> None:
     refiner, squares = own_eyes.mask_refiner, torch.randn(1, 3, 64, 64)
     assert refiner is not None and refiner.trunk is not None
     with torch.no_grad():
         wanted, before = own_eyes.backbone(squares)[:3], refiner.trunk(squares)
         refiner.begin(Backbone("tf_efficientnet_lite2"))
+        assert "of another kind than the backbone: it begins as it is" in caplog.text
         assert all(map(torch.equal, refiner.trunk(squares), before))
         refiner.begin(own_eyes.backbone)
         assert all(map(torch.equal, refiner.trunk(squares), wanted))

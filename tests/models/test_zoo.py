@@ -16,6 +16,8 @@ from univs.models import UniVS, build_model
 from univs.models.own_files import save
 from univs.models.zoo import load, start_from
 
+LITE2 = "tf_efficientnet_lite2"
+
 
 def test_tiny_and_r50_differ_in_numbers_and_options_only(repository: Path) -> None:
     tiny, r50 = (yaml.safe_load((repository / f"configs/model/{name}.yaml").read_text()) for name in ("tiny", "r50"))
@@ -176,8 +178,13 @@ def test_a_closer_look_of_which_a_part_is_new_has_not_learnt(
     assert given.mask_refiner is not None
     given.mask_refiner.learnt.fill_(True)
     save(given, tmp_path / "given.safetensors", {**small_config, "mask_refiner": numbers})
-    for trunk in (None, "tf_efficientnet_lite0"):
-        model = build_model({**small_config, "mask_refiner": {**numbers, "trunk": trunk}})
+    for changes in ({}, {"around": [2, 2, 2]}, {"layers": 0}, {"trunk": "tf_efficientnet_lite0"}):
+        model = build_model({**small_config, "mask_refiner": {**numbers, **changes}})
         start_from(model, tmp_path / "given.safetensors")
-        assert model.looks_closer == (trunk is None)
-        assert ("mask_refiner.trunk, which start anew" in caplog.text) == (trunk is not None)
+        assert model.looks_closer == (not changes), changes
+    assert "mask_refiner.trunk, which start anew" in caplog.text
+    other = build_model(
+        {**small_config, "mask_refiner": numbers, "backbone": {**small_config["backbone"], "name": LITE2}}
+    )
+    start_from(other, tmp_path / "given.safetensors")
+    assert not other.looks_closer  # it would read maps of another backbone

@@ -209,7 +209,7 @@ def test_nested_tensors_of_a_batch_go_to_the_device() -> None:
 )
 def test_a_checkpoint_of_another_model_is_a_clear_error(tmp_path: Path, state: dict[str, Any]) -> None:
     save_checkpoint(tmp_path / "last.pt", state)
-    with pytest.raises(UserError, match="another model or other trained parts") as error:
+    with pytest.raises(UserError, match="another model, other trained parts or another version") as error:
         trainer(tmp_path)
     assert "\n" not in str(error.value) and "choose another out=" in str(error.value)
 

@@ -210,6 +210,6 @@ def build_set_clips(sources: Sequence[Mapping[str, Any]], settings: SetClipSetti
             )
     opened = open_sources(sources, SET_READERS)
     sets = [(one.source, one.settings.weight) for one in opened]
-    sorts = ["video" if len(one) and len(one.videos[0].annotated) > 1 else "photo" for one, _ in sets]
+    sorts = ["video" if any(len(video.annotated) > 1 for video in one.videos) else "photo" for one, _ in sets]
     counts = [one.counted(sort) for one, sort in zip(opened, sorts, strict=True)]
     return SetClips(sets, settings, counts)

@@ -1,4 +1,4 @@
-"""Image backbones: features at strides 4, 8, 16, 32.
+"""Image backbones: features at strides 4, 8, 16, 32, or the first of these.
 
 EfficientNet-Lite (Tan & Le, ICML 2019, in its form for phones: no squeeze-and-excitation, ReLU6 throughout) is written
 out, since importing timm for it takes longer than answering the first frame. Names of parts and arithmetic are those of
@@ -133,7 +133,8 @@ STAGES = (
 
 
 class EfficientNetLite(nn.Module):
-    """Maps at strides 4, 8, 16 and 32; with `classified` also the last convolution before a classifier.
+    """Maps at strides 4, 8, 16 and 32, or the first of these; with `classified` also the last convolution before a
+    classifier.
 
     Args:
         name: one of `SCALES`.
@@ -172,7 +173,7 @@ class EfficientNetLite(nn.Module):
                 nn.init.normal_(module.weight, 0, math.sqrt(2 / fan_out))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """F 3 H W (or as many channels as there are inputs) -> maps F C_i h w at strides 4, 8, 16, 32."""
+        """F 3 H W (or as many channels as there are inputs) -> maps F C_i h w at strides 4, 8, 16, 32, or the first."""
         x = self.bn1(self.conv_stem(images))
         maps = []
         for index, stage in enumerate(self.blocks):

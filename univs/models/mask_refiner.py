@@ -11,6 +11,7 @@ Places are (x, y) in pixels of one frame size, that of `extent` (height, width).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 
 from univs.masks.geometry import MASK_STRIDE
 from univs.models.backbone import Backbone
+
+log = logging.getLogger(__name__)
 
 SAID = 4
 """Maps of what is known: the mask so far, the box, clicks on the object, clicks beside it."""
@@ -160,7 +163,7 @@ def extent_of(there: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class MaskRefiner(nn.Module):
-    """The network on a square: what is known joins the backbone's maps at strides 4, 8 and 16.
+    """The network on a square: what is known joins the maps of what sees it at strides 4, 8 and 16.
 
     Args:
         channels: of the model's backbone's maps at strides 4, 8, 16, 32.
@@ -222,10 +225,14 @@ class MaskRefiner(nn.Module):
 
     def begin(self, backbone: nn.Module) -> None:
         """Before the first lesson: a trunk of the backbone's kind sees what the backbone does."""
-        if self.trunk is not None:
-            given, own = backbone.state_dict(), self.trunk.state_dict()
-            if all(name in given and given[name].shape == value.shape for name, value in own.items()):
-                self.trunk.load_state_dict({name: given[name] for name in own})
+        if self.trunk is None:
+            return
+        given, own = backbone.state_dict(), self.trunk.state_dict()
+        if all(name in given and given[name].shape == value.shape for name, value in own.items()):
+            self.trunk.load_state_dict({name: given[name] for name in own})
+            log.info("the trunk of the closer look begins as the backbone")
+        else:
+            log.warning("the trunk of the closer look is of another kind than the backbone: it begins as it is")
 
     @property
     def cells(self) -> int:

@@ -49,7 +49,7 @@ def check_precision(precision: str, device: str) -> None:
 
 def compiled(model: UniVS) -> UniVS:
     """A model whose backbone is compiled for each size of frame that it meets (`torch.compile`); the first frame waits
-    for it."""
+    for it. Trunks are not: squares of a closer look are now one, now several, and each number would be compiled."""
     import torch
 
     return _with_parts(model, ("backbone",), lambda forward: torch.compile(forward, dynamic=False))
@@ -63,14 +63,14 @@ def _with_parts(model: UniVS, names: tuple[str, ...], change: Callable[[Any], An
 
 
 def _changed(module: Any, path: list[str], change: Callable[[Any], Any]) -> Any:
-    """A copy with the forward call of the part at the end of a path changed; all else is shared."""
+    """A copy with the forward call of the part at the end of a path changed, unless it is None; all else is shared."""
     copied = copy.copy(module)
     if not path:
         copied.forward = change(copied.forward)
         return copied
-    copied._modules = dict(module._modules)
-    part = copied._modules.get(path[0])
+    part = getattr(module, path[0])
     if part is not None:
+        copied._modules = dict(module._modules)
         copied._modules[path[0]] = _changed(part, path[1:], change)
     return copied
 

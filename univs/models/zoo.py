@@ -222,7 +222,8 @@ def check_model(name_or_path: str | os.PathLike[str], wanted: str) -> None:
 
 def start_from(model: Network, path: str | os.PathLike[str]) -> None:
     """Give a model the weights of a file (any that `load` takes) where they fit, and name the parts that got none."""
-    given, own = load(path).state_dict(), model.state_dict()
+    source = load(path)
+    given, own = source.state_dict(), model.state_dict()
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise UserError(f"nothing in {path} fits the model {model.config.get('name', '')}; name weights of that model")
@@ -230,8 +231,11 @@ def start_from(model: Network, path: str | os.PathLike[str]) -> None:
     if missing := [name for name in own if name not in fitting]:
         log.warning("%s has nothing for %s, which start anew", path, _parts(missing))
     refiner = getattr(model, "mask_refiner", None)
-    if refiner is not None and any(name.startswith("mask_refiner.") for name in missing):
-        refiner.learnt.fill_(False)  # a part of it knows nothing yet
+    if refiner is not None:
+        read = ("mask_refiner.",) if refiner.trunk is not None else ("mask_refiner.", "backbone.")
+        anew = any(name.startswith(read) for name in missing)
+        if anew or source.config.get("mask_refiner") != model.config.get("mask_refiner"):
+            refiner.learnt.fill_(False)  # it is another one, or a part of what it reads knows nothing yet
 
 
 def _is_official_file(path: Path) -> bool:

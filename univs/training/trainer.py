@@ -138,7 +138,7 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             why = f"nothing for {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise UserError(
-                f"{path} is of another model or other trained parts ({why}); choose another out="
+                f"{path} is of another model, other trained parts or another version ({why}); choose another out="
             ) from error
 
     def progress(self) -> float:

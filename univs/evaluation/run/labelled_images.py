@@ -257,6 +257,7 @@ def seen_closer(
 
     head, _ = word_parts(model)
     geometry = Geometry(image.shape[0], image.shape[1], *size)
+    geometry.clear_margin(logits)
     candidates = [Candidate(ObjectPrompt(), one) for one in logits]
     seen = look_closer(model, image, geometry, candidates, False, HOWEVER_FAR)
     masks = [mask_of(rough, geometry) if one is None else one.mask for one, rough in zip(seen, logits, strict=True)]
