@@ -191,6 +191,14 @@ def test_folders_without_classes_are_asked_for_what_is_shown(folder: Path) -> No
     assert all(clips[index].classes is None and clips[index].ids == (1,) for index in range(12))
 
 
+def test_videos_of_one_labelled_frame_among_others_are_videos(folder: Path) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        (folder / kind / "0").mkdir()
+        (folder / kind / "0" / "0.png").write_bytes((folder / kind / "a" / "0.png").read_bytes())
+    (one,) = build_set_clips([{"kind": "videos", "root": str(folder)}], SETTINGS).counts
+    assert (one.sort, one.count) == ("video", 2)
+
+
 def test_a_pack_of_clips_is_asked_for_what_is_shown(folder: Path, tmp_path: Path) -> None:
     sources = [{"kind": "videos", "root": str(folder), "weight": 2}, {"kind": "photos", "root": str(folder)}]
     opened = open_sources(sources, READERS)
