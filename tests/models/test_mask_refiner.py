@@ -89,6 +89,8 @@ def test_squares_lie_around_boxes_or_around_the_mask_and_its_clicks() -> None:
     found = squares_around(logits, boxes, points, signs)
     assert found.centre.tolist() == [[40, 30], [30, 24], [30, 8], [0, 0]]  # the negative click reaches nowhere
     np.testing.assert_allclose(found.side, [1.5 * 40, 1.8 * 20, 32, 32], rtol=1e-6)
+    tighter = squares_around(logits, boxes, points, signs, 1.25)
+    np.testing.assert_allclose(tighter.side, [1.25 * 40, 1.8 * 20, 32, 32], rtol=1e-6)
 
 
 def test_hulls_and_extents() -> None:

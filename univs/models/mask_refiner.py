@@ -29,7 +29,8 @@ SAID = 4
 CLICK_CELLS = 1.5
 """Radius of a click, in cells of the square."""
 BOX_MARGIN, MASK_MARGIN = 1.5, 1.8
-"""Side of the square, as a multiple of the longer side of a given box, and of the box around a mask and its clicks."""
+"""Side of the square, as a multiple of the longer side of a given box, and of the box around a mask and its clicks: in
+the middle of what it is in training."""
 LEAST_SIDE = 32.0
 """Pixels of the input."""
 GROUPS = 8
@@ -126,12 +127,15 @@ def said_maps(prior: Tensor, boxes: Tensor, points: Tensor, signs: Tensor, squar
     return torch.stack([prior, *(known.to(prior.dtype) for known in (inside, *clicks))], 1)
 
 
-def squares_around(logits: Tensor, boxes: Tensor, points: Tensor, signs: Tensor) -> Squares:
+def squares_around(
+    logits: Tensor, boxes: Tensor, points: Tensor, signs: Tensor, box_margin: float = BOX_MARGIN
+) -> Squares:
     """Around the boxes of each object, or around its mask and the clicks on it.
 
     Args:
         logits: N h w, over the padded input.
         boxes, points, signs: as in `said_maps`, in pixels of that input.
+        box_margin: side of the squares around boxes, as a multiple of their longer side.
     """
     given = boxes[..., 2:] > boxes[..., :2]
     shown = given.all(-1).any(1)
@@ -142,7 +146,7 @@ def squares_around(logits: Tensor, boxes: Tensor, points: Tensor, signs: Tensor)
     low, high = torch.cat([corners[..., :2], points], 1), torch.cat([corners[..., 2:], points], 1)
     of_masks = hull(low, high, torch.cat([masks.flatten(1).any(1)[:, None], signs == 1], 1))
     around = torch.where(shown[:, None], of_boxes, of_masks)
-    factor = torch.where(shown, BOX_MARGIN, MASK_MARGIN)
+    factor = torch.where(shown, box_margin, MASK_MARGIN)
     return Squares.around(around, factor, LEAST_SIDE)
 
 

@@ -29,8 +29,7 @@ from univs.masks.geometry import Geometry
 from univs.models import own_files, zoo
 from univs.models.word_answers import discover
 from univs.results import FrameResult
-from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, look_closer
-from univs.trackers.object_prompts import ObjectPrompt
+from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, boxed, look_closer
 
 HEIGHT, WIDTH = 32, 48
 BOXES = {"cat": (4, 4, 10, 10), "dog": (20, 4, 10, 10), "crowd": (4, 18, 12, 12)}
@@ -264,9 +263,10 @@ def test_what_is_found_is_seen_closer_and_named_anew() -> None:
     with torch.inference_mode():
         features = model.encode_image(model.normalize(torch.from_numpy(image).permute(2, 0, 1)[None]))
         prediction, objectness = discover(model, features, embeddings)
-        geometry, nothing = Geometry.fit(64, 96), ObjectPrompt()
+        geometry = Geometry.fit(64, 96)
         for row in (0, len(masks) // 2, len(masks) - 1):
-            candidate = Candidate(nothing, prediction.mask_logits[0, row, 0])
+            logits = prediction.mask_logits[0, row, 0]
+            candidate = Candidate(boxed(logits, geometry), logits)
             (one,) = look_closer(model, image, geometry, [candidate], False, HOWEVER_FAR)
             wanted = mask_of(candidate.logits, geometry) if one is None else one.mask
             assert (wanted == masks[row]).mean() > 0.99

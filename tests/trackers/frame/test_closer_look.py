@@ -21,6 +21,7 @@ from univs.models.univs import UniVS
 from univs.prompts import Box, Points
 from univs.trackers.frame.closer_look import (
     Candidate,
+    boxed,
     boxes_of,
     cells_of_square,
     cut_frame,
@@ -92,8 +93,8 @@ def test_without_it_answers_are_what_they_are() -> None:
 
 
 def test_what_is_too_large_to_be_seen_closer_stays_as_it_is() -> None:
-    frame = picture(0, {1: (4, 4, 60, 60)})
-    said = {0: [Box(7, (4, 4, 60, 60))]}  # a square of 84 pixels: more than 1.25 times the 64 that are looked at
+    frame = picture(0, {1: (4, 4, 60, 72)})
+    said = {0: [Box(7, (4, 4, 72, 60))]}  # a square of 85 pixels: more than 1.25 times the 64 that are looked at
     model = looks_closer(ScriptedModel())
     (plain,), (result,) = run(ScriptedModel(), [frame], said), run(model, [frame], said)
     assert not model.squares and (plain.labels == result.labels).all()  # type: ignore[truthy-bool]
@@ -252,7 +253,7 @@ def test_of_two_like_things_in_a_box_a_new_object_is_the_one_that_was_clicked_at
     results = run(model, [frame, frame], {0: [box, click], 1: [box, click]})
     (_, remembered), *_ = model.encoded
     for labels, beside in zip([one.labels == 7 for one in results], (0, 1), strict=True):
-        assert labels[one].mean() > 0.95 and abs(labels[other].mean() - beside) < 0.15
+        assert labels[one].mean() > 0.9 and abs(labels[other].mean() - beside) < 0.25
     assert remembered[0][torch.from_numpy(one)].mean() > 0.8 and remembered[0][torch.from_numpy(other)].max() <= 0.5
 
 
@@ -262,6 +263,15 @@ def test_what_a_closer_look_shows_beyond_the_frame_is_not_remembered() -> None:
     square = Squares(torch.tensor([[76.0, 52]]), torch.tensor([32.0]))
     found = cells_of_square(torch.full((16, 16), 8.0), square, geometry)
     assert (found[9:15, 15:21] > 0).all() and (found[15:] < -8).all() and (found[:, 21:] < -8).all()
+
+
+def test_what_was_found_is_boxed_in_pixels_of_the_frame() -> None:
+    geometry = Geometry.fit(120, 200, 60)  # half of it is seen: 60 x 100, padded to 64 x 128
+    logits = torch.full((16, 32), -3.0)
+    logits[2:5, 4:10] = 1.0
+    ((found,),) = [boxed(logits, geometry).boxes]
+    assert found.xyxy == pytest.approx((32, 16, 80, 40))
+    assert boxed(torch.full((16, 32), -3.0), geometry) == ObjectPrompt()
 
 
 def test_who_is_not_looked_at_shifts_nobody() -> None:
@@ -278,11 +288,11 @@ def test_who_is_not_looked_at_shifts_nobody() -> None:
     assert torch.equal(*known) and all(one.any() for one in known[0][0])
 
 
-@pytest.mark.parametrize(("side", "looked"), [(53, 1), (54, 0)])
+@pytest.mark.parametrize(("side", "looked"), [(63, 1), (65, 0)])
 def test_a_square_of_a_quarter_more_than_what_is_seen_of_it_is_still_looked_at(side: int, looked: int) -> None:
-    """Of 79.5 pixels, and of 81, where 64 are seen."""
+    """Of 78.75 pixels, and of 81.25, where 64 are seen."""
     model = looks_closer(ScriptedModel())
-    run(model, [picture(0, {1: (4, 4, 60, 60)})], {0: [Box(7, (4, 4, 4 + side, 40))]})
+    run(model, [picture(0, {1: (4, 4, 60, 72)})], {0: [Box(7, (4, 4, 4 + side, 40))]})
     assert len(model.squares) == looked  # type: ignore[arg-type]
 
 

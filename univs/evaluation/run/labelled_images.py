@@ -252,13 +252,12 @@ def seen_closer(
     from univs.masks.geometry import Geometry
     from univs.models.word_answers import word_parts
     from univs.models.word_head import WORD_STRIDE
-    from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, look_closer
-    from univs.trackers.object_prompts import ObjectPrompt
+    from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, boxed, look_closer
 
     head, _ = word_parts(model)
     geometry = Geometry(image.shape[0], image.shape[1], *size)
     geometry.clear_margin(logits)
-    candidates = [Candidate(ObjectPrompt(), one) for one in logits]
+    candidates = [Candidate(boxed(one, geometry), one) for one in logits]
     seen = look_closer(model, image, geometry, candidates, False, HOWEVER_FAR)
     masks = [mask_of(rough, geometry) if one is None else one.mask for one, rough in zip(seen, logits, strict=True)]
     shares = F.avg_pool2d(geometry.shrink_masks(masks).to(logits)[None], WORD_STRIDE)

@@ -19,9 +19,13 @@ from univs.masks.frame_labels import to_logits
 from univs.masks.geometry import MASK_STRIDE, Geometry
 from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
+from univs.prompts import Box
 from univs.trackers.frame.prompt_constraints import MARGIN, around_points, inside_boxes, parts_at
 from univs.trackers.object_prompts import ObjectPrompt, clicks_on_it
 
+TIGHT = 1.25
+"""Side of the square around given boxes, as a multiple of their longer side: at the near end of what squares are in
+training, masks of photos and videos that are set aside are the best."""
 FARTHEST = 1.25
 """A square of more than so many times the pixels that the network sees of it, along a side, is not looked at where a
 box was given: on the frames of videos that are set aside the masks so far are the better ones there, below it the
@@ -86,7 +90,7 @@ def look_closer(
         return found
     boxes, clicks = boxes_of([one.said for one in candidates], geometry), clicks_of(candidates, geometry)
     logits = torch.stack([one.logits for one in candidates]).float()
-    squares = squares_around(logits.cpu(), boxes, clicks.points, clicks.signs)
+    squares = squares_around(logits.cpu(), boxes, clicks.points, clicks.signs, TIGHT)
     placed = (boxes != 0).flatten(1).any(1) | (clicks.signs == 1).any(1) | (logits > 0).flatten(1).any(1).cpu()
     rows = (placed & (squares.side <= farthest * refiner.side)).nonzero()[:, 0]
     if not len(rows):
@@ -112,6 +116,17 @@ def look_closer(
         if mask.any():
             found[row] = CloserMask(mask, cells)
     return found
+
+
+def boxed(logits: Tensor, geometry: Geometry) -> ObjectPrompt:
+    """What was found, H'/4 W'/4 mask logits, as if a box had been drawn around it: looks are learnt from boxes. Nothing
+    of an empty mask."""
+    y, x = (logits > 0).nonzero().unbind(1)
+    if not len(y):
+        return ObjectPrompt()
+    across, down = geometry.width / geometry.input_width, geometry.height / geometry.input_height
+    left, top, right, bottom = (MASK_STRIDE * float(side) for side in (x.min(), y.min(), x.max() + 1, y.max() + 1))
+    return ObjectPrompt(boxes=[Box(1, (left * across, top * down, right * across, bottom * down))])
 
 
 def each(squares: Squares) -> list[Squares]:

@@ -25,7 +25,7 @@ from univs.settings import Count
 from univs.trackers.classes import THINGS, Words, classes_of
 from univs.trackers.detections import Detections
 from univs.trackers.encoded_frame import EncodedFrame
-from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, look_closer
+from univs.trackers.frame.closer_look import HOWEVER_FAR, Candidate, boxed, look_closer
 from univs.trackers.frame.finding import FindSettings, Look, WordFinder
 from univs.trackers.frame.tracker import Followed, FrameSettings, FrameTracker
 from univs.trackers.mask_scores import assign, mask_quality
@@ -176,7 +176,7 @@ class InstanceTracker:
         """
         if not (self._model.looks_closer and self._looks_closer and rough):
             return {}
-        candidates = [Candidate(ObjectPrompt(), logits) for logits in rough.values()]
+        candidates = [Candidate(boxed(logits, self._geometry), logits) for logits in rough.values()]
         seen = look_closer(self._model, frame.image, self._geometry, candidates, False, HOWEVER_FAR)
         return {number: one.mask for number, one in zip(rough, seen, strict=True) if one is not None}
 
