@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from univs.masks.frame_labels import to_logits
-from univs.masks.geometry import MASK_STRIDE, Geometry
+from univs.masks.geometry import MASK_STRIDE, NOBODY, Geometry
 from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
 from univs.prompts import Box
-from univs.trackers.frame.prompt_constraints import MARGIN, around_points, inside_boxes, parts_at
+from univs.trackers.frame.prompt_constraints import MARGIN, inside_boxes, parts_at
 from univs.trackers.object_prompts import ObjectPrompt, clicks_on_it
 
 TIGHT = 1.25
@@ -111,11 +111,17 @@ def look_closer(
         if confine and len(shown):
             mask, cells = mask & within(shown, geometry), inside_boxes(cells, shown)
         if confine and one.new and (on_it := clicks_on_it(one.said)):
-            mask = parts_at(mask, on_it)
-            cells = around_points(cells, geometry.shrink_points(on_it).tolist())
+            kept = parts_at(mask, on_it)
+            mask, cells = kept, without(cells, mask & ~kept, kept, geometry)
         if mask.any():
             found[row] = CloserMask(mask, cells)
     return found
+
+
+def without(cells: Tensor, stray: NDArray[np.bool_], kept: NDArray[np.bool_], geometry: Geometry) -> Tensor:
+    """H'/4 W'/4 mask logits, `NOBODY` where more of a cell is in what is stray, H W, than in what is kept, H W."""
+    shares = F.avg_pool2d(geometry.shrink_masks([stray, kept]).to(cells)[None], MASK_STRIDE)[0]
+    return cells.masked_fill(shares[0] > shares[1], NOBODY)
 
 
 def boxed(logits: Tensor, geometry: Geometry) -> ObjectPrompt:
