@@ -42,6 +42,15 @@ def write_indexed(path: Path, labels: np.ndarray) -> None:
 
 
 @pytest.fixture
+def frames(tmp_path: Path) -> str:
+    """A folder of three frames of 20x30."""
+    (tmp_path / "frames").mkdir()
+    for index in range(3):
+        Image.new("RGB", (30, 20), (index, 0, 0)).save(tmp_path / "frames" / f"{index}.png")
+    return str(tmp_path / "frames")
+
+
+@pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
     """Three photos of 120 x 160 with a 50 x 60 rectangle as object."""
     root = tmp_path / "cats"

@@ -13,15 +13,6 @@ from univs.cli import main
 from univs.video import VideoWriter
 
 
-@pytest.fixture
-def frames(tmp_path: Path) -> str:
-    """A folder of three frames of 20x30."""
-    (tmp_path / "frames").mkdir()
-    for index in range(3):
-        Image.new("RGB", (30, 20), (index, 0, 0)).save(tmp_path / "frames" / f"{index}.png")
-    return str(tmp_path / "frames")
-
-
 def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     """Run a command line that must end in status 2 and one line on stderr; return the line."""
     assert main(argv) == 2

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from univs.cli import main
 from univs.commands import extract, segment
@@ -21,14 +20,6 @@ from univs.results import FrameResult
 from univs.video.reader import ArrayReader, Frame
 
 SUMMARY = Summary(10, 4.0, 2.5, {3: 0.5}, {3: 8})
-
-
-@pytest.fixture
-def frames(tmp_path: Path) -> str:
-    (tmp_path / "frames").mkdir()
-    for index in range(3):
-        Image.new("RGB", (30, 20), (index, 0, 0)).save(tmp_path / "frames" / f"{index}.png")
-    return str(tmp_path / "frames")
 
 
 @pytest.fixture

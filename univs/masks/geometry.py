@@ -101,6 +101,11 @@ class Geometry:
         """A box in pixels of the frame -> 4 in pixels of the input."""
         return torch.tensor(xyxy, dtype=torch.float32) * self._factors().repeat(2)
 
+    def enlarge_box(self, xyxy: Tensor) -> tuple[float, float, float, float]:
+        """A box 4 in pixels of the input -> in pixels of the frame: the reverse of `shrink_box`."""
+        left, top, right, bottom = (xyxy.cpu() / self._factors().repeat(2)).tolist()
+        return left, top, right, bottom
+
     def shrink_masks(self, masks: Sequence[NDArray[np.bool_]]) -> Tensor:
         """N masks H W -> N H' W' 0 or 1 at the padded input; a mask that is not empty does not become so."""
         stacked = torch.from_numpy(np.stack(masks)).float()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from univs.masks.frame_labels import to_logits
 from univs.masks.geometry import MASK_STRIDE, NOBODY, Geometry
+from univs.masks.suppression import boxes_of as boxes_of_masks
 from univs.models.mask_refiner import Squares, cut, laid_back, said_maps, squares_around
 from univs.models.univs import UniVS
 from univs.prompts import Box
@@ -127,12 +128,12 @@ def without(cells: Tensor, stray: NDArray[np.bool_], kept: NDArray[np.bool_], ge
 def boxed(logits: Tensor, geometry: Geometry) -> ObjectPrompt:
     """What was found, H'/4 W'/4 mask logits, as if a box had been drawn around it: looks are learnt from boxes. Nothing
     of an empty mask."""
-    y, x = (logits > 0).nonzero().unbind(1)
-    if not len(y):
+    mask = logits > 0
+    if not mask.any():
         return ObjectPrompt()
-    across, down = geometry.width / geometry.input_width, geometry.height / geometry.input_height
-    left, top, right, bottom = (MASK_STRIDE * float(side) for side in (x.min(), y.min(), x.max() + 1, y.max() + 1))
-    return ObjectPrompt(boxes=[Box(1, (left * across, top * down, right * across, bottom * down))])
+    around = boxes_of_masks(mask)
+    around[2:] += 1
+    return ObjectPrompt(boxes=[Box(1, geometry.enlarge_box(MASK_STRIDE * around))])
 
 
 def each(squares: Squares) -> list[Squares]:
